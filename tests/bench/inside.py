@@ -1,6 +1,6 @@
 """The agent as it is, with devices that cost nothing: what is left is the agent's own cost.
 
-  python -m tests.bench.inside STATION.toml [--held FILE] [--taps N FILE] [--slow-disk S]
+  python -m tests.bench.inside STATION.toml [--held FILE] [--taps N FILE [--link quiet|busy]] [--slow-disk S]
 
 Everything is the real thing, composed by ``agent.assembly.station``, but the three ports (board, meter, reader),
 which answer at
@@ -34,6 +34,8 @@ from agent.services.store import store
 from agent.station_file.settings import load_station_file
 
 CARD = "04A1B2C3D4E5F6"
+QUIET_LOOKS = 50
+"""A message follows another one at once: so many looks in a row, half a second, without one find an idle link."""
 
 
 class Board:
@@ -197,8 +199,11 @@ def slow_down(seconds: float) -> None:
     store.sqlite3.connect = slow  # type: ignore[attr-defined]
 
 
-async def tap_around(count: int, station: compose.Station, board: Board, reader: Reader, marks: Any, out: Path) -> None:
-    """Plug, tap, wait for release, tap, unplug; ``count`` times."""
+async def tap_around(
+    count: int, link: str, station: compose.Station, board: Board, reader: Reader, marks: Any, out: Path
+) -> None:
+    """Plug, tap, wait for release, tap, unplug; ``count`` times. ``link``: ``quiet`` or ``busy`` when the card comes;
+    "": whatever it is."""
     found: list[dict[str, float]] = []
 
     async def until(condition: Callable[[], bool]) -> None:
@@ -206,10 +211,26 @@ async def tap_around(count: int, station: compose.Station, board: Board, reader:
             while not condition():
                 await asyncio.sleep(0.005)
 
+    def is_busy() -> bool:
+        return any(link.has_open_exchange for link in station.links.values())
+
+    async def quiet() -> None:
+        looks = 0
+        while looks < QUIET_LOOKS:
+            looks = 0 if is_busy() else looks + 1
+            await asyncio.sleep(0.01)
+
     await until(lambda: station.ready and all(link.is_up for link in station.links.values()))
     for _ in range(count):
+        if link:
+            await quiet()
         board.vehicle(True)
-        await asyncio.sleep(0.05)
+        if link == "quiet":
+            await quiet()
+        elif link == "busy":
+            await until(is_busy)
+        else:
+            await asyncio.sleep(0.05)
         marks.clear()
         reader.tap()
         await until(lambda: "released" in marks)
@@ -230,6 +251,7 @@ async def main() -> int:
     parser.add_argument("station", type=Path)
     parser.add_argument("--held", type=Path)
     parser.add_argument("--taps", nargs=2)
+    parser.add_argument("--link", default="", choices=("", "quiet", "busy"), help="when the card comes")
     parser.add_argument("--slow-disk", type=float, default=0.0)
     args = parser.parse_args()
     marks: dict[str, float] = {}
@@ -251,7 +273,7 @@ async def main() -> int:
     if args.held:
         on_signals(note_holding(), args.held)
     tapping = args.taps and asyncio.ensure_future(
-        tap_around(int(args.taps[0]), station, board, reader, marks, Path(args.taps[1]))
+        tap_around(int(args.taps[0]), args.link, station, board, reader, marks, Path(args.taps[1]))
     )
     code = await station.run()
     if tapping:

@@ -34,9 +34,10 @@ def enter_namespace() -> None:
             subprocess.run(["ip", *line.split()], check=True)
         return
     unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rn", "true"], capture_output=True).returncode:
-        raise Skipped("a network namespace of its own (unshare -rn) is not to be had here")
-    argv = [unshare, "-rn", sys.executable, "-m", *_module_and_arguments()]
+    kinds = "-nm" if os.geteuid() == 0 else "-rn"  # root may mount a file system of its own there
+    if unshare is None or subprocess.run([unshare, kinds, "true"], capture_output=True).returncode:
+        raise Skipped(f"a network namespace of its own (unshare {kinds}) is not to be had here")
+    argv = [unshare, kinds, sys.executable, "-m", *_module_and_arguments()]
     os.execve(unshare, argv, {**os.environ, INSIDE: "1"})
 
 
