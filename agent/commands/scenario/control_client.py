@@ -15,7 +15,7 @@ from agent.scenario.target import CannotCarryOut, NotApplicable
 
 HTTP_S = 30.0
 RETRY_S = 0.1
-CONFLICT, ABSENT = 409, 404
+CONFLICT, ABSENT, FORBIDDEN, GONE = 409, 404, 403, 410
 
 
 class Refused(Exception):
@@ -111,10 +111,25 @@ class SimulatedHands:
             await asyncio.sleep(RETRY_S)
 
     async def _scan_and_pay(self, evse: int, patience_s: float) -> str:
-        """Open the page to which the QR code on the display leads, choose the outlet, and pay."""
-        url = await self._wait_for_picture(lambda p: _evse_in_picture(p, evse).get("code"), patience_s)
-        if not url:
-            raise NotApplicable(f"outlet {evse} shows no QR code")
+        """Open the page to which the QR code on the display leads, choose the outlet, and pay.
+
+        A code that is no longer valid, or not yet, is scanned again, as its page asks for.
+        """
+        end_s = time.monotonic() + patience_s
+        while True:
+            url = await self._wait_for_picture(lambda p: _evse_in_picture(p, evse).get("code"), patience_s)
+            if not url:
+                raise NotApplicable(f"outlet {evse} shows no QR code")
+            try:
+                return await self._pay_at_page(url)
+            except CannotCarryOut as e:
+                cause = e.__cause__
+                if getattr(cause, "code", 0) not in (FORBIDDEN, GONE) or time.monotonic() > end_s:
+                    raise
+            await asyncio.sleep(RETRY_S)
+
+    async def _pay_at_page(self, url: str) -> str:
+        """Pay at the page of a code. Raises ``CannotCarryOut``."""
         try:
             page = await asyncio.to_thread(_fetch_payment_page, url, None)
             kept = await asyncio.to_thread(_fetch_payment_page, _address_of_first_form(url, page, ""), b"")
