@@ -1,4 +1,4 @@
-"""A charge point that is not ours, from npm: the scriptable simulator ``em-ocpp-chargepoint-simulator``. A script puts a
+"""A charge point that is not ours, from npm: the simulator ``em-ocpp-chargepoint-simulator``, with a script that puts a
 connector and a vehicle in front of it (``npm_charge_point.js``)."""
 
 from __future__ import annotations
