@@ -256,6 +256,68 @@ async def test_a_mistake_of_a_charge_point_is_found(tmp_path: Path, mistake: str
     assert obligation in [f["obligation"] for f in record["findings"]]
 
 
+PICTURE_PLAN = """
+title = "Questions"
+edition = "1"
+[[sections]]
+id = "one"
+title = "One"
+[[sections.obligations]]
+id = "sticker"
+title = "The sticker is there"
+ask = "Where is the photograph of the sticker?"
+picture = true
+[[sections.obligations]]
+id = "place"
+title = "The place is known"
+ask = "Where is the station?"
+fact = "place"
+[[sections.obligations]]
+id = "lamp"
+title = "The lamp is red"
+ask = "Which colour has the lamp?"
+expect = "red"
+"""
+
+
+@pytest.mark.parametrize(("answers", "verdicts", "says"), [
+    ({"one.sticker": "PNG", "Where is the station?": "Mersch", "one.lamp": "Red"}, "PASS PASS PASS",
+     "photograph p.png"),
+    ({"one.sticker": "no", "one.place": " ", "one.lamp": "green"}, "FAIL FAIL FAIL",
+     "there is no photograph: the answer is no"),
+    ({"one.sticker": "/nowhere.png"}, "FAIL PARTIAL PARTIAL", "there is no photograph: no file /nowhere.png"),
+    ({"one.sticker": "TEXT"}, "ERROR PARTIAL PARTIAL", "p.txt: must be a PNG or JPEG of at most 20 MB"),
+], ids=["good", "bad", "absent", "text"])  # fmt: skip
+async def test_prepared_answers_are_judged_and_photographs_are_kept(
+    tmp_path: Path, answers: dict[str, str], verdicts: str, says: str
+) -> None:
+    (tmp_path / "plan.toml").write_text(PICTURE_PLAN)
+    files = {"PNG": tmp_path / "p.png", "TEXT": tmp_path / "p.txt"}
+    for file in files.values():
+        file.write_bytes(b"\x89PNG")
+    given = {key: str(files.get(value, value)) for key, value in answers.items()}
+    with held_port() as port, tempfile.TemporaryDirectory(dir="/tmp") as short:
+        request = AuditRequest(
+            open_plan(tmp_path / "plan.toml"),
+            tmp_path / "out",
+            port=port,
+            with_person=False,
+            silence_s=1.0,
+            answers=given,
+        )
+        async with foreign_charge_point(f"ws://127.0.0.1:{port}", Path(short) / "deeds", (), "1.6"):
+            folder, record = await asyncio.wait_for(run_audit(request, Terminal()), stretched(120))
+    found = obligations_of(record)
+    assert " ".join(o["verdict"] for o in found.values()) == verdicts
+    assert found["one.sticker"]["says"] == says
+    if verdicts == "PASS PASS PASS":
+        assert found["one.sticker"]["pictures"] == ["pictures/one-sticker.png"]
+        assert (folder / "pictures/one-sticker.png").read_bytes() == b"\x89PNG"
+        assert [(r["key"], r["value"], r["source"]) for r in record["station"] if r["key"] == "place"] == [
+            ("place", "Mersch", "asked")
+        ]
+
+
 async def test_a_station_that_does_not_come_is_said(tmp_path: Path) -> None:
     request = AuditRequest(open_plan(plan_path("generic-ocpp16")), tmp_path, connect_within_s=0.2, with_person=False)
     with pytest.raises(CannotCarryOut, match="a station is not connected"):

@@ -301,10 +301,14 @@ def _facts_of_chosen_kit(options: argparse.Namespace, plan: Plan) -> KitFacts | 
 
 def count_planned_steps(request: AuditRequest) -> int:
     """Count what the progress bar has to show: the steps of all scenarios, and one for each other obligation."""
+    from agent.commands.audit.bundle import kept_outcomes
     from agent.commands.audit.plans import ScenarioShelf
 
     shelf, steps = ScenarioShelf(request.plan.path), 0
+    finished = kept_outcomes(request.earlier[1]) if request.earlier is not None else {}
     for obligation in request.plan.all_obligations():
+        if obligation.id in finished:
+            continue
         chosen = not request.only or {obligation.id, obligation.id.split(".")[0]} & set(request.only)
         scenario = shelf.find_scenario(obligation.subject) if obligation.kind == "scenario" else None
         steps += (scenario.count_steps() if scenario is not None else 1) if chosen else 0

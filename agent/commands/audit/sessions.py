@@ -104,6 +104,7 @@ async def run_audit(request: AuditRequest, terminal: Terminal) -> tuple[Path, di
         target = seat.conversation.target
         work = _begin_work(request, recorder, terminal, person, target.station_id)
         trace.open_bundle(work.bundle)
+        terminal.print_line(f"recording in {work.bundle.folder} (--resume continues there)")
         target.person, target.lacks = person, {**_lacking_here(request), **target.lacks}
         record = await AuditRun(work, seat).run_plan()
     return work.bundle.folder, record
