@@ -70,7 +70,7 @@ FACTS: Mapping[str, str] = {
     "meter_serial": "Serial number of the meter",
     "meter_class": "Accuracy class of the meter", "meter_year": "Year of the MID marking", "seal": "Seal of the meter",
     "number": "Station number", "station_type": "Type of station", "apn": "Access point (APN)", "evses": "Outlets",
-    "ocpp": "OCPP", "bearer": "Bearer", "reference_meter": "Reference meter",
+    "ocpp": "OCPP", "offers": "Offers", "bearer": "Bearer", "reference_meter": "Reference meter",
     "reference_wh": "Energy of the reference meter (Wh)", "auditor": "Audited by", "place": "Place",
 }  # fmt: skip
 """What may be known of a station, with the title of its row in the report."""

@@ -154,4 +154,10 @@ WORDS = VersionWords(
         "MeterValues": _read_meter_values,
     },
     OPERATIONS,
+    {
+        "reservation": ("SupportedFeatureProfiles", "Reservation"),
+        "local_list": ("SupportedFeatureProfiles", "LocalAuthListManagement"),
+        "smart_charging": ("SupportedFeatureProfiles", "SmartCharging"),
+        "firmware": ("SupportedFeatureProfiles", "FirmwareManagement"),
+    },
 )

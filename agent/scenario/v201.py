@@ -185,4 +185,9 @@ WORDS = VersionWords(
         "MeterValues": _read_meter_values,
     },
     OPERATIONS,
+    {
+        "reservation": ("ReservationCtrlr.Available", "true"),
+        "local_list": ("LocalAuthListCtrlr.Available", "true"),
+        "smart_charging": ("SmartChargingCtrlr.Available", "true"),
+    },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
 
 from agent.model.entry_points import load_entry_point
 from agent.model.fastclass import frozen
@@ -16,10 +17,12 @@ VERSIONS: Mapping[str, str] = {"1.6": "agent.scenario.v16:WORDS", "2.0.1": "agen
 
 @frozen
 class VersionWords:
-    """``readers``: by action, what reads its frames. ``operations``: by name, how it is written in this version."""
+    """``readers``: by action, what reads its frames. ``operations``: by name, how it is written in this version.
+    ``capabilities``: by need, the setting that says whether a station offers it, and a word that it contains then."""
 
     readers: Mapping[str, Callable[[StationView, Frame], Iterator[Observation]]]
     operations: Mapping[str, OperationForm]
+    capabilities: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def read_frame(view: StationView, frame: Frame) -> None:

@@ -213,16 +213,23 @@ def test_the_plans_are_listed_and_checked() -> None:
 # --- stations that are not ours --------------------------------------------------------------------------------------
 
 
-async def audit_foreign_point(tmp_path: Path, mistakes: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+OBLIGATIONS = (
+    "identity.boot_identity", "ladder", "vehicle.card_first", "vehicle.cable_first", "vehicle.remote",
+    "vehicle.token_letters", "vehicle.status_awake", "commands.configuration_round_trip", "bearer.clock_offset",
+    "energy.books", "energy.meter",
+)  # fmt: skip
+
+
+async def audit_foreign_point(
+    tmp_path: Path, mistakes: tuple[str, ...] = (), only: tuple[str, ...] = OBLIGATIONS
+) -> dict[str, Any]:
     """The plan for OCPP 1.6, as far as a small charge point on the ``ocpp`` package goes."""
     with held_port() as port, tempfile.TemporaryDirectory(dir="/tmp") as short:
         path = Path(short) / "deeds"
         request = AuditRequest(
             open_plan(plan_path("generic-ocpp16")), tmp_path, port=port, actuator=actuator_command(path),
             with_person=False, silence_s=1.0, lacks={"display": "it has none"},
-            only=("identity.boot_identity", "ladder", "vehicle.card_first", "vehicle.cable_first", "vehicle.remote",
-                  "vehicle.token_letters", "vehicle.status_awake", "commands.configuration_round_trip",
-                  "bearer.clock_offset", "energy.books", "energy.meter"), **more,
+            only=only,
         )  # fmt: skip
         async with foreign_charge_point(f"ws://127.0.0.1:{port}", path, mistakes, "1.6"):
             _, record = await asyncio.wait_for(run_audit(request, Terminal()), stretched(240))
@@ -316,6 +323,16 @@ async def test_prepared_answers_are_judged_and_photographs_are_kept(
         assert [(r["key"], r["value"], r["source"]) for r in record["station"] if r["key"] == "place"] == [
             ("place", "Mersch", "asked")
         ]
+
+
+async def test_what_a_station_does_not_offer_is_not_owed(tmp_path: Path) -> None:
+    only = ("commands.reservation", "commands.local_list", "commands.charging_profile", "vehicle.two_outlets")
+    record = await audit_foreign_point(tmp_path, ("core_only",), only)
+    found = obligations_of(record)
+    assert {found[i]["verdict"] for i in only} == {"NOT APPLICABLE"}
+    assert found[only[0]]["says"] == "needs reservation: SupportedFeatureProfiles is 'Core, FirmwareManagement'"
+    assert found[only[3]]["says"] == "needs two_outlets: it has reported one outlet"
+    assert {r["key"]: r["value"] for r in record["station"]}["offers"] == "firmware"
 
 
 async def test_a_station_that_does_not_come_is_said(tmp_path: Path) -> None:

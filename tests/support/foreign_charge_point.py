@@ -59,6 +59,8 @@ class Point16(v16.ChargePoint):
     def __init__(self, connection: Any, outlet: Outlet) -> None:
         super().__init__("FOREIGN-1", connection, response_timeout=5)
         self.outlet, self.settings = outlet, {"HeartbeatInterval": "300"}
+        if outlet.has("core_only"):
+            self.settings["SupportedFeatureProfiles"] = "Core, FirmwareManagement"
         self.work: set[asyncio.Task[Any]] = set()
 
     # --- the street --------------------------------------------------------------------------------------------------

@@ -16,8 +16,10 @@ from agent import __version__
 from agent.audit.context import KitFacts, StationFact
 from agent.audit.plan_model import Plan
 from agent.audit.record import AuditHeader
+from agent.audit.station_facts import make_fact
 from agent.commands.audit.answers import PreparedPerson
 from agent.commands.audit.bundle import AuditBundle, create_bundle, kept_outcomes
+from agent.commands.audit.capabilities import detect_lacks
 from agent.commands.audit.obligation_run import AuditRun, AuditWork, Seat
 from agent.commands.audit.plans import ScenarioShelf, built_in_station
 from agent.commands.audit.proxy import RecordingProxy
@@ -309,7 +311,12 @@ async def _listening_seat(
         await central.wait_for_station(request.connect_within_s, request.silence_s)
         terminal.print_line(f"{central.station_id} is connected, OCPP {frames.version}")
         target, person = _target_of_people(request, terminal, frames, central, central.station_id)
-        yield _connected_seat(target), person
+        seat = _connected_seat(target)
+        lacks, offers = await detect_lacks(seat.conversation)
+        target.lacks = {**lacks, **target.lacks}
+        if offers:
+            recorder.asked["offers"] = make_fact("offers", ", ".join(offers), "settings")
+        yield seat, person
 
 
 @contextlib.asynccontextmanager
