@@ -18,7 +18,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agent.commands.audit.plans import open_plan, plan_path
+from agent.cli import _build_parser
+from agent.commands.audit.command import parse_request
+from agent.commands.audit.plans import open_plan, plan_folder, plan_path
 from agent.commands.audit.sessions import AuditRequest, run_audit
 from agent.commands.scenario.terminal import Terminal
 from agent.csms.central_system import Options, open_central
@@ -177,6 +179,21 @@ def test_an_audit_that_was_killed_is_continued(tmp_path: Path) -> None:
     trace = [json.loads(line) for line in (folder / "trace.jsonl").read_text("utf-8").splitlines()]
     assert [row["seq"] for row in trace] == list(range(len(trace)))
     assert len(after["charge_curves"]) >= 2, "a transaction has a number of its own after the restart"
+
+
+def test_what_is_continued_is_what_was_begun(tmp_path: Path) -> None:
+    station, kit = plan_folder() / "stations" / "dc.toml", plan_folder() / "kits" / "dc" / "kit.toml"
+    folder = tmp_path / "AUDIT-1"
+    folder.mkdir()
+    begun = {"plan_file": str(plan_path("chargy-dc")), "station_file": str(station), "kit_file": str(kit)}
+    record = {"format": 1, "began": "2026-11-28T10:00:00+00:00", "target": "simulated", "speed": 7.0, "request": begun,
+              "sections": [], "id": "1"}  # fmt: skip
+    (folder / "audit.json").write_text(json.dumps(record))
+    request = parse_request(_build_parser(["audit"]).parse_args(["audit", "run", "--resume", str(folder)]))
+    assert (request.simulate, request.speed, request.station, request.kit_path) == (True, 7.0, station, kit)
+    assert request.plan.id == "chargy-dc"
+    assert request.kit is not None
+    assert request.kit.charge_point_id == "LU-AUDIT-DC"
 
 
 def has_passed(out: Path, name: str) -> bool:

@@ -223,7 +223,7 @@ def parse_request(options: argparse.Namespace) -> AuditRequest:
     return AuditRequest(
         plan, options.out, options.simulate, options.station, host.strip("[]"), int(port), options.proxy, options.ca,
         options.id or station_id, dict(parse_pairs(options.password, "--password")),
-        _facts_of_chosen_kit(options, plan), facts,
+        _facts_of_chosen_kit(options, plan), options.kit, facts,
         {**lacks, **dict.fromkeys(options.without, "--without says so")}, dict(parse_pairs(options.set, "--set")),
         load_answers(options.answers), options.actuator, options.backend_command, not options.no_person, options.speed,
         options.least_wait, options.patience, options.connect_within, earlier=earlier, only=tuple(options.only),
@@ -240,6 +240,9 @@ def _load_earlier(options: argparse.Namespace) -> tuple[AuditBundle, Mapping[str
         options.simulate = record["target"] == "simulated"
     if options.simulate:
         options.speed = record["speed"]
+    begun = record.get("request", {})
+    options.station = options.station or (Path(begun["station_file"]) if begun.get("station_file") else None)
+    options.kit = options.kit or (Path(begun["kit_file"]) if begun.get("kit_file") else None)
     return bundle, record
 
 

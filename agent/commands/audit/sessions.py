@@ -70,6 +70,7 @@ class AuditRequest:
     station_id: str = ""
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     kit: KitFacts | None = None
+    kit_path: Path | None = None
     known_facts: Mapping[str, StationFact] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +99,7 @@ async def run_audit(request: AuditRequest, terminal: Terminal) -> tuple[Path, di
     recorder, frames = AuditRecorder(), FrameLog()
     if request.earlier is not None:
         request.earlier[0].replay_frames(frames)
+        recorder.pictures = list(request.earlier[1].get("pictures", ()))
         recorder.read_earlier_entries(request.earlier[0])
     trace = _Trace(frames, recorder)
     frames.connection_listeners.append(recorder.note_connection)
@@ -141,7 +143,7 @@ def _begin_work(
             record.get("request", {}),
         )  # fmt: skip
         finished: Any = kept_outcomes(record)
-        recorder.bundle, recorder.pictures = bundle, list(record.get("pictures", ()))
+        recorder.bundle = bundle
     else:
         begin_s, finished = time.time(), {}
         bundle = recorder.bundle or create_bundle(request.out, station_id, begin_s)
@@ -161,6 +163,7 @@ def _begin_work(
 def _request_json(request: AuditRequest) -> dict[str, Any]:
     return {
         "plan_file": str(request.plan.path), "station_file": str(request.station or ""),
+        "kit_file": str(request.kit_path or ""),
         "listen": f"{request.host}:{request.port}", "proxy": request.proxy_url.partition("?")[0],
         "without": sorted(request.lacks), "only": list(request.only),
     }  # fmt: skip
