@@ -8,15 +8,17 @@ import io
 import logging
 import zipfile
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from agent.domain.events import CardPresented, Event, RawMeterReading
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.orders import Order, ReadMeter, SendLog
+from agent.domain.orders import ReadMeter, SendLog, SetLamp
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
-from agent.model.types import EvseId, Reading
+from agent.model.types import STATION, EvseId, Lamp, Reading
 from agent.ports.clock import ClockPort
+from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.indicators import LampSupervisor
 from agent.services.logs.buffer import LogRing
 from agent.services.store.store import Store
 
@@ -25,8 +27,11 @@ log = logging.getLogger(__name__)
 ASK = "field_page"
 LOG_LINES = 300
 TAPS = 20
-RESTART_AFTER_S = 0.5
-"""The answer has left by then."""
+COLOURS = (Lamp.GREEN, Lamp.BLUE, Lamp.YELLOW, Lamp.RED)
+COLOUR_S = 1.0
+"""Real seconds of each colour in the test of the lamps."""
+RESTART_AFTER_S = 2.0
+"""By then a browser has the page that waits, with its style and its script."""
 CollectParts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
 Row = dict[str, Any]
 
@@ -41,11 +46,12 @@ class FieldPageQueries:
         clock: ClockPort,
         ring: LogRing,
         collect: CollectParts,
-        dispatch_order: Callable[[Order], None],
+        dispatch: OrderDispatch,
         restart: Callable[[], None],
     ) -> None:
         self._site, self._store, self._clock, self._ring = site, store, clock, ring
-        self._collect, self._dispatch_order, self._restart = collect, dispatch_order, restart
+        self._collect, self._dispatch, self._restart = collect, dispatch, restart
+        self._lamp_test: asyncio.Task[None] | None = None
         self._public_keys: dict[EvseId, str] = {}
         self._taps: deque[Row] = deque(maxlen=TAPS)
         self._tap_count = 0
@@ -54,6 +60,7 @@ class FieldPageQueries:
             "meters": self._newest_meter_readings,
             "taps": self._newest_card_taps,
             "diagnostics": self._diagnostics_archive,
+            "lamps": self._begin_lamp_test,
             "restart": self._restart_agent_in_order,
         }
 
@@ -84,7 +91,7 @@ class FieldPageQueries:
         """Return the newest readings, and order new ones. An order is dropped while one waits for the meter."""
         now_s, evses = self._clock.now().t_s, self._site.evses.values()
         for evse in evses:
-            self._dispatch_order(ReadMeter(evse.number, ReadingPurpose(ReadingKind.LIVE)))
+            self._dispatch.dispatch_order(ReadMeter(evse.number, ReadingPurpose(ReadingKind.LIVE)))
         return {"meters": [meter_reading_row(evse, now_s, self._public_keys.get(evse.number, "")) for evse in evses]}
 
     async def _newest_card_taps(self) -> Row:
@@ -94,6 +101,26 @@ class FieldPageQueries:
     async def _diagnostics_archive(self) -> Row:
         build_parts = self._collect(SendLog(ASK, location="", name=ASK))
         return {"zip": await asyncio.to_thread(_packed_zip_as_base64, build_parts)}
+
+    async def _begin_lamp_test(self) -> Row:
+        """Show each colour at the outlets without a session. What the domain has ordered is shown again afterwards."""
+        lamps = [s for s in self._dispatch.supervisors_of(LampSupervisor) if self._is_free_outlet(s.evse)]
+        if self._lamp_test is None or self._lamp_test.done():
+            self._lamp_test = asyncio.get_running_loop().create_task(self._show_all_colours(lamps))
+        return {"evses": sorted({lamp.evse for lamp in lamps})}
+
+    def _is_free_outlet(self, number: EvseId) -> bool:
+        """Return whether a lamp there belongs to no session. A lamp of the station belongs to every outlet."""
+        return all(evse.session is None for evse in self._site.evses.values() if number in (STATION, evse.number))
+
+    async def _show_all_colours(self, lamps: Sequence[LampSupervisor]) -> None:
+        for colour in COLOURS:
+            for lamp in lamps:
+                if self._is_free_outlet(lamp.evse):
+                    lamp.accept_order(SetLamp(lamp.evse, colour))
+            await asyncio.sleep(COLOUR_S)
+        for lamp in lamps:
+            lamp.accept_order(self._dispatch.newest_level(SetLamp, lamp.evse) or SetLamp(lamp.evse, Lamp.OFF))
 
     async def _restart_agent_in_order(self) -> Row:
         """End the agent in order, as after a Reset; its supervisor starts it again. Never during a session."""

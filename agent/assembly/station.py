@@ -165,8 +165,10 @@ class Station:
         def restart_agent_in_order() -> None:
             self._restart_or_shut_down(Restart(reason="LocalReset"))
 
-        collect, dispatch = self._collect_diagnostics, self.dispatch.dispatch_order
-        return FieldPageQueries(self.site, self.store, self.clock, self.ring, collect, dispatch, restart_agent_in_order)
+        collect = self._collect_diagnostics
+        return FieldPageQueries(
+            self.site, self.store, self.clock, self.ring, collect, self.dispatch, restart_agent_in_order
+        )
 
     def _socket_path(self) -> Path:
         """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""

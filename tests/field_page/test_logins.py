@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.commands.fault_texts import MREC_SYNONYMS
 from agent.commands.page import login_limits, login_sessions
 from agent.commands.page.activity_log import MOST_BYTES, ActivityLog
 from agent.commands.page.login_limits import LoginLimits
@@ -30,6 +31,8 @@ from agent.commands.page.login_sessions import (
 from agent.commands.page.page_texts import LANGUAGES, PageTexts, preferred_language
 from agent.commands.page.page_users import UserProblem, load_page_users, make_page_user, password_problem
 from agent.commands.page.roles import Role
+from agent.domain.messages import ConnectorStatus
+from agent.model.types import Fault
 from tests.support.busy_machine import stretched
 from tests.support.field_page_process import PASSWORD, ROOT, write_page_station, write_users
 
@@ -282,7 +285,11 @@ def test_each_text_of_the_program_is_there_and_each_text_is_used() -> None:
     named = set(re.findall(r"[\"']([a-z]+\.[a-z_.]+)[\"']", sources)) - {"kit.toml"}
     tables = {key.partition(".")[0] for key in english}
     assert {name for name in named if name.partition(".")[0] in tables} <= set(english)
-    whole_tables = {"roles", "pages", "devices", "undelivered", "status", "commission", "kit.profile", "kit.refused"}
+    whole_tables = {
+        "roles", "pages", "devices", "undelivered", "status", "commission", "kit.profile", "kit.refused", "faults",
+        "problem",
+    }  # fmt: skip
+
     unused = [
         k for k in english if k not in named and k.rpartition(".")[0] not in whole_tables and "commission" not in k
     ]
@@ -346,3 +353,9 @@ def test_a_user_may_be_read_from_another_file(tmp_path: Path) -> None:
     file = load_station_file(path)
     assert list(load_page_users(file.field_page_users)) == ["paul"]
     assert json.loads(file.field_page_users.read_text("utf-8"))["version"] == 1
+
+
+def test_each_fault_and_each_status_has_a_name() -> None:
+    names = tomllib.loads((ROOT / "config" / "page" / "en.toml").read_text("utf-8"))
+    assert set(names["faults"]) == {str(MREC_SYNONYMS.get(fault, fault)) for fault in Fault}
+    assert set(names["status"]) >= {str(status) for status in ConnectorStatus}

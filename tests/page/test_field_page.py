@@ -96,7 +96,9 @@ def visitor(browser: Any, site: Site, language: str = "en", user: str = "max", *
     finally:
         page.close()
     wrong = [
-        said for said in complaints if not re.search(r"ERR_CONNECTION|ERR_EMPTY|status of (401|409|400|503)", said)
+        said
+        for said in complaints
+        if not re.search(r"ERR_CONNECTION|ERR_EMPTY|status of (400|401|403|404|409|503)", said)
     ]
     assert not wrong, f"the page complained on its console: {wrong}"
 
@@ -120,6 +122,7 @@ def judged(page: Any, what: str) -> None:
     """Fails the test if axe finds anything, the page is wider than the screen, or a target is smaller than 48 px."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = []
+    page.wait_for_load_state("load")  # its style is there
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
@@ -157,13 +160,14 @@ def test_a_station_is_commissioned_by_the_words_of_the_page(browser: Any, tmp_pa
     """As a new user does it: each step is named by the page, and each click is on what the page shows for it."""
     texts = LANGUAGE_TEXTS[language]
     with served_station(tmp_path) as site, visitor(browser, site, language) as page:
-        page.locator("#menu summary").click()
-        follow(page, texts.text_of("pages.commission"))
+        page.get_by_text(texts.text_of("state.begin")).wait_for()
+        follow(page, texts.text_of("state.begin_do"))
         press(page, texts.text_of("kit.take", name="station-1234"))
         page.get_by_text("+352 80 00 11 22").first.wait_for()
         judged(page, "a kit")
         press(page, texts.text_of("kit.apply_do"))
         page.get_by_text(texts.text_of("kit.applied")).wait_for()
+        assert page.get_by_role("link", name=texts.text_of("restart.on")).count() == 1
         page.wait_for_url("**/commission")
         page.get_by_text(texts.text_of("commission.devices.good")).wait_for()
         judged(page, "devices")
@@ -182,6 +186,9 @@ def test_a_station_is_commissioned_by_the_words_of_the_page(browser: Any, tmp_pa
         press(page, texts.text_of("commission.finish.do"))
         page.get_by_text(texts.text_of("commission.finished")).wait_for()
         judged(page, "commissioned")
+        page.goto(f"{site.url}/state")
+        page.get_by_text(texts.text_of("state.all_good")).wait_for()
+        assert page.get_by_text(texts.text_of("state.begin")).count() == 0
     derived = (tmp_path / "world" / "derived.toml").read_text("utf-8")
     assert 'hotline = "+352 80 00 11 22"' in derived
 
@@ -208,7 +215,7 @@ def test_a_session_and_a_fault(browser: Any, site: Site) -> None:
         page.goto(f"{site.url}/state")
         page.get_by_text("Last session").wait_for()
         assert simulation.post("evses/1/fault", {"fault": "ContactorWelded", "active": True}) == 202
-        page.get_by_text("Something is wrong.", exact=False).wait_for()
+        page.get_by_text("a contactor does not open: the outlet may be live", exact=False).wait_for()
         judged(page, "a fault")
         assert simulation.post("evses/1/fault", {"fault": "ContactorWelded", "active": False}) == 202
         assert simulation.post("evses/1/clear") == 202
@@ -245,6 +252,30 @@ def test_a_kit_is_brought_refused_and_undone(browser: Any, site: Site, tmp_path:
         press(page, "Undo the last kit")
         page.get_by_text("Nothing was changed:").wait_for()
         judged(page, "no kit to undo")
+
+
+def test_the_lamps_show_all_colours_and_then_the_state(browser: Any, site: Site) -> None:
+    def lamp_color() -> str:
+        return str(site.simulation.station()["lamps"]["1"])
+
+    with visitor(browser, site) as page:
+        page.goto(f"{site.url}/cards")
+        wait_for(lambda: lamp_color() == "green", "a free outlet")
+        press(page, "Show all colours")
+        page.get_by_text("The lamps show their colours now.").wait_for()
+        for color in ("blue", "red", "green"):
+            wait_for(lambda color=color: lamp_color() == color, color)
+        judged(page, "a test of the lamps")
+
+
+def test_what_is_not_there_or_not_allowed(browser: Any, site: Site) -> None:
+    with visitor(browser, site, user="rita") as page:
+        for path, said in (("/nothing", "There is no such page."), ("/kit", "This is not allowed,")):
+            page.goto(site.url + path)
+            page.get_by_text(said, exact=False).wait_for()
+            judged(page, said)
+        follow(page, "To the state of the station")
+        page.wait_for_url("**/state")
 
 
 def test_with_the_keyboard_alone(browser: Any, site: Site) -> None:

@@ -9,14 +9,22 @@ from aiohttp import web
 
 from agent.commands.page.agent_watch import AgentSilent
 from agent.commands.page.markup import Content, html_element, join_markup
-from agent.commands.page.page_frame import live_page_section, notice, paragraph, verdict_badge, whole_html_page
+from agent.commands.page.page_frame import (
+    action_form,
+    link_as_button,
+    live_page_section,
+    notice,
+    panel,
+    paragraph,
+    verdict_badge,
+    whole_html_page,
+)
 from agent.commands.page.page_texts import PageTexts
 from agent.commands.page.roles import Role
 from agent.commands.page.state_pages import silent_agent_content
 from agent.commands.page.visit import PageRoute, PageSite, Visit, html_page_answer
 
 Row = dict[str, Any]
-FRESH_S = 10.0
 
 
 async def show_card_test(site: PageSite, visit: Visit) -> web.StreamResponse:
@@ -26,7 +34,12 @@ async def show_card_test(site: PageSite, visit: Visit) -> web.StreamResponse:
     texts = visit.texts
     title = texts.text_of("pages.cards")
     page = whole_html_page(
-        site, visit, title, paragraph(texts.text_of("cards.about")), live_page_section(visit, content, title)
+        site,
+        visit,
+        title,
+        paragraph(texts.text_of("cards.about")),
+        live_page_section(visit, content, title),
+        lamp_test_panel(visit) if visit.user_may_act_as(Role.TECHNICIAN) else None,
     )
     return html_page_answer(page)
 
@@ -53,8 +66,7 @@ async def content_of_card_test(site: PageSite, visit: Visit) -> Content:
 def _newest_notice(texts: PageTexts, tap: Row) -> Content:
     if not tap["token"]:
         return notice("warn", verdict_badge("warn", texts.text_of("cards.unreadable", reason=tap["reason"] or "-")))
-    kind = "good" if tap["ago_s"] < FRESH_S else "info"
-    return notice(kind, verdict_badge(kind, texts.text_of("cards.read", token=tap["token"])))
+    return notice("good", verdict_badge("good", texts.text_of("cards.read", token=tap["token"])))
 
 
 def _card_tap_item(texts: PageTexts, tap: Row) -> Content:
@@ -63,4 +75,29 @@ def _card_tap_item(texts: PageTexts, tap: Row) -> Content:
     return html_element("li", html_element("code", tap["token"] or "?"), f", {place}, {ago}")
 
 
-ROUTES = (PageRoute("GET", "/cards", Role.READER, show_card_test),)
+def lamp_test_panel(visit: Visit) -> Content:
+    texts = visit.texts
+    return panel(
+        texts.text_of("lamps.title"),
+        paragraph(texts.text_of("lamps.about")),
+        action_form(visit, "/cards/lamps", texts.text_of("lamps.start")),
+    )
+
+
+async def begin_lamp_test(site: PageSite, visit: Visit) -> web.StreamResponse:
+    texts = visit.texts
+    try:
+        tested = (await site.watch.ask_running_agent("field_page", do="lamps")).get("evses")
+    except AgentSilent:
+        tested = None
+    site.activity.record_activity("lamp test", visit.user_name, visit.address)
+    said = verdict_badge("good", texts.text_of("lamps.running"))
+    shown = notice("good", said) if tested else notice("warn", verdict_badge("warn", texts.text_of("lamps.none")))
+    back = link_as_button(texts.text_of("commission.on"), "/cards")
+    return html_page_answer(whole_html_page(site, visit, texts.text_of("lamps.title"), shown, back))
+
+
+ROUTES = (
+    PageRoute("GET", "/cards", Role.READER, show_card_test),
+    PageRoute("POST", "/cards/lamps", Role.TECHNICIAN, begin_lamp_test),
+)

@@ -43,16 +43,17 @@ async def show_commissioning(site: PageSite, visit: Visit) -> web.StreamResponse
         return html_page_answer(join_markup(_way_to_next_step(site, visit, shown), content))
     content = await _content_of_one_step(site, visit, step, picture)
     number, title = STEPS.index(step) + 1, texts.text_of(f"commission.{step}.title")
-    label = texts.text_of("commission.progress")
+    label, is_finished = texts.text_of("commission.progress"), "finish" in site.commissioning.done
+    about = "commission.finish.recorded" if is_finished else f"commission.{step}.about"
     heading = f"{texts.text_of('commission.step', number=number, of=len(STEPS))} {title}"
     page = whole_html_page(
         site,
         visit,
         texts.text_of("pages.commission"),
         _list_of_all_steps(site, visit, step),
-        html_element("progress", value=number - 1, max=len(STEPS), aria_label=label),
+        html_element("progress", value=number - 1 + is_finished, max=len(STEPS), aria_label=label),
         html_element("h2", heading),
-        paragraph(texts.text_of(f"commission.{step}.about")),
+        paragraph(texts.text_of(about)),
         kit_choice_panels(site, visit) if step == "kit" else live_page_section(visit, content, title, step),
         _actions_of_present_step(site, visit, step),
     )
@@ -114,7 +115,7 @@ def _way_to_next_step(site: PageSite, visit: Visit, shown: str) -> Content:
     if shown not in ("doctor", "card") or shown not in site.commissioning.done:
         return None
     link = link_as_button(visit.texts.text_of("commission.next"), "/commission", "button primary")
-    return notice("good", verdict_badge("good", visit.texts.text_of("commission.step_done")), link)
+    return notice("good step-done", verdict_badge("good", visit.texts.text_of("commission.step_done")), link)
 
 
 def _device_notice(site: PageSite, visit: Visit, picture: Row) -> Content:
@@ -153,7 +154,7 @@ def _actions_of_present_step(site: PageSite, visit: Visit, step: str) -> Content
     elif step == "finish" and "finish" not in done:
         offer_step_button("commission.finish.do", "finish", "primary")
     if step in ("doctor", "card"):
-        offer_step_button("commission.without", step)
+        offer_step_button("commission.without", step, "quiet without")
     if done:
         offer_step_button("commission.again", "again")
     return html_element("div", actions, class_="actions")

@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from agent.commands.kit.kit_file import Kit
     from agent.commands.kit.station_changes import KeyChange
 
+KEY_NAMES = {
+    "station.number": "kit.number",
+    "station.hotline": "kit.hotline",
+    "station.price_line": "kit.price",
+    "station.qr_url": "kit.qr",
+    "backend.charge_point_id": "kit.id",
+    "backend.url": "kit.backend",
+    "backend.versions": "kit.versions",
+    "backend.security_profile": "kit.security",
+}
+"""What the keys of the station file are called in words."""
 UPLOAD_BYTES = MOST_BYTES + BODY_BYTES
 
 
@@ -198,8 +209,12 @@ def _table_of_kit_changes(texts: PageTexts, changes: list[KeyChange]) -> Content
         old = texts.text_of("kit.unset") if change.old is ABSENT else value_text(change.path, change.old)
         new = texts.text_of("kit.removed") if change.new is ABSENT else value_text(change.path, change.new)
         value = [html_element("del", old), " → ", html_element("ins", new)]
-        rows.append((change.name, html_element("span", value, class_="breakable")))
+        rows.append((_name_of_key(texts, change.name), html_element("span", value, class_="breakable")))
     return fact_list(rows)
+
+
+def _name_of_key(texts: PageTexts, name: str) -> str:
+    return f"{texts.text_of(KEY_NAMES[name])} ({name})" if name in KEY_NAMES else name
 
 
 def _apply_kit_panel(visit: Visit, name: str, changes: list[KeyChange], renamed: list[str]) -> Content:

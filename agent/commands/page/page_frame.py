@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from aiohttp import web
+
+from agent.commands.page.http_service import plain_answer
 from agent.commands.page.markup import Content, Markup, html_element
 from agent.commands.page.page_texts import LANGUAGES, PageTexts
 from agent.commands.page.roles import Role
-from agent.commands.page.visit import PageSite, Visit
+from agent.commands.page.visit import PageSite, Visit, html_page_answer
 
 NAVIGATION = (
     ("/state", Role.READER),
@@ -148,6 +151,16 @@ def link_as_button(label: str, href: str, class_: str = "button") -> Markup:
 def connection_badge(texts: PageTexts, is_up: bool, otherwise: str = "bad") -> Markup:
     word = texts.text_of("state.connected" if is_up else "state.disconnected")
     return verdict_badge("good" if is_up else otherwise, word)
+
+
+def problem_answer(site: PageSite, visit: Visit, status: int) -> web.Response:
+    """Return the page for a request that is not answered; for a script, or without a login, one line."""
+    if visit.user is None or visit.asks_for_live_part:
+        return plain_answer(status)
+    texts = visit.texts
+    said = notice("bad", verdict_badge("bad", texts.text_or(f"problem.{status}", str(status))))
+    back = link_as_button(texts.text_of("problem.back"), "/state")
+    return html_page_answer(whole_html_page(site, visit, texts.text_of("problem.title"), said, back), status)
 
 
 def notice(kind: str, *content: Content) -> Markup:

@@ -26,6 +26,7 @@ from agent.commands.page import (
 )
 from agent.commands.page.http_service import BoundedServer, bind_listener, plain_answer, serve_requests, tls_context
 from agent.commands.page.login_sessions import is_expected_form_token
+from agent.commands.page.page_frame import problem_answer
 from agent.commands.page.page_texts import LANGUAGES, preferred_language, texts_of_language
 from agent.commands.page.page_users import PageUser, UserProblem, load_page_users
 from agent.commands.page.visit import PageRoute, PageSite, UploadedFile, Visit, redirect_answer
@@ -63,18 +64,18 @@ class PageServer:
         route = ROUTES.get((method, path))
         if route is None:
             others = [m for m, p in ROUTES if p == path]
-            return plain_answer(405 if others else 404)
+            return problem_answer(self.site, self._begin_visit_of_request(request, "/state"), 405 if others else 404)
         visit = self._begin_visit_of_request(request, path)
         if route.role is not None and visit.user is None:
             return plain_answer(401) if visit.asks_for_live_part or method == "POST" else redirect_answer("/login")
         if route.role is not None and not visit.user_may_act_as(route.role):
-            return plain_answer(403)
+            return problem_answer(self.site, visit, 403)
         if method == "POST":
             if (request.content_length or 0) > route.body_bytes:
-                return plain_answer(413)
+                return problem_answer(self.site, visit, 413)
             await _read_submitted_form(request, visit)
             if not is_expected_form_token(visit.form_key, visit.token, visit.form.get("form", "")):
-                return plain_answer(403)
+                return problem_answer(self.site, visit, 403)
         return await route.handler(self.site, visit)
 
     def _begin_visit_of_request(self, request: web.BaseRequest, path: str) -> Visit:

@@ -8,13 +8,14 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.commands.fault_texts import describe_fault, without_markdown
+from agent.commands.fault_texts import MREC_SYNONYMS, describe_fault, without_markdown
 from agent.commands.page.agent_watch import AgentSilent
 from agent.commands.page.markup import Content, html_element, join_markup
 from agent.commands.page.page_frame import (
     command_line,
     connection_badge,
     fact_list,
+    link_as_button,
     live_page_section,
     notice,
     panel,
@@ -64,6 +65,7 @@ async def _state_content(site: PageSite, visit: Visit) -> Content:
     texts = visit.texts
     return [
         _overall_notice(texts, picture, faults),
+        _way_to_commissioning(site, visit),
         [_fault_notice(texts, row) for row in faults],
         [_outlet_panel(texts, evse) for evse in picture["evses"]],
         _backend_link_panel(texts, picture),
@@ -94,15 +96,24 @@ def _overall_notice(texts: PageTexts, picture: Row, faults: list[Row]) -> Conten
     return notice("good", verdict_badge("good", texts.text_of("state.all_good")))
 
 
+def _way_to_commissioning(site: PageSite, visit: Visit) -> Content:
+    """Return where a technician begins, at a station that was not commissioned with this page."""
+    if "finish" in site.commissioning.done or not visit.user_may_act_as(Role.TECHNICIAN):
+        return None
+    link = link_as_button(visit.texts.text_of("state.begin_do"), "/commission", "button primary")
+    return notice("info", visit.texts.text_of("state.begin"), link)
+
+
 def _fault_notice(texts: PageTexts, row: Row) -> Content:
     fault = Fault(row["fault"])
+    named = MREC_SYNONYMS.get(fault, fault)
     place = texts.text_of("state.outlet", number=row["evse"]) if row["evse"] else texts.text_of("state.station")
     what, to_do = map(without_markdown, describe_fault(fault))
     return notice(
         "bad",
-        html_element("h2", verdict_badge("bad", f"{place}: {texts.text_or(f'faults.{fault.value}', fault.value)}")),
-        paragraph([what, ". ", to_do], class_="technical"),
-        [paragraph(str(said), class_="technical") for said in row["trouble"]],
+        html_element("h2", verdict_badge("bad", f"{place}: {texts.text_or(f'faults.{named.value}', fault.value)}")),
+        html_element("p", what, ". ", to_do, class_="technical", lang="en"),
+        [html_element("p", str(said), class_="technical", lang="en") for said in row["trouble"]],
     )
 
 
