@@ -56,6 +56,8 @@ class ModemBearer:
         self._network: tuple[str, bool] | None = ANY_OPERATOR
         """The operator to prefer, and whether no other is used; None: the modem chooses, and knows it. At first it may
         have kept an operator from before, which ModemManager does not say."""
+        self._has_chosen = False
+        """Whether an operator of a network profile was wanted since the driver was opened."""
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -105,7 +107,8 @@ class ModemBearer:
         path = await self._require_modem()
         await self._set_initial_apn(path)
         await self._enable_radio(path)
-        await self._choose_network(path)
+        if await self._read_modem_state() >= STATE_ENABLED:  # otherwise the reason is another one, and shown below
+            await self._choose_network(path)
         await self._wait_for_network()
         device, _ = await self._connection.find_modem(path)
         if not device:
@@ -149,7 +152,7 @@ class ModemBearer:
         self._sim.use_other_pin(settings.pin)
         self._connection.use_profile(profile_uuid(settings, self._station))
         if access is not None and access.network:
-            self._network = access.network, access.is_network_only
+            self._network, self._has_chosen = (access.network, access.is_network_only), True
         elif self._network is not None:
             self._network = ANY_OPERATOR
 
@@ -179,14 +182,16 @@ class ModemBearer:
             await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=RADIO_S)
 
     async def _free_choice(self, path: str) -> None:
-        """Let the modem choose its operator. An order that is not accepted is given again before the next call."""
+        """Let the modem choose its operator. An order that fails is given again before the next call if this driver has
+        bound the modem. Otherwise it is not: with each order ModemManager forgets that the network refuses the SIM."""
         try:
             await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=OPERATOR_S)
         except NoReply:  # ModemManager has given the order, and waits for the registration
             log.debug("%s: no registration yet", self._name)
         except Refused as e:
             log.warning("%s: the choice of the operator is not taken back: %s", self._name, e)
-            return
+            if self._has_chosen:
+                return
         self._network = None
 
     async def _require_modem(self) -> str:

@@ -409,18 +409,26 @@ async def test_an_operator_of_before_the_start_is_given_up_once(services: Simula
 
 
 @pytest.mark.parametrize("fault", ["register_fails", "register_denied"])
-async def test_a_choice_that_is_not_taken_back_stops_no_call_and_is_ordered_again(
-    services: SimulatedServices, fault: str
+@pytest.mark.parametrize("has_chosen", [True, False])
+async def test_a_choice_that_is_not_taken_back_stops_no_call(
+    services: SimulatedServices, fault: str, has_chosen: bool
 ) -> None:
-    await services.fault(fault)
+    """It is ordered again where this driver has bound the modem."""
     async with services.opened(**RADIO) as port:
+        assert isinstance(port, ApnPort)
+        if has_chosen:
+            await port.use_apn_access(ApnAccess("chargy.m2m", network="27077"))
+            await port.bring_up()
+            await port.take_down()
+            await port.use_apn_access(None)
+        await services.do("set", operator="27077")
+        await services.fault(fault)
         await port.bring_up()
         assert (await port.read_status()).is_up
         await port.take_down()
         await services.fault(fault, on=False)
-        await services.do("set", operator="27077")
         await port.bring_up()
-        assert (await services.do("state"))["values"]["operator"] == ""
+        assert (await services.do("state"))["values"]["operator"] == ("" if has_chosen else "27077")
 
 
 async def test_a_network_profile_prefers_its_operator_or_takes_no_other(services: SimulatedServices) -> None:
