@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.model.toml_text import format_document
 from agent.station_file.toml_positions import key_positions
-from drivers.sim.toml_text import format_document
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "config").rglob("*.toml"))

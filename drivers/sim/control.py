@@ -19,8 +19,8 @@ from aiohttp import web
 
 from drivers.sim import request_body, station_snapshot
 from drivers.sim.checked_values import Unknown
-from drivers.sim.doctor_run import LANGUAGES, DoctorRun
 from drivers.sim.modem_far_end import MODEM_FAULTS, MOST_SIGNAL
+from drivers.sim.station_tools import StationTools
 from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
@@ -70,10 +70,10 @@ class Control:
         agent: Supervisor | None,
         set_clock: Callable[[float], None],
         set_pace: Callable[[float], None] = lambda rate: None,
-        doctor: DoctorRun | None = None,
+        tools: StationTools | None = None,
     ) -> None:
         self.world, self.watch, self.feed, self.agent = world, watch, feed, agent
-        self.doctor = doctor or DoctorRun(world.file.path, feed.notify_change)
+        self.tools = tools or StationTools(world, watch, feed.notify_change)
         self._set_clock, self._set_pace = set_clock, set_pace
         self.closing = False
 
@@ -88,7 +88,11 @@ class Control:
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return {
             **station_snapshot.station_picture(self.world, child, self._agent_picture(), now, self.watch.last_sessions),
-            "simulation": {"run": self.watch.trace.run, "speed": self.world.speed},
+            "simulation": {
+                "run": self.watch.trace.run,
+                "speed": self.world.speed,
+                "built_in_backend": self.tools.requests.is_offered,
+            },
         }
 
     async def get_health(self, request: web.Request) -> web.Response:
@@ -100,15 +104,6 @@ class Control:
         if self._agent_picture() is not None:
             await self.watch.wait_until_fresh()
         return web.json_response(self.station_picture())
-
-    async def get_doctor(self, request: web.Request) -> web.Response:
-        return web.json_response(self.doctor.doctor_picture())
-
-    async def run_doctor(self, request: web.Request) -> None:
-        b = request_body.read_body(
-            await request.read(), request_body.choice_key("language", *LANGUAGES, default=LANGUAGES[0])
-        )
-        self.doctor.start_run(b["language"])
 
     async def get_display(self, request: web.Request) -> web.Response:
         png = await asyncio.to_thread(self.world.devices.render_display_png, self._evse_number(request))
@@ -124,13 +119,15 @@ class Control:
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:
-        """Send ``event: station`` and ``event: doctor`` at once and on every change, and ``event: frame`` for each OCPP
-        frame after ``since``.
+        """Send ``event: station`` at once and on every change, ``event: doctor`` and ``event: recording`` likewise once
+        there is something to show, and ``event: frame`` for each OCPP frame after ``since``.
 
         Frames come in the order of the trace. A listener that starts again after its last frame misses none and gets
         none twice.
         """
-        seq, version, sent, shown = self._first_frame_seq(request), -1, "", 0
+        seq, version, sent = self._first_frame_seq(request), -1, ""
+        works = self.tools.works_in_events()
+        shown = dict.fromkeys(works, 0)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the listener left
@@ -142,9 +139,10 @@ class Control:
                 if now != sent:
                     sent = now
                     await response.write(_encode_event("station", self.station_picture()))
-                if self.doctor.version != shown:
-                    shown = self.doctor.version
-                    await response.write(_encode_event("doctor", self.doctor.doctor_picture()))
+                for name, work in works.items():
+                    if work.version != shown[name]:
+                        shown[name] = work.version
+                        await response.write(_encode_event(name, work.event_picture()))
                 for frame in frames:
                     await response.write(_encode_event("frame", frame, f"{self.watch.trace.run}-{frame['seq']}"))
                 if before == version:

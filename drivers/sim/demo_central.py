@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -17,6 +18,7 @@ from drivers.sim.time_rate import Pace
 
 WITHIN_S = 30.0
 BODY_MAX = 16_384
+HTTP_OK = 200
 _PAY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -52,6 +54,19 @@ class DemoCentral:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with aiohttp.ClientSession(timeout=timeout) as http:
                 await http.post(f"http://127.0.0.1:{self.port}/clock", json={"rate": pace.rate})
+
+    async def send_command(self, station: str, action: str, payload: dict[str, Any]) -> str:
+        """Have a request sent to the station, and wait for its answer. Return what is wrong with it, or ""."""
+        timeout = aiohttp.ClientTimeout(total=WITHIN_S)
+        wish = {"station": station, "action": action, "payload": payload}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as http,
+                http.post(f"http://127.0.0.1:{self.port}/command", json=wish) as answer,
+            ):
+                return "" if answer.status == HTTP_OK else str((await answer.json()).get("error"))
+        except (aiohttp.ClientError, TimeoutError, ValueError) as e:
+            return str(e) or type(e).__name__
 
     async def proxy_pay_page(self, request: web.Request) -> web.Response:
         """Forward a request to the payment page, because a telephone reaches this port only."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.model.toml_text import format_document
 from agent.station_file.settings import Backend, Device, DeviceTables, Evse, StationFile
-from drivers.sim.toml_text import format_document
 
 Table = dict[str, Any]
 

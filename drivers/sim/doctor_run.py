@@ -31,22 +31,22 @@ class DoctorRun:
         self._picture: Json = _empty_picture("", is_running=False)
         self.version = 0
 
-    def doctor_picture(self) -> Json:
+    def event_picture(self) -> Json:
         return self._picture
 
     @property
     def is_running(self) -> bool:
         return bool(self._picture["running"])
 
-    def start_run(self, language: str) -> None:
+    def start_examination(self, language: str) -> None:
         """Start the doctor. Raises ``Impossible`` while it works."""
         if self.is_running:
             raise Impossible("the doctor is still at work: wait for its result")
         self._picture = _empty_picture(language, is_running=True)
-        self._note_change()
+        self._note_visible_change()
         self._task = asyncio.create_task(self._run_doctor(language))
 
-    def give_up(self, why: str) -> None:
+    def end_run_early(self, why: str) -> None:
         """End a run at once. While no agent runs the doctor holds the store, which an agent needs to start."""
         if self.is_running:
             self._picture = {**self._picture, "error": why}
@@ -66,7 +66,7 @@ class DoctorRun:
             complaint = f"{type(e).__name__}: {e}"
         error = self._picture["error"] or ("" if self._picture["verdict"] else f"the doctor has ended: {complaint}")
         self._picture = {**self._picture, "running": False, "judging": None, "error": error}
-        self._note_change()
+        self._note_visible_change()
 
     async def _follow_process(self, language: str) -> str:
         """Take the lines of one process. Return its last words, otherwise its exit code."""
@@ -82,14 +82,14 @@ class DoctorRun:
             assert process.stderr is not None
             complaints = asyncio.ensure_future(process.stderr.read())
             async for line in process.stdout:
-                self._take_line(json.loads(line))
+                self._take_output_line(json.loads(line))
             words = (await complaints).decode("utf-8", "replace").strip().splitlines()
             code = await process.wait()
         finally:
-            await _end_child(process)
+            await _end_child_process(process)
         return words[-1] if words else f"exit {code}"
 
-    def _take_line(self, entry: Json) -> None:
+    def _take_output_line(self, entry: Json) -> None:
         """Take one line of the doctor (``LinesOutput`` of its command)."""
         picture = self._picture
         if "rungs" in entry:
@@ -108,9 +108,9 @@ class DoctorRun:
             page = entry["page"]
             picture = {**picture, **{key: page[key] for key in ("verdict", "summary", "begin_at", "at", "rungs")}}
         self._picture = picture
-        self._note_change()
+        self._note_visible_change()
 
-    def _note_change(self) -> None:
+    def _note_visible_change(self) -> None:
         self.version += 1
         self._changed()
 
@@ -122,7 +122,7 @@ def _empty_picture(language: str, is_running: bool) -> Json:
     }  # fmt: skip
 
 
-async def _end_child(process: asyncio.subprocess.Process) -> None:
+async def _end_child_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()

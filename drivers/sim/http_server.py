@@ -14,6 +14,7 @@ from aiohttp.typedefs import Middleware
 from drivers.sim.checked_values import Impossible, Unknown
 from drivers.sim.control import HEADERS, Control
 from drivers.sim.http_access import PAY, Access
+from drivers.sim.scenario_recorder import ScenarioRecorder
 from drivers.sim.supervisor import NotRunning
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,7 +32,9 @@ def make_application(control: Control, with_page: bool, access: Access, pay_page
         "/display/{n}.png": control.get_display,
         "/trace": control.get_trace,
         "/events": control.get_events,
-        "/doctor": control.get_doctor,
+        "/doctor": control.tools.get_doctor,
+        "/recording": control.tools.get_recording,
+        "/recording.toml": control.tools.get_recorded_scenario,
     }
     posts: dict[str, Callable[[web.Request], Awaitable[None]]] = {
         "/evses/{n}/plug": control.plug_in_vehicle,
@@ -52,15 +55,17 @@ def make_application(control: Control, with_page: bool, access: Access, pay_page
         "/power": control.set_mains_power,
         "/agent": control.control_agent,
         "/time": control.set_time_rate,
-        "/doctor": control.run_doctor,
+        "/doctor": control.tools.run_doctor,
+        "/recording": control.tools.control_recording,
+        "/backend": control.tools.send_backend_request,
     }
     for path, get in gets.items():
         app.router.add_get(V1 + path, get)
     for path, post in posts.items():
-        app.router.add_post(V1 + path, _accept_post(post))
+        app.router.add_post(V1 + path, _accept_post(post, control.tools.recorder))
     if pay_page is not None:
         app.router.add_get(PAY + "{rest:.*}", pay_page)
-        app.router.add_post(PAY + "{rest:.*}", pay_page)
+        app.router.add_post(PAY + "{rest:.*}", _recorded_page(pay_page, control.tools.recorder))
     if with_page:
         app.router.add_get("/", _file_handler("index.html"))
         for name in ("app.js", "style.css", "icon.svg"):
@@ -89,12 +94,22 @@ async def serve_control_api(
         await runner.cleanup()
 
 
-def _accept_post(post: Callable[[web.Request], Awaitable[None]]) -> Handler:
+def _accept_post(post: Callable[[web.Request], Awaitable[None]], recorder: ScenarioRecorder) -> Handler:
     async def handle_post(request: web.Request) -> web.Response:
+        before = recorder.mark_before_call()
         await post(request)
+        recorder.note_carried_out_call(request.path.removeprefix(V1), await request.read(), before)
         return web.Response(status=202)
 
     return handle_post
+
+
+def _recorded_page(pay_page: Handler, recorder: ScenarioRecorder) -> Handler:
+    async def handle_page(request: web.Request) -> web.StreamResponse:
+        recorder.note_payment_page(request.path)
+        return await pay_page(request)
+
+    return handle_page
 
 
 def _file_handler(name: str) -> Handler:

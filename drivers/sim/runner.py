@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from agent.station_file.settings import StationFile
+from drivers.sim.backend_requests import BackendRequests
 from drivers.sim.control import ChangeFeed, Control
 from drivers.sim.demo_central import DemoCentral
 from drivers.sim.doctor_run import DoctorRun
@@ -26,6 +27,7 @@ from drivers.sim.field_page import field_page_lines, with_field_page, write_exam
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.station_snapshot import describe_changes
+from drivers.sim.station_tools import StationTools
 from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import Refused, Supervisor
 from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
@@ -194,7 +196,10 @@ async def _build_control(
     agent = _agent_supervisor(plan, world, watch, feed, command, folder, doctor)
     world.add_change_listener(feed.notify_change)
     switch = PaceSwitch(plan.file, world, command, agent, PaceMemory(folder), central)
-    control = Control(world, watch, feed, agent, command.set_rtc_offset, switch, doctor)
+    charge_point_id = next((b.charge_point_id for b in file.backends), "") or file.station.id
+    requests = BackendRequests(central, watch, charge_point_id, print_line)
+    tools = StationTools(world, watch, feed.notify_change, doctor, requests)
+    control = Control(world, watch, feed, agent, command.set_rtc_offset, switch, tools)
     await stack.enter_async_context(running_beside(watch.follow_agents(), stop))
     await stack.enter_async_context(running_beside(narrate_changes(control), stop))
     return control
@@ -243,7 +248,7 @@ def _agent_supervisor(
         return None
 
     def before_start(again: bool) -> None:
-        doctor.give_up("the agent was started meanwhile: run the doctor again")
+        doctor.end_run_early("the agent was started meanwhile: run the doctor again")
         watch.agent_starts()
         if again:
             world.devices.agent_restarted()

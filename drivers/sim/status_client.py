@@ -31,12 +31,15 @@ class Trace:
         self._frames: deque[Json] = deque(maxlen=size)
         self.last_seq = 0
         self.run = secrets.token_hex(4)
+        self.listeners: list[Callable[[Json], None]] = []
 
     def add_frame(self, record: Json) -> None:
         """Add a frame. If the agent did not yet trust its clock, the frame gets the time of its arrival here."""
         self.last_seq += 1
         frame = {"seq": self.last_seq, **{key: record.get(key) for key in _FRAME_KEYS}}
         self._frames.append({**frame, "t": time.time() if frame["t"] is None else frame["t"]})
+        for listen in self.listeners:
+            listen(self._frames[-1])
 
     def frames_since(self, seq: int) -> list[Json]:
         """Return the frames newer than ``seq``, oldest first."""

@@ -101,7 +101,7 @@ VALUES = st.recursive(
 
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=4))
 def test_what_the_parser_takes_the_schema_takes(steps: list[dict[str, object]]) -> None:
-    from drivers.sim.toml_text import format_document
+    from agent.model.toml_text import format_document
 
     document: dict[str, Any] = {"title": "T", "variables": {"card": "A", "x": 1}, "steps": steps}
     try:

@@ -21,6 +21,7 @@ from agent.assembly.station import Options, Station
 from agent.commands import check
 from agent.domain.variables import VARIABLES, Variable
 from agent.model.key_rules import Between, Entries, OneOf, Text, key_type, split_type_and_rules
+from agent.model.toml_text import format_document
 from agent.ports import Broken, DeviceError
 from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
@@ -28,7 +29,6 @@ from agent.station_file import payment, tariff
 from agent.station_file import tables as station_tables
 from agent.station_file.settings import load_station_file
 from drivers.sim.command import station_file
-from drivers.sim.toml_text import format_document
 from drivers.sim.world import World
 from tests.support.busy_machine import stretched
 from tests.support.simulated_station import CAMPAIGN

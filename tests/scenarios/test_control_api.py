@@ -287,7 +287,7 @@ async def test_a_listener_begins_where_it_says(rig: Rig) -> None:
     for wrong in ("?since=x", "?since=-1", "?since=1&newest=x"):
         assert (await rig.get(f"/api/v1/events{wrong}"))[0] == 400
     picture = json.loads((await rig.get("/api/v1/station"))[1])
-    assert picture["simulation"] == {"run": trace.run, "speed": 1.0}
+    assert picture["simulation"] == {"run": trace.run, "speed": 1.0, "built_in_backend": False}
 
 
 async def _event(stream: aiohttp.ClientResponse) -> tuple[str, Any]:

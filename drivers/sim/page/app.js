@@ -393,6 +393,7 @@ function show(picture) {
   offerSpeeds(picture.simulation.speed);
   showTill(picture);
   showBearers(picture);
+  showRequests(picture);
   showPills(picture);
   $("mains").setAttribute("aria-pressed", picture.mains);
   $("agent-now").textContent = picture.agent.pid ? `process ${picture.agent.pid}, started again ${picture.agent.restarts} times` : "not running";
@@ -620,6 +621,67 @@ function modemFaultButton([name, label]) {
   return button;
 }
 
+// --- requests of the backend ---------------------------------------------------------------------------------------
+
+// The operations of docs/scenarios.md, each for an outlet.
+const REQUESTS = [
+  ["start", "Start with Alice’s card", "remote_start", (evse) => ({ token: CARDS[0].uid, evse })],
+  ["stop", "Stop the transaction", "remote_stop", (evse) => ({ transaction: runningTransaction(evse) })],
+  ["unlock", "Unlock", "unlock", (evse) => ({ evse })],
+  ["inoperative", "Out of service", "availability", (evse) => ({ availability: "inoperative", evse })],
+  ["operative", "Back in service", "availability", (evse) => ({ availability: "operative", evse })],
+  ["limit", "Limit to 10 A", "charging_profile", (evse) => ({ limit_a: 10, evse })],
+  ["unlimit", "Remove the limits", "clear_profiles", () => ({})],
+  ["status", "Ask for the status", "trigger", (evse) => ({ message: "StatusNotification", evse, connector: 1 })],
+  ["soft", "Restart in order", "reset", () => ({ how: "soft" })],
+  ["hard", "Restart at once", "reset", () => ({ how: "hard" })],
+];
+
+function runningTransaction(number) {
+  const { session } = station.evses.find((evse) => evse.number === number);
+  const id = session && session.transaction_id;
+  return String(station.backend.ocpp).startsWith("1.") ? Number(id) : id;
+}
+
+function requestButton([id, label, operation, make]) {
+  const button = Object.assign(document.createElement("button"), { textContent: label, title: operation });
+  button.dataset.testid = `request-${id}`;
+  button.onclick = () => {
+    const evse = Number($("request-outlet").value);
+    if (id === "stop" && !runningTransaction(evse)) toast(`No transaction runs at outlet ${evse}.`);
+    else post("backend", { operation, with: make(evse) });
+  };
+  return button;
+}
+
+function showRequests({ evses, simulation }) {
+  $("backend").hidden = !simulation.built_in_backend;
+  const outlets = $("request-outlet");
+  if (outlets.childElementCount !== evses.length) outlets.replaceChildren(...evses.map((evse) => new Option(evse.number)));
+}
+
+// --- the recording ------------------------------------------------------------------------------------------------
+
+let isRecording = false;
+
+function showRecording({ running, title, steps, deeds, left_out }) {
+  isRecording = running;
+  const toggle = $("recording-toggle");
+  setText(toggle, running ? "End" : "Record");
+  toggle.classList.toggle("fault-on", running);
+  $("recording-form").elements.title.disabled = running;
+  $("recording-file").hidden = running || !deeds;
+  const missing = left_out.length ? `; no word for: ${left_out.join(", ")}` : "";
+  setText($("recording-says"), `${running ? "Recording" : "Recorded"}: ${title} (${deeds} deeds${missing})`);
+  const list = $("recording-steps");
+  list.hidden = !steps.length;
+  steps.forEach((step, i) => {
+    const item = list.children[i] || list.appendChild(document.createElement("li"));
+    if (item.textContent !== step) item.replaceChildren(Object.assign(document.createElement("code"), { textContent: step }));
+  });
+  while (list.childElementCount > steps.length) list.lastElementChild.remove();
+}
+
 // --- the doctor -------------------------------------------------------------------------------------------------
 
 const SEVERITY = ["good", "not judged", "warning", "wrong"];
@@ -785,6 +847,7 @@ function refilter() {
 function listen() {
   const events = new EventSource(`${API}events?since=0&newest=${ROWS}`);
   events.addEventListener("station", (e) => show(JSON.parse(e.data)));
+  events.addEventListener("recording", (e) => showRecording(JSON.parse(e.data)));
   events.addEventListener("doctor", (e) => showDoctor(JSON.parse(e.data)));
   events.addEventListener("frame", (e) => addFrame(JSON.parse(e.data)));
   events.addEventListener("error", () => {
@@ -823,6 +886,12 @@ function wirePage() {
   $("modem-faults").append(...MODEM_FAULTS.map(modemFaultButton));
   $("signal").oninput = (e) => { $("signal-out").textContent = `${-113 + 2 * e.target.value} dBm`; };
   $("signal").onchange = (e) => post("modem", { signal: Number(e.target.value) });
+  $("requests").append(...REQUESTS.map(requestButton));
+  $("recording-form").onsubmit = (e) => {
+    e.preventDefault();
+    const title = e.target.elements.title.value.trim();
+    post("recording", isRecording ? { action: "stop" } : { action: "start", ...(title ? { title } : {}) });
+  };
   $("doctor-run").onclick = () => post("doctor", { language: $("doctor-language").value });
   $("filter").oninput = refilter;
   for (const id of ["answers", "chatter"]) {

@@ -1,4 +1,5 @@
-"""A writer of TOML, as far as station files need it. Values nested deeper than a table become inline tables."""
+"""A writer of TOML, as far as station files and scenarios need it. Values nested deeper than a table become inline
+tables."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def format_document(tables: Mapping[str, Any]) -> str:
 
 
 def _format_pairs(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_format_key(k)} = {_format_value(v)}" for k, v in table.items() if v is not None]
+    return [f"{_format_key(k)} = {format_value(v)}" for k, v in table.items() if v is not None]
 
 
 def _format_key(key: str) -> str:
@@ -37,7 +38,8 @@ def _format_text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """Format a value in one line. Raises ``TypeError`` for what TOML cannot express."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -49,7 +51,7 @@ def _format_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(_format_pairs(value)) + " }" if value else "{}"
     if isinstance(value, Sequence):
-        return "[" + ", ".join(map(_format_value, value)) + "]"
+        return "[" + ", ".join(map(format_value, value)) + "]"
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     raise TypeError(f"TOML cannot express {value!r}")

@@ -1,0 +1,79 @@
+"""The handlers of the control API for what is done beside the station: doctor, recordings, requests of the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from agent.scenario.operations import OPERATIONS
+from drivers.sim import request_body
+from drivers.sim.backend_requests import BackendRequests
+from drivers.sim.checked_values import Unknown
+from drivers.sim.doctor_run import LANGUAGES, DoctorRun
+from drivers.sim.scenario_recorder import LONGEST_TITLE, ScenarioRecorder
+from drivers.sim.status_client import StatusClient
+from drivers.sim.world import World
+
+LONGEST_ACTION = 50
+
+
+class StationTools:
+    """``doctor`` None: for the station file of the world; ``requests`` None: there is no built-in central system."""
+
+    def __init__(
+        self,
+        world: World,
+        watch: StatusClient,
+        changed: Callable[[], None],
+        doctor: DoctorRun | None = None,
+        requests: BackendRequests | None = None,
+    ) -> None:
+        self.doctor = doctor or DoctorRun(world.file.path, changed)
+        self.recorder = ScenarioRecorder(world, watch, changed)
+        self.requests = requests or BackendRequests(None, watch, "", lambda line: None)
+
+    def works_in_events(self) -> Mapping[str, DoctorRun | ScenarioRecorder]:
+        """Return what has events of its own, by their name."""
+        return {"doctor": self.doctor, "recording": self.recorder}
+
+    async def get_doctor(self, request: web.Request) -> web.Response:
+        return web.json_response(self.doctor.event_picture())
+
+    async def run_doctor(self, request: web.Request) -> None:
+        b = request_body.read_body(
+            await request.read(), request_body.choice_key("language", *LANGUAGES, default=LANGUAGES[0])
+        )
+        self.doctor.start_examination(b["language"])
+
+    async def get_recording(self, request: web.Request) -> web.Response:
+        return web.json_response(self.recorder.event_picture())
+
+    async def get_recorded_scenario(self, request: web.Request) -> web.Response:
+        text = self.recorder.scenario_text()
+        if not text:
+            raise Unknown("nothing was recorded yet")
+        headers = {"Content-Disposition": 'attachment; filename="recorded.toml"'}
+        return web.Response(text=text, content_type="application/toml", headers=headers)
+
+    async def control_recording(self, request: web.Request) -> None:
+        b = request_body.read_body(
+            await request.read(),
+            request_body.choice_key("action", "start", "stop"),
+            request_body.printable_text_key("title", None, longest=LONGEST_TITLE),
+        )
+        if b["action"] == "stop":
+            self.recorder.end_recording()
+        else:
+            self.recorder.begin_recording(b["title"] or f"Recorded by hand, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+
+    async def send_backend_request(self, request: web.Request) -> None:
+        raw = await request.read()
+        table = request_body.object_key
+        if "action" in request_body.key_names(raw):
+            action = request_body.printable_text_key("action", longest=LONGEST_ACTION)
+            b = request_body.read_body(raw, action, table("payload", {}))
+        else:
+            b = request_body.read_body(raw, request_body.choice_key("operation", *OPERATIONS), table("with", {}))
+        self.requests.send_request(b)
