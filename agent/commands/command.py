@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,14 @@ EXIT_CANNOT = 2
 
 def add_station_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("station", type=Path, metavar="STATION.toml")
+
+
+def add_language_argument(parser: argparse.ArgumentParser, languages: Sequence[str], what: str) -> None:
+    """Add ``--language``; without it the language of the system counts, if it is one of these, else the first one."""
+    words = (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    chosen = next((w for w in words if w), "")[:2].lower()
+    usual = chosen if chosen in languages else languages[0]
+    parser.add_argument("--language", choices=languages, default=usual, help=what)
 
 
 def load_or_report(path: Path) -> StationFile | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any
 
+from agent.model.fastclass import frozen
 from agent.scenario.grammar import COMMON, StepKind
 
 USUAL: Mapping[str, Any] = {"evse": 1, "side": "station", "behaviour": "approve", "active": True, "sender": "station"}
@@ -13,13 +15,28 @@ _UNSAID = {key.name for key in COMMON} | {"within_s", "set", "car", "for_s", "ho
 """Not in a sentence; ``payload`` may hold a password."""
 
 
-def step_in_words(kind: StepKind, values: Mapping[str, Any]) -> str:
+@frozen
+class Wording:
+    """Words of another language. ``sentences``: by kind of step; ``values`` and ``options``: by their English name.
+    What is missing stays English."""
+
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+ENGLISH = Wording()
+
+
+def step_in_words(kind: StepKind, values: Mapping[str, Any], wording: Wording = ENGLISH) -> str:
     """Return the sentence of a step. Options that have no place of their own in it follow as ``name = value``."""
-    known = {name: _value_words(value) for name, value in {**USUAL, **values}.items()}
-    own = {kind.kind_name, *_UNSAID, *(name for name in USUAL if f"{{{name}}}" in kind.sentence)}
-    details = [f"{key.name} = {known[key.name]}" for key in kind.options if key.name in values and key.name not in own]
-    known["details"] = ", ".join(details)
-    return " ".join(kind.sentence.format(**known).split()).removesuffix(":")
+    sentence = wording.sentences.get(kind.kind_name, kind.sentence)
+    english = {name: _value_words(value) for name, value in {**USUAL, **values}.items()}
+    known = {name: wording.values.get(text, text) for name, text in english.items()}
+    own = {kind.kind_name, *_UNSAID, *(name for name in USUAL if f"{{{name}}}" in sentence)}
+    shown = [key.name for key in kind.options if key.name in values and key.name not in own]
+    known["details"] = ", ".join(f"{wording.options.get(name, name)} = {known[name]}" for name in shown)
+    return " ".join(sentence.format(**known).split()).removesuffix(":").rstrip()
 
 
 def step_title(kind: StepKind, values: Mapping[str, Any]) -> str:

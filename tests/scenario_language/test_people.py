@@ -12,6 +12,7 @@ import os
 import pty
 import re
 import signal
+import string
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 import psutil
 import pytest
 
+from agent.commands.scenario.prompts import PromptTexts
+from agent.scenario.grammar import KINDS, Group
 from tests.support.busy_machine import deadline, stretched
 from tests.support.simulated_station import ONE_EVSE, Simulated, held_port
 from tests.support.third_party_csms import Foreign
@@ -53,7 +56,10 @@ class Terminal:
 
     async def __aenter__(self) -> Terminal:
         self._master, slave = pty.openpty()
-        self.process = await asyncio.create_subprocess_exec(*self.argv, stdin=slave, stdout=slave, stderr=slave)
+        english = {**os.environ, "LC_ALL": "C"}
+        self.process = await asyncio.create_subprocess_exec(
+            *self.argv, stdin=slave, stdout=slave, stderr=slave, env=english
+        )
         os.close(slave)
         asyncio.get_running_loop().add_reader(self._master, self._read)
         return self
@@ -129,6 +135,81 @@ async def lead_session(terminal: Terminal, simulated: Simulated) -> None:
     await terminal.find_text(r"please pull the cable of outlet 1 \(at the station\)")
     await simulated.until_evse(lambda e: not e["locked"])
     await simulated.post("/evses/1/unplug", {"side": "station"})
+
+
+PROMPTS = {
+    "de": (
+        r">>> bitte das Kabel eines Fahrzeugs in Ladepunkt 1 stecken \(innerhalb von 30 s; Enter: getan",
+        r">>> bitte die Karte 04A1B2C3 an den Leser von Ladepunkt 1 halten und wegnehmen",
+        r">>> Zeigt die Anzeige von Ladepunkt 1, dass das Fahrzeug lädt\? \(ja, nein oder ein Wert",
+        r">>> bitte das Kabel von Ladepunkt 1 ziehen \(am Fahrzeug\)",
+    ),
+    "fr": (
+        r">>> à faire : brancher le câble d’un véhicule à la prise 1 \(en 30 s ; Entrée : fait",
+        r">>> à faire : présenter la carte 04A1B2C3 au lecteur de la prise 1, puis la retirer",
+        r">>> L’écran de la prise 1 montre-t-il que le véhicule se recharge \? \(oui, non ou une valeur",
+        r">>> à faire : retirer le câble de la prise 1 \(au véhicule\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", PROMPTS)
+async def test_a_technician_is_led_in_another_language(language: str, tmp_path: Path) -> None:
+    text = (
+        'title = "T"\nsteps = [ { plug = 1 }, { tap = "04A1B2C3" }, { wait_status = "charging" }, '
+        '{ wait_screen = "charging" }, { unplug = 1, side = "vehicle" }, { wait_transaction = "ended" } ]'
+    )
+    plug, tap, display, unplug = PROMPTS[language]
+    with held_port() as port:
+        asked = ("run", scenario_file(tmp_path, text), "--listen", f"127.0.0.1:{port}", "--patience", "30")
+        async with (
+            Terminal(*asked, "--language", language) as terminal,
+            Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}") as simulated,
+        ):
+            await terminal.find_text(plug)
+            await simulated.post("/evses/1/plug")
+            await terminal.find_text(tap)
+            await simulated.post("/cards/tap", {"token": "04A1B2C3", "evse": 1})
+            await terminal.find_text(display)
+            terminal.write_line({"de": "ja", "fr": "oui"}[language])
+            await terminal.find_text(unplug)
+            await simulated.post("/evses/1/unplug", {"side": "ev"})
+            assert await terminal.end_code() == 0, terminal.said
+
+
+DEEDS: dict[str, list[dict[str, Any]]] = {
+    "plug": [{"plug": 1}, {"plug": 1, "ready": False}],
+    "unplug": [{"unplug": 1}, {"unplug": 1, "side": "vehicle"}],
+    "vehicle": [{"vehicle": 1, "ready": False}, {"vehicle": 1, "max_a": 6}],
+    "tap": [{"tap": "04A1"}], "pay": [{"pay": 1}, {"pay": 1, "behaviour": "decline", "last4": "0009"}],
+    "scan": [{"scan": 1}], "press": [{"press": "language"}],
+    "fault": [{"fault": "DoorOpen"}, {"fault": "DoorOpen", "active": False}], "clear": [{"clear": 1}],
+    "link": [{"link": "down"}, {"link": "stalled"}, {"link": "up", "latency_ms": 9, "kbit_s": 9, "loss": 0.1}],
+    "mains": [{"mains": "off"}, {"mains": "on"}], "power_cut": [{"power_cut": 5}],
+}  # fmt: skip
+"""Each kind of deed with each option and each value that is a word."""
+
+
+def blanks(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("language", ["fr", "de"])
+def test_every_prompt_is_in_each_language(language: str) -> None:
+    english, other = PromptTexts("en"), PromptTexts(language)
+    for part in ("words", "screens"):
+        assert set(other.table[part]) == set(english.table[part])
+        for name, text in english.table[part].items():
+            assert blanks(other.table[part][name]) == blanks(text), name
+    physical = {name for name, kind in KINDS.items() if kind.group is Group.PHYSICAL}
+    assert physical == set(other.table["deeds"]) == set(DEEDS)
+    for kind in physical:
+        assert blanks(other.table["deeds"][kind]) == blanks(KINDS[kind].sentence), kind
+        for values in DEEDS[kind]:
+            said = other.describe_deed(kind, values)
+            assert said != english.describe_deed(kind, values)
+            left = set(re.findall(r"\b(?:true|false|vehicle|down|stalled|decline|approve|ready|latency_ms)\b", said))
+            assert left == set(), said
 
 
 @pytest.mark.parametrize(("typed", "code", "words"), [

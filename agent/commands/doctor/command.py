@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from agent.assembly.doctor.findings import RUNGS, Verdict
-from agent.commands.command import EXIT_CANNOT, add_station_argument
+from agent.commands.command import EXIT_CANNOT, add_language_argument, add_station_argument
 from agent.model.command import Command
 
 if TYPE_CHECKING:
@@ -52,18 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json-lines", action="store_true", help="for machines that show it live: a line for each step of the work"
     )
-    parser.add_argument("--language", choices=LANGUAGES, default=_language_of_system(), help="of the texts")
+    add_language_argument(parser, LANGUAGES, "of the texts")
     parser.add_argument("--boot", action="store_true", help="send BootNotification: the backend sees it")
     parser.add_argument("--dial", action="store_true", help="connect a modem that is down: it costs data")
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="how long one step in the network may take (10)"
     )
-
-
-def _language_of_system() -> str:
-    words = (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    chosen = next((w for w in words if w), "")[:2].lower()
-    return chosen if chosen in LANGUAGES else LANGUAGES[0]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -91,10 +84,10 @@ async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
     output = OUTPUTS["lines" if options.json_lines else "page" if options.json else "text"](texts)
     ladder = Ladder(DoctorOptions(options.boot, options.dial, timeout_s), output.add_finding, output.show_progress)
     file = await ladder.climb(options.station)
-    output.end_progress()
+    output.end_progress_line()
     if ladder.is_beside_agent and (options.boot or options.dial):
         print(texts.table["words"]["no_effect"], file=sys.stderr)
-    output.print_end(machine_page(file, ladder, texts))
+    output.print_end_of_run(machine_page(file, ladder, texts))
     return EXIT_CANNOT if file is None else EXIT[overall_verdict(ladder.findings)]
 
 
@@ -122,14 +115,14 @@ class TextOutput:
     def show_progress(self, what: str) -> None:
         self._progress.show(self.texts.title_of(what))
 
-    def end_progress(self) -> None:
+    def end_progress_line(self) -> None:
         self._progress.clear_line()
 
     def add_finding(self, finding: Finding) -> None:
-        self.end_progress()
+        self.end_progress_line()
         print("\n".join(self.texts.finding_lines(finding)), flush=True)
 
-    def print_end(self, page: dict[str, Any]) -> None:
+    def print_end_of_run(self, page: dict[str, Any]) -> None:
         print(f"\n{page['summary']}")
 
 
@@ -137,9 +130,9 @@ class PageOutput(TextOutput):
     """The page as one JSON object."""
 
     def add_finding(self, finding: Finding) -> None:
-        self.end_progress()
+        self.end_progress_line()
 
-    def print_end(self, page: dict[str, Any]) -> None:
+    def print_end_of_run(self, page: dict[str, Any]) -> None:
         print(json.dumps(page, indent=2, ensure_ascii=False))
 
 
@@ -159,7 +152,7 @@ class LinesOutput(PageOutput):
 
         self._print_line(finding={"rung": finding.rung, **finding_entry(finding, self.texts)})
 
-    def print_end(self, page: dict[str, Any]) -> None:
+    def print_end_of_run(self, page: dict[str, Any]) -> None:
         self._print_line(page=page)
 
     def _print_line(self, **entry: Any) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.commands.command import EXIT_CANNOT
+from agent.commands.command import EXIT_CANNOT, add_language_argument
 from agent.model.command import Command
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALL_PASSED, SOMETHING_FAILED, NOTHING_PROVEN = 0, 1, 3
 ENDED = 130
+LANGUAGES = ("en", "fr", "de")
 
 ABOUT = """\
 Run scenarios: files that say what is done at a station, what its backend sends, and what must happen. docs/scenarios.md
@@ -31,6 +32,7 @@ explains the language. The same file runs on a simulated station, on a real one 
   chargy-agent scenario run --simulate                   all of them, on a simulated station, unattended
   chargy-agent scenario run card_first --simulate        one by its name, or a file, or a folder
   chargy-agent scenario run my.toml --listen 0.0.0.0:9000                     any station that connects here; you act
+  chargy-agent scenario run my.toml --listen 0.0.0.0:9000 --language fr       you are asked in French (de: German)
   chargy-agent scenario run my.toml --station station.toml --listen 0.0.0.0:9000     the station of this file
   chargy-agent scenario run my.toml --listen 0.0.0.0:9000 --actuator ./rig    a command of yours acts in your place
   chargy-agent scenario run my.toml --simulate --backend ws://HOST:PORT       test a backend; you have it send
@@ -95,6 +97,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--least-wait", type=float, default=30.0, metavar="S",
         help="real seconds that each wait of a simulation lasts at least (30)",
     )  # fmt: skip
+    add_language_argument(parser, LANGUAGES, "of what a person is asked")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results with all evidence")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results for CI")
 
@@ -252,6 +255,7 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
         actuator=options.actuator,
         backend_command=options.backend_command,
         with_person=not options.no_person,
+        language=options.language,
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.commands.scenario.prompts import PromptTexts
 from agent.commands.scenario.terminal import Terminal, TypedLines
 from agent.ocpp.dialects.dialect import HIDDEN, names_secret
 from agent.scenario.frames import CALL, Frame, FrameLog
@@ -19,28 +20,17 @@ from agent.scenario.wording import step_in_words
 
 SKIP = ("s", "skip")
 EXIT_NOT_APPLICABLE = 3
-SCREENS = {
-    "idle": "that the outlet is free",
-    "plug_in": "that the driver has to plug in",
-    "checking": "that the card is being checked",
-    "charging": "that the vehicle is charging",
-    "finished": "that charging is finished, and how much it was",
-    "refused": "that the card is refused",
-    "out_of_service": "that the outlet is out of service",
-    "reserved": "that the outlet is reserved",
-}
-"""Screens in words, for a person."""
 
 
 class TerminalPerson:
     """Asks at the terminal."""
 
-    def __init__(self, terminal: Terminal, typed: TypedLines) -> None:
-        self._terminal, self._typed = terminal, typed
+    def __init__(self, terminal: Terminal, typed: TypedLines, texts: PromptTexts) -> None:
+        self._terminal, self._typed, self._texts = terminal, typed, texts
 
     async def answer_question(self, question: str, patience_s: float) -> str | None:
         self._typed.drop_typed()
-        self._terminal.print_line(f">>> {question} (yes, no or a value; s: cannot be said; within {patience_s:g} s)")
+        self._terminal.print_line(self._texts.ask_question_of_person(question, patience_s))
         try:
             async with asyncio.timeout(patience_s):
                 answer = await self._typed.next_line()
@@ -61,13 +51,13 @@ class NoPerson:
 class PromptHands:
     """Asks a person to act. Enter, or a message of the station that shows it, ends the wait."""
 
-    def __init__(self, terminal: Terminal, typed: TypedLines, frames: FrameLog) -> None:
-        self._terminal, self._typed, self._frames = terminal, typed, frames
+    def __init__(self, terminal: Terminal, typed: TypedLines, frames: FrameLog, texts: PromptTexts) -> None:
+        self._terminal, self._typed, self._frames, self._texts = terminal, typed, frames, texts
 
     async def perform_deed(self, kind: str, values: Mapping[str, Any], patience_s: float) -> str:
-        what, shown_by = step_in_words(KINDS[kind], values), KINDS[kind].shown_by
+        what, shown_by = self._texts.describe_deed(kind, values), KINDS[kind].shown_by
         self._typed.drop_typed()
-        self._terminal.print_line(f">>> please {what} (within {patience_s:g} s; Enter: done, s: cannot be done here)")
+        self._terminal.print_line(self._texts.ask_person_for_deed(what, patience_s))
         seen = asyncio.create_task(wait_for_sign(self._frames, shown_by, self._frames.next_seq))
         typed = asyncio.create_task(self._typed.next_line())
         countdown = asyncio.create_task(self._show_countdown(what, patience_s))
@@ -81,12 +71,12 @@ class PromptHands:
             return "done by a person"
         if seen in done:
             return f"done by a person, noticed by {seen.result().action}"
-        raise CannotCarryOut(f"not done within {patience_s:g} s: {what}")
+        raise CannotCarryOut(f"not done within {patience_s:g} s: {step_in_words(KINDS[kind], values)}")
 
     async def _show_countdown(self, what: str, patience_s: float) -> None:
         end_s = time.monotonic() + patience_s
         while (left_s := end_s - time.monotonic()) > 0:
-            self._terminal.show_bar(f"{left_s:.0f} s left: {what}")
+            self._terminal.show_bar(self._texts.time_left_in_words(left_s, what))
             await asyncio.sleep(1.0)
 
 
@@ -104,14 +94,12 @@ class CommandHands:
 class PromptEyes:
     """Asks a person what the display shows."""
 
-    def __init__(self, person: Person, patience_s: float) -> None:
-        self._person, self._patience_s = person, patience_s
+    def __init__(self, person: Person, patience_s: float, texts: PromptTexts) -> None:
+        self._person, self._patience_s, self._texts = person, patience_s, texts
 
     async def screen_name(self, evse: int, expected: tuple[str, ...]) -> str:
-        words = " or ".join(SCREENS.get(name, f"the page {name}") for name in expected)
-        answer = await self._person.answer_question(
-            f"Does the display of outlet {evse} show {words}?", self._patience_s
-        )
+        question = self._texts.display_question(evse, expected)
+        answer = await self._person.answer_question(question, self._patience_s)
         if answer is None:
             raise NotApplicable("there is no person here to look at the display")
         return expected[0] if answer.lower().startswith(("y", "j", "o")) or not answer else f"otherwise ({answer})"
@@ -123,16 +111,16 @@ class PromptEyes:
 class PromptedBackend:
     """A backend that is not ours: a person, or a command of the user, has it send a request. The frame decides."""
 
-    def __init__(self, terminal: Terminal, frames: FrameLog, station_id: str, command: str = "") -> None:
-        self._terminal, self._frames, self._station_id = terminal, frames, station_id
+    def __init__(
+        self, terminal: Terminal, frames: FrameLog, station_id: str, texts: PromptTexts, command: str = ""
+    ) -> None:
+        self._terminal, self._frames, self._station_id, self._texts = terminal, frames, station_id, texts
         self._command = shlex.split(command)
 
     async def send_request(self, action: str, payload: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
         first, text = self._frames.next_seq, json.dumps(payload, ensure_ascii=False)
-        shown = f"(its content holds a secret, {HIDDEN}: see the scenario)" if names_secret(text) else text
-        self._terminal.print_line(
-            f">>> please have your backend send {action} {shown} to {self._station_id} (within {patience_s:g} s)"
-        )
+        shown = self._texts.hidden_payload(HIDDEN) if names_secret(text) else text
+        self._terminal.print_line(self._texts.ask_backend_to_send(action, shown, self._station_id, patience_s))
         end_s = time.monotonic() + patience_s
         if self._command:
             await run_user_command(self._command, (action, text, self._station_id), patience_s)

@@ -21,6 +21,7 @@ from agent.commands.scenario.people import (
     PromptHands,
     TerminalPerson,
 )
+from agent.commands.scenario.prompts import PromptTexts
 from agent.commands.scenario.simulated_station import open_simulation
 from agent.commands.scenario.stations import built_in_station, station_lacks
 from agent.commands.scenario.terminal import Terminal, TypedLines
@@ -60,6 +61,8 @@ class RunRequest:
     actuator: str = ""
     backend_command: str = ""
     with_person: bool = True
+    language: str = "en"
+    """Of the prompts."""
 
 
 # --- simulated -------------------------------------------------------------------------------------------------------
@@ -121,7 +124,9 @@ async def open_simulated_target(
     if request.backend_url:
         async with open_simulation(station, request.backend_url, version, request.speed) as client:
             frames = FrameLog()
-            backend = PromptedBackend(terminal, frames, file.station.id, request.backend_command)
+            backend = PromptedBackend(
+                terminal, frames, file.station.id, PromptTexts(request.language), request.backend_command
+            )
             target = _simulated_target(request, client, frames, backend, lacks, file.station.id)
             async with running_beside(_follow_trace(client, frames)):
                 conversation = Conversation(target)
@@ -210,15 +215,15 @@ async def run_listening(request: RunRequest, terminal: Terminal) -> list[Scenari
 
 
 def _listening_target(request: RunRequest, terminal: Terminal, central: CentralBackend) -> Target:
-    typed = TypedLines()
-    person: Any = TerminalPerson(terminal, typed) if request.with_person else NoPerson()
-    hands: Any = PromptHands(terminal, typed, central.frames)
+    typed, texts = TypedLines(), PromptTexts(request.language)
+    person: Any = TerminalPerson(terminal, typed, texts) if request.with_person else NoPerson()
+    hands: Any = PromptHands(terminal, typed, central.frames, texts)
     if request.actuator:
         hands = CommandHands(request.actuator)
     elif not request.with_person:
         hands = NoHands()
     return Target(
-        "station", central.frames, hands, central, PromptEyes(person, request.patience_s), person,
+        "station", central.frames, hands, central, PromptEyes(person, request.patience_s, texts), person,
         least_wait_s=0.0, deed_patience_s=request.patience_s, station_id=central.station_id, lacks=request.lacks,
         mask=mask_secrets,
     )  # fmt: skip
