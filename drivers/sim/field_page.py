@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent.model.toml_text import format_document
 from agent.station_file.settings import FieldPageKeys, StationFile
-from drivers.sim.toml_text import format_document
 
 KIT = "kit.toml"
 

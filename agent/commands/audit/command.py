@@ -164,6 +164,9 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_person_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--answers", type=Path, metavar="FILE", help="prepared answers, by id or by question")
     parser.add_argument("--no-person", action="store_true", help="ask nothing; what needs a person is PARTIAL")
+    parser.add_argument(
+        "--language", choices=("en", "fr", "de"), default="en", help="of what a person is asked to do (en)"
+    )
     parser.add_argument("--actuator", default="", metavar="CMD", help="a command that acts: CMD KIND JSON")
     parser.add_argument(
         "--backend-command", default="", metavar="CMD",
@@ -227,6 +230,7 @@ def parse_request(options: argparse.Namespace) -> AuditRequest:
         {**lacks, **dict.fromkeys(options.without, "--without says so")}, dict(parse_pairs(options.set, "--set")),
         load_answers(options.answers), options.actuator, options.backend_command, not options.no_person, options.speed,
         options.least_wait, options.patience, options.connect_within, earlier=earlier, only=tuple(options.only),
+        language=options.language,
     )  # fmt: skip
 
 

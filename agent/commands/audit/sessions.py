@@ -35,6 +35,7 @@ from agent.commands.scenario.people import (
     PromptHands,
     TerminalPerson,
 )
+from agent.commands.scenario.prompts import PromptTexts
 from agent.commands.scenario.sessions import (
     SIMULATED_DEED_S,
     NoHands,
@@ -86,6 +87,8 @@ class AuditRequest:
     earlier: tuple[AuditBundle, Mapping[str, Any]] | None = None
     road: Road | None = None
     only: tuple[str, ...] = ()
+    language: str = "en"
+    """Of what a person is asked to do. The questions of a plan are in the language of the plan."""
 
     @property
     def target_name(self) -> str:
@@ -333,7 +336,9 @@ async def _proxy_seat(
         if not await proxy.wait_for_station(request.connect_within_s, request.silence_s):
             raise CannotCarryOut(f"{who} is not connected within {request.connect_within_s:g} s")
         terminal.print_line(f"{proxy.station_id} is connected, OCPP {frames.version}")
-        backend = PromptedBackend(terminal, frames, proxy.station_id, request.backend_command)
+        backend = PromptedBackend(
+            terminal, frames, proxy.station_id, PromptTexts(request.language), request.backend_command
+        )
         target, person = _target_of_people(request, terminal, frames, backend, proxy.station_id)
         yield _connected_seat(target), person
 
@@ -354,13 +359,13 @@ def _target_of_people(
     request: AuditRequest, terminal: Terminal, frames: FrameLog, backend: Any, station_id: str
 ) -> tuple[Target, PreparedPerson]:
     """Return a target at which people, or commands of the user, act and look."""
-    typed = TypedLines()
-    asked: Any = TerminalPerson(terminal, typed) if request.with_person else NoPerson()
+    typed, texts = TypedLines(), PromptTexts(request.language)
+    asked: Any = TerminalPerson(terminal, typed, texts) if request.with_person else NoPerson()
     person = PreparedPerson(request.answers, asked)
-    hands: Any = PromptHands(terminal, typed, frames) if request.with_person else NoHands()
+    hands: Any = PromptHands(terminal, typed, frames, texts) if request.with_person else NoHands()
     if request.actuator:
         hands = CommandHands(request.actuator)
-    eyes = PromptEyes(person, request.patience_s)
+    eyes = PromptEyes(person, request.patience_s, texts)
     target = Target(
         request.target_name, frames, hands, backend, eyes, person, least_wait_s=0.0,
         deed_patience_s=request.patience_s, station_id=station_id, lacks=dict(request.lacks), mask=mask_secrets,
