@@ -20,14 +20,16 @@ import pytest
 
 from agent.cli import _build_parser
 from agent.commands.audit.command import parse_request
-from agent.commands.audit.plans import open_plan, plan_folder, plan_path
+from agent.commands.audit.plans import open_plan, plan_folder, plan_path, shipped_plans
 from agent.commands.audit.sessions import AuditRequest, run_audit
 from agent.commands.scenario.terminal import Terminal
 from agent.csms.central_system import Options, open_central
 from agent.scenario.target import CannotCarryOut
 from tests.support.busy_machine import busy_factor, stretched
+from tests.support.certificate_authorities import Authority, tls
+from tests.support.doctor_far_ends import tls_front
 from tests.support.foreign_charge_point import actuator_command, foreign_charge_point
-from tests.support.simulated_station import held_port
+from tests.support.simulated_station import CAMPAIGN, held_port
 
 PLAN = """
 title = "A plan of this test"
@@ -194,6 +196,18 @@ def test_what_is_continued_is_what_was_begun(tmp_path: Path) -> None:
     assert request.plan.id == "chargy-dc"
     assert request.kit is not None
     assert request.kit.charge_point_id == "LU-AUDIT-DC"
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [path.stem for path in shipped_plans()] if CAMPAIGN else ["chargy-ac-remote"])
+def test_a_good_station_passes_a_whole_plan(tmp_path: Path, name: str, record_property: Any) -> None:
+    code, said = audit_command("--plan", name, *simulation_options(tmp_path))
+    _, record = record_in(tmp_path)
+    wrong = {i: o["says"] for i, o in obligations_of(record).items() if o["verdict"] not in ("PASS", "NOT APPLICABLE")}
+    assert (code, wrong) == (0, {}), said
+    assert record["findings"] == []
+    record_property("obligations", sum(record["counts"].values()))
+    record_property("took_s", record["took_s"])
 
 
 def has_passed(out: Path, name: str) -> bool:
@@ -437,3 +451,34 @@ async def test_a_refusal_of_the_real_backend_reaches_the_station(tmp_path: Path)
         async with proxy.open_proxy("127.0.0.1", 0):
             pass
     assert seen == [("refused", {"station": "FOREIGN-1", "status": 401})]
+
+
+async def test_a_backend_behind_tls_is_trusted_by_its_own_root_only(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with open_central(Options(port=0, accept_all=True, quiet=True)) as central:
+        with tls_front(central.port, tls(authority.server())) as tls_port:
+            url = f"wss://localhost:{tls_port}"
+            assert await heartbeat_over_proxy(url, authority.root) == ("answered", [])
+            assert await heartbeat_over_proxy(url, None) == ("502", ["backend_unreachable"])
+
+
+async def heartbeat_over_proxy(backend_url: str, trusted: Path | None) -> tuple[str, list[str]]:
+    """What becomes of a Heartbeat through the proxy, and what the proxy has recorded."""
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus
+
+    from agent.commands.audit.proxy import RecordingProxy
+    from agent.scenario.frames import FrameLog
+
+    seen: list[str] = []
+    proxy = RecordingProxy(backend_url, FrameLog(), lambda kind, **_: seen.append(kind), trusted=trusted)
+    protocols: Any = ["ocpp1.6"]
+    async with proxy.open_proxy("127.0.0.1", 0):
+        try:
+            url = f"ws://127.0.0.1:{proxy.listening_port}/CP-1"
+            async with connect(url, subprotocols=protocols, proxy=None) as connection:
+                await connection.send('[2,"1","Heartbeat",{}]')
+                assert "currentTime" in await connection.recv()
+                return "answered", seen
+        except InvalidStatus as e:
+            return str(e.response.status_code), seen
