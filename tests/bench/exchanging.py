@@ -21,26 +21,29 @@ from agent.station_file.settings import Backend
 from tests.bench.encoding import Clock, message
 
 
+LINK = "chargy"
+
+
 class Queue:
-    """Holds one row at a time; the next one when that is done."""
+    """Holds one row at a time; the next one when that is done. The queues beside it are empty."""
 
     def __init__(self, count: int) -> None:
         self._left, self._row = count, self._made(1)
 
     def _made(self, seq: int) -> OutboxRow:
-        return OutboxRow(seq, "chargy", "", message(seq, ""), 0, 0)
+        return OutboxRow(seq, LINK, "", message(seq, ""), 0, 0)
 
     def queued_count(self, link: str) -> int:
-        return self._left
+        return self._left if link == LINK else 0
 
     async def is_queued(self, link: str, session: str) -> bool:
-        return self._left > 0
+        return self.queued_count(link) > 0
 
     def requeued_count(self) -> int:
         return 0
 
     async def oldest_rows(self, link: str, count: int = 1, after: int = 0) -> list[OutboxRow]:
-        return [self._row] if self._left else []
+        return [self._row] if self.queued_count(link) else []
 
     async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._left -= 1

@@ -5,26 +5,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TypeAlias
 
 from agent.model.types import Reading
 
 _PHASES = ("L1", "L2", "L3")
-_DIGITS = {"Current.Import": 2, "Frequency": 2, "Power.Factor": 3, "SoC": 0}
+DECIMAL_PLACES = {"Current.Import": 2, "Frequency": 2, "Power.Factor": 3, "SoC": 0}
+"""How many decimals of a measurand are worth sending; of all others one."""
 
-
-class Measured(NamedTuple):
-    """One value. ``phase`` is "" where the value does not belong to a phase."""
-
-    measurand: str
-    phase: str
-    value: float
-
-    @property
-    def decimal_places(self) -> int:
-        """How many decimals are worth sending."""
-        return _DIGITS.get(self.measurand, 1)
-
+Measured: TypeAlias = tuple[str, str, float]
+"""Measurand, phase and value. The phase is "" where the value does not belong to one."""
 
 _FIELDS = {
     "Current.Offered": "offered_a",
@@ -61,12 +51,12 @@ def measured_values(name: str, reading: Reading) -> Iterator[Measured]:
     if wanted is _PHASES and measurand not in ("Voltage", "Current.Import"):
         value = getattr(reading, _FIELDS[measurand]) if measurand in _FIELDS else None
         if value is not None:
-            yield Measured(measurand, "", value)
+            yield measurand, "", value
         return
     if reading.dc:
         for value in _values_per_phase(measurand, reading)[:1] if wanted is _PHASES else ():
-            yield Measured(measurand, "", value)
+            yield measurand, "", value
         return
     for label, value in zip(_PHASES, _values_per_phase(measurand, reading), strict=False):
         if label in wanted:
-            yield Measured(measurand, f"{label}-N" if measurand == "Voltage" else label, value)
+            yield measurand, f"{label}-N" if measurand == "Voltage" else label, value

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample, TransactionEnded
 from agent.model.types import ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import MessageMerging, MessageRow, RowContext, decode_empty_response
-from agent.ocpp.dialects.sampled_values import measured_values
+from agent.ocpp.dialects.sampled_values import DECIMAL_PLACES, measured_values
 from agent.ocpp.v16.identifiers import transaction_id
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -34,6 +35,19 @@ def format_decimal(value: float, digits: int = 1) -> str:
     return "0" if text == "-0" else text
 
 
+@lru_cache(maxsize=64)
+def _fixed_fields(measurand: str, phase: str) -> dict[str, str]:
+    """Return what is the same in each sampled value of one measurand on one phase."""
+    fields = {"measurand": measurand}
+    if phase:
+        fields["phase"] = phase
+    if measurand in _UNITS:
+        fields["unit"] = _UNITS[measurand]
+    if measurand == "SoC":
+        fields["location"] = "EV"
+    return fields
+
+
 def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, str]]:
     found, encoded, context = [], set(), sample.context.value
     for name in sample.measurands:
@@ -42,18 +56,8 @@ def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, st
                 continue
             encoded.add(one)
             measurand, phase, value = one
-            entry = {
-                "value": format_decimal(value, one.decimal_places),
-                "context": context,
-                "measurand": measurand,
-            }
-            if phase:
-                entry["phase"] = phase
-            if measurand in _UNITS:
-                entry["unit"] = _UNITS[measurand]
-            if measurand == "SoC":
-                entry["location"] = "EV"
-            found.append(entry)
+            text = format_decimal(value, DECIMAL_PLACES.get(measurand, 1))
+            found.append({"value": text, "context": context, **_fixed_fields(measurand, phase)})
     if sample.reading.signed is not None and found:
         found.append(_encode_signed_value(sample.reading.signed, sample.context, ctx))
     return found

@@ -12,7 +12,7 @@ from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import ENERGY
 from agent.model.types import ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import RowContext
-from agent.ocpp.dialects.sampled_values import measured_values
+from agent.ocpp.dialects.sampled_values import DECIMAL_PLACES, measured_values
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 log = logging.getLogger(__name__)
@@ -46,17 +46,18 @@ def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, An
             if one in encoded:  # both Voltage and Voltage.L1 are configured
                 continue
             encoded.add(one)
+            measurand, phase, value = one
             entry: dict[str, Any] = {
-                "value": round_value(one.value, one.decimal_places),
+                "value": round_value(value, DECIMAL_PLACES.get(measurand, 1)),
                 "context": sample.context.value,
-                "measurand": one.measurand,
-                "location": "EV" if one.measurand == "SoC" else "Outlet",
+                "measurand": measurand,
+                "location": "EV" if measurand == "SoC" else "Outlet",
             }
-            if one.phase:
-                entry["phase"] = one.phase
-            if one.measurand in _UNITS:
-                entry["unitOfMeasure"] = {"unit": _UNITS[one.measurand]}
-            if sample.reading.signed is not None and one.measurand in ENERGY:
+            if phase:
+                entry["phase"] = phase
+            if measurand in _UNITS:
+                entry["unitOfMeasure"] = {"unit": _UNITS[measurand]}
+            if sample.reading.signed is not None and measurand in ENERGY:
                 entry |= encode_signed_value(sample.reading.signed, ctx)
             found.append(entry)
     return found
