@@ -6,6 +6,10 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+THRESHOLDS = (500, 3, 30)
+"""The collector looks at so many new objects in one go. With Python's 2,000 it holds the event loop for longer than a
+message does."""
+
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
@@ -28,6 +32,7 @@ def resume_garbage_collection() -> bool:
     if gc.isenabled():
         return False
     freeze_garbage_collection()
+    gc.set_threshold(*THRESHOLDS)
     gc.enable()
     return True
 

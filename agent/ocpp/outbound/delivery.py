@@ -57,6 +57,7 @@ async def deliver_row(
         return
     if not known and not await run_to_the_end(queue.record_sending(row)):
         return
+    await asyncio.sleep(0)  # a turn for others: to encode takes as long as to send
     try:
         effects: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
     except NoAnswer:
