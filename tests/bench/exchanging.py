@@ -20,7 +20,6 @@ from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
 from tests.bench.encoding import Clock, message
 
-
 LINK = "chargy"
 
 

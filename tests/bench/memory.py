@@ -14,7 +14,7 @@ from tests.bench.stations import FLOORS, agent_alone, booted, floor_command, fol
 G4_CORE = Goal(
     "G4", "RSS: link, store and engine", 34, "MiB", why="the interpreter and the standard library are 20 of it"
 )
-G4_PRIVATE = Goal("G4", "private pages, beside the floor", 1.45, "x floor", why="what the agent's 150 modules are")
+G4_PRIVATE = Goal("G4", "private pages, beside the floor", 1.45, "x floor", why="what the agent's 260 modules are")
 G4_AC = Goal("G4", "RSS: AC station, all drivers open", 46, "MiB", why="pymodbus, nfcpy, Pillow and their buffers")
 G5 = Goal("G5", "idle wake-ups, no polled device", 0.2, "/s")
 G5_CPU = Goal("G5", "idle CPU, no polled device", 0.1, "%")

@@ -70,9 +70,9 @@ async def simulated(backend: Backend, devices: str = "", settings: str = "") -> 
             yield await ready_pid(child, int(api[1]))
 
 
-async def booted(child: Child, backend: Backend, within_s: float = 30.0) -> float:
-    """The instant of its BootNotification. Raises ``Skipped`` with what the child said."""
-    hearing = asyncio.ensure_future(backend.wait_heard("BootNotification", within_s=within_s))
+async def booted(child: Child, backend: Backend, within_s: float = 30.0, action: str = "BootNotification") -> float:
+    """The instant of its BootNotification, or first ``action``. Raises ``Skipped`` with what the child said."""
+    hearing = asyncio.ensure_future(backend.wait_heard(action, within_s=within_s))
     while not hearing.done() and child.process.poll() is None:
         await asyncio.wait((hearing,), timeout=0.2)
     if not hearing.done() or hearing.exception():

@@ -21,7 +21,7 @@ T = TypeVar("T")
 _Prepared: TypeAlias = tuple[OutboxRow, MessageRow, dict[str, Any], "tuple[ResponseEffects | None] | None"]
 
 
-def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+def start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Run the work up to its first wait at once (Python 3.12). Most of it waits for nothing, and
     a turn of the event loop costs as much as the work itself."""
     eager: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -31,7 +31,7 @@ def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 async def run_to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """Complete the work before a cancellation takes effect: a connection that ends must not
     leave half a durable write."""
-    task = _start_eagerly(work)
+    task = start_eagerly(work)
     if task.done():
         return task.result()
     try:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from agent.domain.messages import MeterSampled
+from agent.ocpp.outbound.delivery import start_eagerly
 from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ports.store import OutboxPort, OutboxRow
 
@@ -23,7 +24,7 @@ class SampleRemoval:
         """Begin to remove the row with its followers. Wait for the removal before it."""
         await self.wait_until_removed()
         self._rows.hide_rows(row)
-        self._task = asyncio.ensure_future(self._remove_row(row))
+        self._task = start_eagerly(self._remove_row(row))
 
     async def _remove_row(self, row: OutboxRow) -> None:
         if await self._rows.try_store(self._outbox.remove_delivered(row)):

@@ -90,7 +90,8 @@ class WebSocket(asyncio.BufferedProtocol):
     async def receive_message(self) -> str | bytes:
         """Return the next whole message. Messages that came before the end are still delivered;
         then it raises ``Closed``. The event loop gets a turn before each message."""
-        await asyncio.sleep(0)
+        if self._messages:
+            await asyncio.sleep(0)
         while not self._messages:
             if self._ended.is_set():
                 raise Closed
