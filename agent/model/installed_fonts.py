@@ -18,13 +18,23 @@ _FOLDERS = (
     "/usr/local/share/fonts",
 )
 _BOLD = ("DejaVuSansCondensed-Bold.ttf", "DejaVuSans-Bold.ttf", "LiberationSans-Bold.ttf")
+_MONOSPACED = ("DejaVuSansMono.ttf", "LiberationMono-Regular.ttf")
 _PLAIN = ("DejaVuSansCondensed.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf")
 
 
 @lru_cache(maxsize=2)
 def find_installed_font(bold: bool) -> str | None:
     """Return the path of the font file, None if no known font is installed."""
-    for name in _BOLD if bold else _PLAIN:
+    return _find_font_file(_BOLD if bold else _PLAIN)
+
+
+def find_monospaced_font() -> str | None:
+    """Return the path of a font whose letters have one width, None if no known one is installed."""
+    return _find_font_file(_MONOSPACED)
+
+
+def _find_font_file(names: tuple[str, ...]) -> str | None:
+    for name in names:
         for folder in _FOLDERS:
             if (path := Path(folder, name)).is_file():
                 return str(path)
