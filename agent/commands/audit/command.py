@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
-import importlib.util
 import logging
 import signal
 import sys
@@ -13,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands.audit.signing_actions import SIGNING_ACTIONS
 from agent.commands.command import EXIT_CANNOT
 from agent.model.command import Command
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 ALL_PASSED, SOMETHING_FAILED, NOTHING_PROVEN = 0, 1, 3
 ENDED = 130
-REPORT_MODULE = "agent.commands.audit.report"
 
 ABOUT = """\
 Audit a station: run a plan of obligations, judge the conversation, and write a folder with the record, the evidence and
@@ -39,11 +37,14 @@ what is to be done. docs/audit.md explains plans, verdicts and the folder.
                                                                      beside its real backend, whose operator acts
   chargy-agent audit --resume AUDIT-LU-0042-20261128-1000            continue; what has passed is not repeated
   chargy-agent audit check my-plan.toml                              every mistake with its line
+  chargy-agent audit report FOLDER                                   write report.html, report.pdf, manifest.json again
+  chargy-agent audit sign FOLDER --role operator --key key.pem --name "Jane Doe"
+  chargy-agent audit verify FOLDER --trust keys.pem                  files unchanged, signatures right
 
 A question is answered at the terminal, by --answers FILE, or, with --no-person, not at all (PARTIAL).
 
-Exit code: 0 everything passed, 1 something failed, 2 it cannot be done (wrong file or arguments), 3 nothing failed, but
-an obligation could not be carried out or was not exercised wholly.
+Exit code: 0 everything passed (verify: is right), 1 something failed (verify: is wrong), 2 it cannot be done (wrong
+file or arguments), 3 nothing failed, but an obligation could not be carried out or was not exercised wholly.
 """
 
 
@@ -236,9 +237,13 @@ def parse_request(options: argparse.Namespace) -> AuditRequest:
 
 def _load_earlier(options: argparse.Namespace) -> tuple[AuditBundle, Mapping[str, Any]] | None:
     from agent.commands.audit.bundle import load_bundle
+    from agent.commands.audit.bundle_manifest import SIGNATURES_FOLDER
+    from agent.station_file.settings import SettingsError
 
     if options.resume is None:
         return None
+    if (options.resume / SIGNATURES_FOLDER).exists():
+        raise SettingsError([f"{options.resume}: is signed; to continue it would make the signatures wrong"])
     bundle, record = load_bundle(options.resume)
     if not (options.simulate or options.listen):
         options.simulate = record["target"] == "simulated"
@@ -323,9 +328,14 @@ def count_planned_steps(request: AuditRequest) -> int:
 
 
 def _write_report_pages(folder: Path) -> None:
-    """Write the report for people, where the program has one."""
-    if importlib.util.find_spec(REPORT_MODULE) is not None:
-        importlib.import_module(REPORT_MODULE).write_report(folder)
+    """Write the report for people. Without it the audit is still whole: it can be written later."""
+    from agent.commands.audit.json_reading import RecordError
+    from agent.commands.audit.report import write_report
+
+    try:
+        write_report(folder)
+    except RecordError as e:
+        print(f"no report was written: {e}; then: chargy-agent audit report {folder}", file=sys.stderr)
 
 
 def _print_result(folder: Path, record: Mapping[str, Any]) -> int:
@@ -344,6 +354,7 @@ ACTIONS: dict[str, Action] = {
     "plans": ("list the plans that come with the program", _add_no_arguments, _list_plans),
     "check": ("check plan files", _add_check_arguments, _check_plans),
     "schema": ("print the JSON Schema of plan files", _add_no_arguments, _print_schema),
+    **SIGNING_ACTIONS,
 }
 """By name: a line of help, its arguments, what it does."""
 
