@@ -8,13 +8,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 ARGS ?=
-# more workers than cores: most tests wait for sockets, ptys and processes
-JOBS ?= 6
+# More workers than cores: most of the time of the tests is waiting, for sockets, ptys and processes.
+JOBS ?= 10
 SEED ?=
 
 # Compiled modules are kept, whatever the environment says: the tests start some 400 processes of the agent.
 unexport PYTHONDONTWRITEBYTECODE
-# Of all modules. Reading them anew takes as long as a hundred tests; six workers at once would each do all of it.
+# Of all modules. Reading them anew takes as long as a hundred tests; all workers at once would each do all of it.
 WARM := build/.collected
 SOURCES = $(shell find agent drivers config tests -name '*.py')
 

@@ -4,6 +4,7 @@ long an example takes says how busy the machine is."""
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,22 +13,34 @@ from tests.conformance.ledger import Ledger
 from tests.support.simulated_station import CAMPAIGN
 
 LONG = (
-    "scenarios/test_kill_sweep",
+    "/test_network_manager",
+    "scenarios/test_rauc",
+    "conformance/ocpp16/",
+    "page/test_accessible",
     "verify/test_far_ends",
+    "drivers/test_updater_rauc",
     "scenarios/test_dc",
+    "page/test_clicks",
+    "board_package/",
+    "scenarios/test_kill_sweep",
     "scenarios/test_roads",
-    "scenarios/test_dc",
-    "faults/test_faults",
-    "scenarios/test_crossing",
-    "faults/test_restarts",
-    "ocpp201/test_ej",
+    "drivers/test_shared_display",
+    "drivers/test_terminal_payter",
+    "commissioning/test_doctor",
+    "scenarios/test_bearer",
+    "page/test_history",
+    "faults/test_store_lost",
+    "page/test_page",
+    "scenarios/test_largest",
     "verify/",
+    "faults/",
     "conformance/",
     "scenarios/",
-    "faults/",
     "page/",
     "drivers/",
+    "arch/",
 )
+"""Parts of names, by the time that their files take: most of it is waiting."""
 
 settings.register_profile(
     "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100 if CAMPAIGN else 30
@@ -45,6 +58,14 @@ gc.disable()  # what a collection makes stays: looking for garbage in it takes a
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """None, of which xdist makes its own, unless the run is one of ``make test``."""
+    from tests.support.work_units import UnitScheduling
+
+    return UnitScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

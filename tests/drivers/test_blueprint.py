@@ -18,6 +18,7 @@ from drivers.blueprint import DRIVER
 from drivers.blueprint.lines import parse_line
 from drivers.blueprint.settings import TextMeterSettings
 from drivers.testkit.meter import MeterWorld, check_meter
+from tests.support.busy_machine import stretched
 
 
 class TextMeterFarEnd:
@@ -56,7 +57,7 @@ def where() -> Where:
 async def test_it_keeps_the_contract_of_a_meter() -> None:
     async with TextMeterFarEnd().listening() as far_end:
         wrong: list[str] = []
-        options = {"host": "127.0.0.1", "port": far_end.port, "silent_s": 0.1}
+        options = {"host": "127.0.0.1", "port": far_end.port, "silent_s": stretched(0.1)}
         settings = build_table(TextMeterSettings, options, "meter", wrong)
         assert wrong == DRIVER.check(settings, where()) == []
         async with DRIVER.open(settings, where()) as meter:

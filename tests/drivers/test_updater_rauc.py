@@ -197,7 +197,7 @@ async def test_progress_is_known_while_it_runs(board: RaucBoard, desk: Desk, cap
 
 
 async def test_rauc_that_ends_in_the_middle_is_a_failed_installation(board: RaucBoard, desk: Desk) -> None:
-    async with desk.open(answer_s=1.5) as port:
+    async with desk.open(answer_s=stretched(1.5)) as port:
         await port.running()
         task = await installing(board, desk, port, await board.bundle("2.0"))
         await board.kill_rauc()
@@ -244,7 +244,7 @@ async def test_rauc_that_ends_when_all_is_written_has_installed_it(board: RaucBo
 
 
 async def test_an_installation_without_any_progress_is_given_up(board: RaucBoard, desk: Desk) -> None:
-    async with desk.open(install_s=1.0, answer_s=1.5) as port:
+    async with desk.open(install_s=1.0, answer_s=stretched(1.5)) as port:
         await port.running()
         task = await installing(board, desk, port, await board.bundle("2.0"))
         with pytest.raises(Broken, match="has made no progress for 1 s"):

@@ -117,6 +117,7 @@ async def test_what_was_counted_before_a_bearer_was_chosen_is_counted_for_that_b
         for n in range(2):
             room.link.send(HeartbeatWanted())
             await until(lambda n=n: room.central.actions().count("Heartbeat") > n)
+            await until(lambda: not room.link.has_open_exchange)  # its answer may be on the way
             counts = await settled(proxy, counter)
             assert {c.bearer for c in counts} == {"gprs"}
             assert row(counts, "Heartbeat").messages == 2

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 USUAL_PER_CORE = 3.0
-"""Runnable threads per core while ``make test`` has the machine for itself (six workers on two cores)."""
+"""Runnable threads per core while ``make test`` has the machine for itself (ten workers on two cores)."""
 LOOK_S = 0.25
 LOAD = Path("/proc/loadavg")
 CORES = len(os.sched_getaffinity(0))
