@@ -43,7 +43,7 @@ def finished_audit_folders(folder: Path) -> Iterator[Path]:
 async def show_finished_audits(site: PageSite, visit: Visit) -> web.StreamResponse:
     texts, folder = visit.texts, audit_folder(site)
     audits = list(finished_audit_folders(folder))
-    command = f"chargy-agent audit {site.file.path} --plan chargy-ac-remote"
+    command = f"chargy-agent audit {site.file.path} --plan chargy-ac-remote --listen 0.0.0.0:9000 --out {folder}"
     page = whole_html_page(
         site,
         visit,

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import shutil
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -66,7 +68,7 @@ class KitStore:
         try:
             with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
                 return self._write_private_copy(list(_bounded_zip_entries(archive)))
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError, EOFError):
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error):
             raise KitRefused("bad_zip") from None
 
     def remove_kit_copy(self, name: str) -> None:

@@ -79,7 +79,8 @@ async def accept_login_form(site: PageSite, visit: Visit) -> web.StreamResponse:
         return _login_page_answer(site, visit, visit.texts.text_of("login.no_users"), status=503)
     if user is None:
         site.limits.record_failure(visit.address, name, seconds_since_boot())
-        site.activity.record_activity("login refused", name, visit.address)
+        known = name in load_page_users(site.file.field_page_users)  # else it may be a password in the wrong field
+        site.activity.record_activity("login refused", name if known else "unknown", visit.address)
         return _login_page_answer(site, visit, visit.texts.text_of("login.wrong"), status=401)
     site.limits.record_success(visit.address, name)
     site.activity.record_activity("login", user.name, visit.address, f"as {user.role}")
