@@ -56,7 +56,8 @@ def _learn_transaction(known: dict[Any, tuple[int, Any]], frame: Frame) -> None:
 def _values_of_request(
     frame: Frame, payload: Mapping[str, Any], known: Mapping[Any, tuple[int, Any]]
 ) -> Iterator[SampledValue]:
-    transaction = payload.get("transactionId") or (payload.get("transactionInfo") or {}).get("transactionId")
+    given = payload.get("transactionId") or (payload.get("transactionInfo") or {}).get("transactionId")
+    transaction = given if isinstance(given, int | str) else None
     evse = payload.get("connectorId", payload.get("evseId"))
     if evse is None:
         evse = (payload.get("evse") or {}).get("id", known.get(transaction, (0, None))[0])

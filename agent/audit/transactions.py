@@ -40,7 +40,7 @@ def transactions_shown(context: AuditContext) -> list[TransactionRecord]:
     """Return the transactions whose messages are among the frames of the context, in the order of their start."""
     shown, found = {f.seq for f in context.frames}, dict[Any, TransactionRecord]()
     for seen in context.view.observations:
-        if seen.kind == "transaction" and seen.frame.seq in shown:
+        if seen.kind == "transaction" and seen.frame.seq in shown and "id" in seen.data:
             one = found.setdefault(seen.data["id"], TransactionRecord(seen.data["id"], seen.evse))
             _note_event(one, seen.words, seen.data, seen.frame, seen.evse)
     for value in sampled_values(context.frames):

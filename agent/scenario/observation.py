@@ -73,8 +73,9 @@ class StationView:
         self.observations: list[Observation] = []
         self._clock: tuple[float, float] | None = None
 
-    def evse_view(self, number: int) -> EvseView:
-        return self.evses.setdefault(number, EvseView())
+    def evse_view(self, number: Any) -> EvseView:
+        """Return the view of an outlet. Raises ``TypeError`` for what is no number of one."""
+        return self.evses.setdefault(outlet_number(number), EvseView())
 
     def running_transaction(self, evse: int) -> TransactionView | None:
         """Return the newest transaction of an outlet that has not ended."""
@@ -97,6 +98,13 @@ class StationView:
             return otherwise_s
         begin_s, noted_s = self._clock
         return begin_s + (at_s - noted_s) * speed
+
+
+def outlet_number(value: Any) -> int:
+    """Return the number of an outlet in a message. Raises ``TypeError`` for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no number of an outlet")
+    return value
 
 
 def status_observation(view: StationView, evse: int, frame: Frame) -> Iterator[Observation]:

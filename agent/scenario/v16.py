@@ -10,6 +10,7 @@ from agent.scenario.observation import (
     StationView,
     TransactionView,
     note_readings,
+    outlet_number,
     status_observation,
     transaction_observation,
 )
@@ -47,7 +48,7 @@ def _read_transaction_start(view: StationView, frame: Frame) -> Iterator[Observa
     start_wh = float(asked["meterStart"])
     known = view.transactions.get(number)
     if known is None:
-        known = TransactionView(number, asked["connectorId"], asked["idTag"], start_wh, start_wh)
+        known = TransactionView(number, outlet_number(asked["connectorId"]), asked["idTag"], start_wh, start_wh)
         view.transactions[number] = known
         yield transaction_observation(known, "started", frame)
 
@@ -66,7 +67,7 @@ def _read_transaction_stop(view: StationView, frame: Frame) -> Iterator[Observat
 def _read_meter_values(view: StationView, frame: Frame) -> Iterator[Observation]:
     if frame.kind != CALL:
         return
-    evse = frame.payload["connectorId"]
+    evse = outlet_number(frame.payload["connectorId"])
     for register_wh, _ in note_readings(view, evse, frame.payload["meterValue"], frame):
         known = view.transactions.get(frame.payload.get("transactionId"))
         if known is not None and not known.ended:

@@ -11,6 +11,7 @@ from agent.scenario.observation import (
     StationView,
     TransactionView,
     note_readings,
+    outlet_number,
     status_observation,
     transaction_observation,
 )
@@ -57,7 +58,7 @@ def _read_transaction_event(view: StationView, frame: Frame) -> Iterator[Observa
     known = view.transactions.get(info["transactionId"])
     if known is None:
         known = view.transactions[info["transactionId"]] = TransactionView(info["transactionId"], 0)
-    known.evse = (event.get("evse") or {}).get("id", known.evse)
+    known.evse = outlet_number((event.get("evse") or {}).get("id", known.evse))
     known.token = known.token or (event.get("idToken") or {}).get("idToken", "")
     if "chargingState" in info:
         view.evse_view(known.evse).charging_state = info["chargingState"]
@@ -73,7 +74,7 @@ def _read_transaction_event(view: StationView, frame: Frame) -> Iterator[Observa
 
 def _read_meter_values(view: StationView, frame: Frame) -> Iterator[Observation]:
     if frame.kind == CALL:
-        list(note_readings(view, frame.payload["evseId"], frame.payload["meterValue"], frame))
+        list(note_readings(view, outlet_number(frame.payload["evseId"]), frame.payload["meterValue"], frame))
     yield from ()
 
 

@@ -49,19 +49,23 @@ def _settings_in_frame(frame: Frame, payload: Mapping[str, Any]) -> Iterator[Rep
     try:
         if frame.kind == CALL_RESULT:
             for row in payload.get("configurationKey") or ():
-                yield ReportedSetting(row["key"], row.get("value"), True, frame)
+                yield ReportedSetting(str(row["key"]), _value_text(row.get("value")), True, frame)
             for name in payload.get("unknownKey") or ():
-                yield ReportedSetting(name, None, False, frame)
+                yield ReportedSetting(str(name), None, False, frame)
             for row in payload.get("getVariableResult") or ():
                 known = row["attributeStatus"] not in UNKNOWN
-                yield ReportedSetting(_variable_name(row), row.get("attributeValue"), known, frame)
+                yield ReportedSetting(_variable_name(row), _value_text(row.get("attributeValue")), known, frame)
         elif frame.kind == CALL:
             for row in payload.get("reportData") or ():
                 actual = [a for a in row["variableAttribute"] if a.get("type", "Actual") == "Actual"]
                 if actual:
-                    yield ReportedSetting(_variable_name(row), actual[0].get("value"), True, frame)
+                    yield ReportedSetting(_variable_name(row), _value_text(actual[0].get("value")), True, frame)
     except (KeyError, TypeError, AttributeError):
         return
+
+
+def _value_text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _variable_name(row: Mapping[str, Any]) -> str:
