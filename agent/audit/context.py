@@ -78,7 +78,8 @@ class Fact:
 class AuditContext:
     """Everything that a judge may look at. ``speed``: how many times as fast the station's time runs as ``at_s`` and
     ``utc_s`` of the frames. ``spans``: by whole id of an obligation, the numbers of the frames during it.
-    ``parameters``: of the obligation, defaults included."""
+    ``parameters``: of the obligation, defaults included. ``claims``: what each source says; ``facts`` has the word of
+    one."""
 
     version: str
     station_id: str
@@ -87,6 +88,7 @@ class AuditContext:
     view: StationView
     speed: float = 1.0
     facts: Mapping[str, StationFact] = field(default_factory=dict)
+    claims: Mapping[str, tuple[StationFact, ...]] = field(default_factory=dict)
     kit: KitFacts | None = None
     readings: tuple[MeterReading, ...] = ()
     records: tuple[WireRecord, ...] = ()

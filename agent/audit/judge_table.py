@@ -9,7 +9,8 @@ from agent.audit.context import Judge
 from agent.model.entry_points import load_entry_point
 
 JUDGE_MODULES = (
-    "identity", "parameters", "boot", "status", "clock", "tokens", "latency", "energy",
+    "identity", "parameters", "boot", "status", "clock", "tokens", "latency", "energy", "metering", "phases", "billing",
+    "timing", "messages", "commands", "dc_messages", "payments", "consistency",
 )  # fmt: skip
 
 

@@ -71,6 +71,7 @@ FACTS: Mapping[str, str] = {
     "meter_class": "Accuracy class of the meter", "meter_year": "Year of the MID marking", "seal": "Seal of the meter",
     "number": "Station number", "station_type": "Type of station", "apn": "Access point (APN)", "evses": "Outlets",
     "ocpp": "OCPP", "offers": "Offers", "bearer": "Bearer", "reference_meter": "Reference meter",
-    "reference_wh": "Energy of the reference meter (Wh)", "auditor": "Audited by", "place": "Place",
+    "reference_wh": "Energy of the reference meter (Wh)", "shown_total": "Total on the display (euro)",
+    "captured_total": "Charged to the bank card (euro)", "auditor": "Audited by", "place": "Place",
 }  # fmt: skip
 """What may be known of a station, with the title of its row in the report."""

@@ -54,6 +54,11 @@ def kit_facts(kit: KitFacts | None) -> dict[str, StationFact]:
     return {key: make_fact(key, value, "kit") for key, value in values.items() if value}
 
 
+def gather_claims(*sources: Mapping[str, StationFact]) -> dict[str, tuple[StationFact, ...]]:
+    """Return what each source says of a fact."""
+    return {key: tuple(source[key] for source in sources if key in source) for key in FACTS}
+
+
 def gather_facts(*sources: Mapping[str, StationFact]) -> dict[str, StationFact]:
     """Return all facts in the order of the report; of two sources the first counts."""
     found: dict[str, StationFact] = {}

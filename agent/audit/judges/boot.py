@@ -59,7 +59,7 @@ def _is_accepted(context: AuditContext, boot: Frame) -> bool:
 def judge_messages_understood(context: AuditContext) -> JudgeResult:
     """No message of the station breaks its schema, and none is answered with an error."""
     strange = [f for f in context.frames if f.from_station and f.kind == 0]
-    refused = [f for f in context.frames if f.kind == CALL_ERROR and not f.from_station]
+    refused = [f for f in context.frames if f.kind == CALL_ERROR and not f.from_station and _error_code(f) not in OWN]
     facts = [Fact("Messages of the station", str(sum(f.from_station for f in context.frames)))]
     if not context.frames:
         return partial_result("there is no message")
@@ -68,12 +68,20 @@ def judge_messages_understood(context: AuditContext) -> JudgeResult:
         return failed_result(says, facts, strange[:5], correct_messages, "subcontractor")
     if refused:
         first = refused[0]
-        code = first.payload.get("error", "") if isinstance(first.payload, dict) else ""
+        code = _error_code(first)
         words = first.payload.get("description", "") if isinstance(first.payload, dict) else ""
         says = f"{first.action or 'a message'} was refused with {code}: {words}"[:300]
         shown = [f for r in refused[:5] for f in (r.answers, r) if f is not None]
         return failed_result(says, facts, shown, correct_messages, "subcontractor")
     return passed_result("each message of the station was understood", facts)
+
+
+OWN = ("InternalError", "GenericError")
+"""Errors of the backend itself: they say nothing of the message."""
+
+
+def _error_code(frame: Frame) -> str:
+    return str(frame.payload.get("error", "")) if isinstance(frame.payload, dict) else ""
 
 
 correct_messages = "Correct this message in the firmware of the station: it does not fit the schema of OCPP."

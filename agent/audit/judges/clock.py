@@ -17,6 +17,7 @@ from agent.audit.context import (
     passed_result,
 )
 from agent.audit.conversation_figures import instant_s
+from agent.audit.message_paths import timestamps_in_message
 from agent.scenario.frames import CALL, CALL_RESULT, Frame
 from agent.scenario.grammar import Form
 
@@ -68,15 +69,15 @@ def _clock_offsets(context: AuditContext) -> Iterator[tuple[float, Frame]]:
 
 
 def judge_times_in_utc(context: AuditContext) -> JudgeResult:
-    """Each time has a zone, and is written as RFC 3339 wants it (OCPP 1.6 3.15)."""
-    times = [f for f in context.requests() if isinstance(f.payload, dict) and "timestamp" in f.payload]
+    """Each time has a zone, also that of a sample, and is written as RFC 3339 wants it (OCPP 1.6 3.15)."""
+    times = [(f, text) for f in context.requests() for text in timestamps_in_message(f.payload)]
     if not times:
         return partial_result("no message has a time")
-    wrong = [f for f in times if not _has_time_zone(str(f.payload["timestamp"]))]
-    facts = [Fact("Messages with a time", str(len(times)))]
+    wrong = [(f, text) for f, text in times if not _has_time_zone(text)]
+    facts = [Fact("Times in messages", str(len(times)))]
     if wrong:
-        says = f"{wrong[0].action}: the time {wrong[0].payload['timestamp']!r} has no time zone"
-        return failed_result(says, facts, wrong[:5], ADVICE, "subcontractor")
+        says = f"{wrong[0][0].action}: the time {wrong[0][1]!r} has no time zone"
+        return failed_result(says, facts, [f for f, _ in wrong[:5]], ADVICE, "subcontractor")
     return passed_result(f"{len(times)} times, each with its zone", facts)
 
 

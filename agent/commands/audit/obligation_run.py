@@ -20,7 +20,7 @@ from agent.audit.obligation_outcome import (
 )
 from agent.audit.plan_model import Obligation, ObligationKind, Plan
 from agent.audit.record import AuditHeader, build_record
-from agent.audit.station_facts import boot_facts, gather_facts, kit_facts, make_fact
+from agent.audit.station_facts import boot_facts, gather_claims, gather_facts, kit_facts, make_fact
 from agent.audit.verdicts import AuditVerdict
 from agent.commands.audit.answers import PreparedPerson
 from agent.commands.audit.bundle import AuditBundle
@@ -230,14 +230,19 @@ class AuditRun:
             frames = tuple(f for f in frames if any(f.seq in span for span in wanted))
         return AuditContext(
             self._frame_log.version, conversation.target.station_id, self._work.header.target, frames,
-            conversation.view, conversation.target.speed, self._station_facts(), self._work.kit,
-            tuple(self._work.recorder.readings), tuple(self._work.recorder.records), spans, parameters,
+            conversation.view, conversation.target.speed, self._station_facts(),
+            gather_claims(*self._fact_sources()), self._work.kit, tuple(self._work.recorder.readings),
+            tuple(self._work.recorder.records), spans, parameters,
         )  # fmt: skip
 
     def _spans_of_obligations(self) -> dict[str, range]:
         return {name: one.span for name, one in self._work.finished.items() if one.span}
 
     def _station_facts(self) -> dict[str, StationFact]:
+        return gather_facts(*self._fact_sources())
+
+    def _fact_sources(self) -> tuple[Mapping[str, StationFact], ...]:
+        """Return what is known of the station by source, the one that counts most first."""
         log, target = self._frame_log, self._seat.conversation.target
         own = {
             "id": make_fact("id", target.station_id, "connection"),
@@ -251,10 +256,8 @@ class AuditRun:
             for one in self._work.plan.all_obligations()
             if one.fact and isinstance(found := self._work.finished.get(one.id), KeptOutcome) and found.answer
         }
-        return gather_facts(
-            self._work.recorder.asked, kept, own, boot_facts(log.frames), self._work.known_facts or {},
-            kit_facts(self._work.kit),
-        )  # fmt: skip
+        known = self._work.known_facts or {}
+        return self._work.recorder.asked, kept, own, boot_facts(log.frames), known, kit_facts(self._work.kit)
 
     # --- the record --------------------------------------------------------------------------------------------------
 
