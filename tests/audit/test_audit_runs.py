@@ -276,7 +276,8 @@ async def test_a_charge_point_of_the_ocpp_package_gets_a_right_report(tmp_path: 
         "ladder.messages_understood": "PASS", "ladder.requests_answered": "PASS", "ladder.status_words": "PASS",
         "commands.configuration_round_trip": "PASS", "vehicle.card_first": "PASS", "vehicle.cable_first": "PASS",
         "vehicle.remote": "PASS", "vehicle.status_awake": "PASS", "vehicle.token_letters": "PASS",
-        "energy.books": "PASS", "energy.meter": "NOT APPLICABLE",
+        "energy.books": "PASS", "energy.meter": "NOT APPLICABLE", "ladder.message_ids": "PASS",
+        "ladder.answers_fit": "PASS", "ladder.words_known": "PASS",
     }  # fmt: skip
     assert found["identity.boot_identity"]["says"] == "BootNotification does not say: Serial number, Firmware"
     assert record["target"] == "foreign"
