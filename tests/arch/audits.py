@@ -10,6 +10,7 @@ from agent.audit.plan_grammar import FACTS, HEAD, NEEDS, OBLIGATION, SECTION
 from agent.commands.audit.plans import open_plan, shipped_plans
 from agent.scenario.grammar import NEEDS as SCENARIO_NEEDS
 from agent.scenario.grammar import Key
+from tests.support.wire_faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "audit.md"
@@ -47,6 +48,19 @@ def _default_words(value: object) -> str:
     )
 
 
+def _fault_rows() -> Iterator[str]:
+    """A row for each fault that the tests plant on the wire between a simulated station and its audit."""
+    yield "\n## What the audit finds\n\n"
+    yield (
+        "Each of these faults is planted on the wire between the simulated station and its audit (`make campaign`, "
+        "`tests/audit/test_planted_faults.py`): the obligation fails, and its advice has these words. The judges have "
+        "more faults in their own tests.\n\n"
+    )
+    yield "| the station | plan | fails | advice |\n|---|---|---|---|\n"
+    for fault in FAULTS:
+        yield f"| {_cell(fault.does)} | `{fault.plan}` | `{fault.fails}` | {_cell(fault.advice)} |\n"
+
+
 def _plan_rows() -> Iterator[str]:
     for path in shipped_plans():
         plan = open_plan(path)
@@ -70,6 +84,6 @@ def text() -> str:
         *(f"| `{name}` | {meaning} |\n" for name, meaning in own_needs.items()),
         "\n## Facts of a station\n\n| fact | row of the report |\n|---|---|\n",
         *(f"| `{key}` | {title} |\n" for key, title in FACTS.items()),
-        "\n## Judges\n\n", *_judge_rows(), "\n## The plans\n", *_plan_rows(),
+        "\n## Judges\n\n", *_judge_rows(), *_fault_rows(), "\n## The plans\n", *_plan_rows(),
     ]  # fmt: skip
     return "".join(parts)
