@@ -442,6 +442,27 @@ async def test_the_command_shows_text_and_json(plot: Plot) -> None:
     assert finding["reason"].startswith("404 : le backend")
 
 
+def sorted_text(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, sort_keys=True)
+
+
+async def test_each_finding_is_a_line_as_soon_as_it_is_there(plot: Plot) -> None:
+    async with FAULTS["404"].plant(plot):
+        code, text = await call_doctor(plot, "--language", "fr", "--json-lines")
+    first, *lines, last = map(json.loads, text.splitlines())
+    assert code == 1
+    assert [row["rung"] for row in first["rungs"]] == list(RUNGS)
+    assert {row["rung"]: row["title"] for row in first["rungs"]}["dns"] == "nom"
+    found = [line["finding"] for line in lines if "finding" in line]
+    by_rung = [{**finding, "rung": row["rung"]} for row in last["page"]["rungs"] for finding in row["findings"]]
+    assert sorted(map(sorted_text, found)) == sorted(map(sorted_text, by_rung))
+    judged = [line["judging"]["rung"] for line in lines if "judging" in line]
+    assert judged.index("disk") < judged.index("http")
+    http = lines.index({"judging": {"rung": "http", "title": "passage HTTP chargy"}})
+    assert "http" in {line["finding"]["rung"] for line in lines[http:] if "finding" in line}
+    assert "http" not in {line["finding"]["rung"] for line in lines[:http] if "finding" in line}
+
+
 async def test_the_exit_code_tells_warnings_and_an_unreadable_file(plot: Plot) -> None:
     async with FAULTS["Pending"].plant(plot):
         assert (await call_doctor(plot, "--boot"))[0] == 3

@@ -112,3 +112,41 @@ def test_a_session_by_hand_passes_again_and_a_changed_station_fails_it(page: Any
     changed = run_scenario(file, "--station", str(station_with(tmp_path, "stop_on_ev_disconnect = false")))
     assert changed.returncode == 1, changed.stdout + changed.stderr
     assert "no transaction has ended" in changed.stderr
+
+
+def test_requests_of_the_backend_faults_and_the_link_are_recorded_from_their_panels(page: Any, tmp_path: Path) -> None:
+    at(page, "recording-toggle").click()
+    has(page, "recording-toggle", "End")
+    at(page, "plug-2").click()
+    has(page, "reported-2", "Preparing")
+    at(page, "request-outlet").select_option("2")
+    at(page, "request-start").click()
+    has(page, "reported-2", "Charging")
+    at(page, "request-limit").click()
+    page.get_by_text("10 A").first.wait_for()
+    at(page, "request-stop").click()
+    has(page, "reported-2", "Finishing")
+    at(page, "request-unlimit").click()
+    frame(page, "ClearChargingProfile", "out", "result")
+    has(page, "lock-2", "unlocked")
+    at(page, "unplug-2").click()
+    has(page, "reported-2", "Available")
+    at(page, "link-down").click()
+    has(page, "backend", "away")
+    at(page, "link-up").click()
+    has(page, "backend", "Accepted")
+    page.locator("[data-testid=bay-1] .more summary").click()
+    at(page, "fault-DoorOpen-1").click()
+    has(page, "reported-1", "Faulted")
+    at(page, "fault-DoorOpen-1").click()
+    has(page, "reported-1", "Available")
+    judged(page, "many steps")
+    file = recorded_file(page, tmp_path)
+    scenario = load_scenario(file)
+    deeds = [step.kind.kind_name for step in scenario.steps if not step.kind.kind_name.startswith("wait")]
+    assert deeds == [
+        "plug", "backend", "backend", "backend", "backend", "unplug", "link", "link", "fault", "fault",
+    ]  # fmt: skip
+    assert {"two_outlets", "smart_charging", "link_control", "fault_injection"} == set(scenario.needs)
+    again = run_scenario(file)
+    assert again.returncode == 0, file.read_text("utf-8") + again.stdout + again.stderr
