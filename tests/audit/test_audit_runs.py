@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,9 +28,10 @@ from agent.csms.central_system import Options, open_central
 from agent.scenario.target import CannotCarryOut
 from tests.support.busy_machine import busy_factor, stretched
 from tests.support.certificate_authorities import Authority, tls
+from tests.support.command_terminal import CommandTerminal
 from tests.support.doctor_far_ends import tls_front
 from tests.support.foreign_charge_point import actuator_command, foreign_charge_point
-from tests.support.simulated_station import CAMPAIGN, held_port
+from tests.support.simulated_station import CAMPAIGN, ONE_EVSE, Simulated, held_port
 
 PLAN = """
 title = "A plan of this test"
@@ -239,6 +241,52 @@ def test_the_plans_are_listed_and_checked() -> None:
     names = ["chargy-ac", "chargy-ac-remote", "chargy-dc", "generic-ocpp16", "generic-ocpp201"]
     assert [line.split()[0] for line in text.splitlines()] == names
     assert audit_command("check", *names)[0] == 0
+
+
+# --- a person at a real station --------------------------------------------------------------------------------------
+
+
+async def test_a_technician_is_led_through_an_audit_of_a_real_station(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN.replace('scenario = "cable_first"', 'ask = "Is it warm?"'))
+    (tmp_path / "station.toml").write_text(ONE_EVSE)
+    with held_port() as port:
+        words = ("--plan", str(tmp_path / "plan.toml"), "--listen", f"127.0.0.1:{port}", "--out", str(tmp_path / "out"))
+        async with CommandTerminal("audit", str(tmp_path / "station.toml"), *words) as terminal:
+            await terminal.find_text("waiting for CP-1 at ws://127.0.0.1")
+            async with Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}") as simulated:
+                await answer_and_act(terminal, simulated)
+                assert await terminal.end_code() == 3, terminal.said
+    folder, record = record_in(tmp_path / "out")
+    found = obligations_of(record)
+    assert {i: o["verdict"] for i, o in found.items()} == {
+        "identity.boot": "PASS", "identity.seal": "PASS", "identity.label": "PASS",
+        "identity.elsewhere": "NOT APPLICABLE", "identity.kit": "NOT APPLICABLE", "vehicle.first": "PASS",
+        "vehicle.second": "PARTIAL", "vehicle.books": "PASS", "vehicle.meter": "NOT APPLICABLE",
+    }, terminal.said  # fmt: skip
+    assert found["vehicle.second"]["says"] == "the person at the station could not say it"
+    assert (record["target"], record["speed"]) == ("station", 1.0)
+    assert {row["key"]: row["source"] for row in record["station"]}["seal"] == "asked"
+    assert f"recording in {folder}" in terminal.said
+    assert re.search(r"\[#+\.+\] \d+/\d+ \d+:\d\d left", terminal.said), "the bar shows the time left"
+
+
+async def answer_and_act(terminal: CommandTerminal, simulated: Simulated) -> None:
+    """Do what the terminal asks for, and answer its questions."""
+    await terminal.find_text("Is the seal whole")
+    terminal.write_line("S-7")
+    await terminal.find_text("Is the label there")
+    terminal.write_line("yes")
+    await terminal.find_text("please hold the card 04A1B2C3")
+    await simulated.post("/cards/tap", {"token": "04A1B2C3", "evse": 1})
+    await terminal.find_text("please plug the cable")
+    await simulated.post("/evses/1/plug")
+    await terminal.find_text("please hold the card 04A1B2C3")
+    await simulated.post("/cards/tap", {"token": "04A1B2C3", "evse": 1})
+    await terminal.find_text("please pull the cable")
+    await simulated.until_evse(lambda e: not e["locked"])
+    await simulated.post("/evses/1/unplug", {"side": "station"})
+    await terminal.find_text("Is it warm")
+    terminal.write_line("s")
 
 
 # --- stations that are not ours --------------------------------------------------------------------------------------

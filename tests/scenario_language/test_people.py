@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
 import re
 import signal
 import string
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,8 @@ import pytest
 
 from agent.commands.scenario.prompts import PromptTexts
 from agent.scenario.grammar import KINDS, Group
-from tests.support.busy_machine import deadline, stretched
+from tests.support.busy_machine import stretched
+from tests.support.command_terminal import CommandTerminal
 from tests.support.simulated_station import ONE_EVSE, Simulated, held_port
 from tests.support.third_party_csms import Foreign
 
@@ -47,54 +45,6 @@ steps = [
 """
 
 
-class Terminal:
-    """The command on a terminal of its own, and what it says there."""
-
-    def __init__(self, *words: str) -> None:
-        self.argv = [sys.executable, "-m", "agent", "scenario", *words]
-        self.said, self._seen = "", 0
-
-    async def __aenter__(self) -> Terminal:
-        self._master, slave = pty.openpty()
-        english = {**os.environ, "LC_ALL": "C"}
-        self.process = await asyncio.create_subprocess_exec(
-            *self.argv, stdin=slave, stdout=slave, stderr=slave, env=english
-        )
-        os.close(slave)
-        asyncio.get_running_loop().add_reader(self._master, self._read)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._master)
-        if self.process.returncode is None:
-            self.process.terminate()
-            await self.process.wait()
-        os.close(self._master)
-
-    def _read(self) -> None:
-        try:
-            self.said += os.read(self._master, 65536).decode("utf-8", "replace")
-        except OSError:  # the command has ended
-            asyncio.get_running_loop().remove_reader(self._master)
-
-    def write_line(self, text: str = "") -> None:
-        os.write(self._master, f"{text}\n".encode())
-
-    async def find_text(self, pattern: str, timeout_s: float = 60.0) -> re.Match[str]:
-        """The next place where it says this."""
-        try:
-            async with deadline(timeout_s):
-                while (found := re.compile(pattern).search(self.said, self._seen)) is None:
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(f"{pattern!r} was not said: {self.said}") from None
-        self._seen = found.end()
-        return found
-
-    async def end_code(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), stretched(60))
-
-
 def scenario_file(folder: Path, text: str = SESSION) -> str:
     path = folder / "session.toml"
     path.write_text(text)
@@ -106,7 +56,7 @@ async def test_a_technician_is_led_through_a_session_on_a_real_station(tmp_path:
         station = tmp_path / "station.toml"
         station.write_text(ONE_EVSE)
         words = ("run", scenario_file(tmp_path), "--station", str(station), "--listen", f"127.0.0.1:{port}")
-        async with Terminal(*words, "--json", str(tmp_path / "r.json")) as terminal:
+        async with CommandTerminal("scenario", *words, "--json", str(tmp_path / "r.json")) as terminal:
             await terminal.find_text("waiting for CP-1 at ws://127.0.0.1")
             async with Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}") as simulated:
                 await lead_session(terminal, simulated)
@@ -119,7 +69,7 @@ async def test_a_technician_is_led_through_a_session_on_a_real_station(tmp_path:
     assert says["ask"] == "answered 1234.5"
 
 
-async def lead_session(terminal: Terminal, simulated: Simulated) -> None:
+async def lead_session(terminal: CommandTerminal, simulated: Simulated) -> None:
     """Do what the terminal asks for. No key is pressed where the station shows it."""
     await terminal.find_text("please plug the cable of a vehicle into outlet 1")
     await simulated.post("/evses/1/plug")
@@ -163,7 +113,7 @@ async def test_a_technician_is_led_in_another_language(language: str, tmp_path: 
     with held_port() as port:
         asked = ("run", scenario_file(tmp_path, text), "--listen", f"127.0.0.1:{port}", "--patience", "30")
         async with (
-            Terminal(*asked, "--language", language) as terminal,
+            CommandTerminal("scenario", *asked, "--language", language) as terminal,
             Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}") as simulated,
         ):
             await terminal.find_text(plug)
@@ -222,7 +172,10 @@ async def test_a_technician_who_does_otherwise(tmp_path: Path, typed: str | None
     patience = ("--patience", "1" if typed is None else "30")
     with held_port() as port:
         asked = ("run", scenario_file(tmp_path, text), "--listen", f"127.0.0.1:{port}", *patience)
-        async with Terminal(*asked) as terminal, Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}"):
+        async with (
+            CommandTerminal("scenario", *asked) as terminal,
+            Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}"),
+        ):
             await terminal.find_text("please plug")
             if typed is not None:
                 terminal.write_line(typed)
@@ -233,9 +186,13 @@ async def test_a_technician_who_does_otherwise(tmp_path: Path, typed: str | None
 # --- a backend that is not ours --------------------------------------------------------------------------------------
 
 
-async def run_beside(foreign: Foreign, act: Callable[[str, dict[str, Any]], Awaitable[Any]], *words: str) -> Terminal:
+async def run_beside(
+    foreign: Foreign, act: Callable[[str, dict[str, Any]], Awaitable[Any]], *words: str
+) -> CommandTerminal:
     """Run on a backend that is not ours; ``act`` is its operator. Returns the terminal at its end."""
-    async with Terminal("run", *words, "--simulate", "--ocpp", "1.6", "--backend", foreign.url) as terminal:
+    async with CommandTerminal(
+        "scenario", "run", *words, "--simulate", "--ocpp", "1.6", "--backend", foreign.url
+    ) as terminal:
         while terminal.process.returncode is None:
             found = asyncio.ensure_future(terminal.find_text(r"have your backend send (\w+) (\{.*?\}) to", 90))
             ended = asyncio.ensure_future(terminal.process.wait())
@@ -275,7 +232,9 @@ async def test_an_operator_who_sends_something_else_is_an_error_of_the_test() ->
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_no_process_stays_behind(number: signal.Signals, tmp_path: Path) -> None:
     text = 'title = "T"\nsteps = [ { wait_status = "faulted", within_s = 6000 } ]'
-    async with Terminal("run", scenario_file(tmp_path, text), "--simulate", "--ocpp", "1.6") as terminal:
+    async with CommandTerminal(
+        "scenario", "run", scenario_file(tmp_path, text), "--simulate", "--ocpp", "1.6"
+    ) as terminal:
         await terminal.find_text("outlet 1 becomes faulted")
         children = psutil.Process(terminal.process.pid).children(recursive=True)
         assert len(children) >= 2, "the simulation and its agent"
