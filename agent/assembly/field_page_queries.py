@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from agent.domain.events import CardPresented, Event, RawMeterReading
+from agent.domain import service_screen
+from agent.domain.events import ButtonPressed, CardPresented, Event, RawMeterReading
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.orders import ReadMeter, SendLog, SetLamp
+from agent.domain.orders import ReadMeter, SendLog, SetLamp, Show
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.model.types import STATION, EvseId, Lamp, Reading
 from agent.ports.clock import ClockPort
@@ -47,10 +48,12 @@ class FieldPageQueries:
         ring: LogRing,
         collect: CollectParts,
         dispatch: OrderDispatch,
+        post_event: Callable[[Event], None],
         restart: Callable[[], None],
     ) -> None:
         self._site, self._store, self._clock, self._ring = site, store, clock, ring
         self._collect, self._dispatch, self._restart = collect, dispatch, restart
+        self._post_event = post_event
         self._lamp_test: asyncio.Task[None] | None = None
         self._public_keys: dict[EvseId, str] = {}
         self._taps: deque[Row] = deque(maxlen=TAPS)
@@ -61,6 +64,7 @@ class FieldPageQueries:
             "taps": self._newest_card_taps,
             "diagnostics": self._diagnostics_archive,
             "lamps": self._begin_lamp_test,
+            "screen": self._press_service_button,
             "restart": self._restart_agent_in_order,
         }
 
@@ -108,6 +112,12 @@ class FieldPageQueries:
         if self._lamp_test is None or self._lamp_test.done():
             self._lamp_test = asyncio.get_running_loop().create_task(self._show_all_colours(lamps))
         return {"evses": sorted({lamp.evse for lamp in lamps})}
+
+    async def _press_service_button(self) -> Row:
+        """Show the service screen, or hide it again. It hides no screen of a driver who is being served."""
+        self._post_event(ButtonPressed(service_screen.BUTTON))
+        has_display = any(Show in supervisor.orders for supervisor in self._dispatch.supervisors)
+        return {"display": has_display}
 
     def _is_free_outlet(self, number: EvseId) -> bool:
         """Return whether a lamp there belongs to no session. A lamp of the station belongs to every outlet."""

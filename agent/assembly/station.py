@@ -165,10 +165,10 @@ class Station:
         def restart_agent_in_order() -> None:
             self._restart_or_shut_down(Restart(reason="LocalReset"))
 
-        collect = self._collect_diagnostics
         return FieldPageQueries(
-            self.site, self.store, self.clock, self.ring, collect, self.dispatch, restart_agent_in_order
-        )
+            self.site, self.store, self.clock, self.ring, self._collect_diagnostics,
+            self.dispatch, self.events.post_event, restart_agent_in_order,
+        )  # fmt: skip
 
     def _socket_path(self) -> Path:
         """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""

@@ -39,8 +39,10 @@ class FieldPageProcess:
                 code = await self._run_process()
                 lived_s = asyncio.get_running_loop().time() - began_s
                 pause_s = RESTART_S if lived_s > RESTART_MOST_S else min(2 * pause_s, RESTART_MOST_S)
+                if code == EXIT_CANNOT:
+                    pause_s = RESTART_MOST_S
                 log.error("the field page has ended (exit %d); it is started again in %g s", code, pause_s)
-                await asyncio.sleep(RESTART_MOST_S if code == EXIT_CANNOT else pause_s)
+                await asyncio.sleep(pause_s)
         finally:
             await self._end_process()
 

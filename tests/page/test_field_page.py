@@ -268,6 +268,18 @@ def test_the_lamps_show_all_colours_and_then_the_state(browser: Any, site: Site)
         judged(page, "a test of the lamps")
 
 
+def test_the_display_shows_the_service_screen(browser: Any, site: Site) -> None:
+    def screen_name() -> str:
+        return str(site.simulation.evse(1)["screen"])
+
+    with visitor(browser, site) as page:
+        for expected in ("service", "idle"):
+            page.goto(f"{site.url}/cards")
+            press(page, "Show the service screen")
+            page.get_by_text("The display shows the service screen now.").wait_for()
+            wait_for(lambda expected=expected: screen_name() == expected, expected)
+
+
 def test_what_is_not_there_or_not_allowed(browser: Any, site: Site) -> None:
     with visitor(browser, site, user="rita") as page:
         for path, said in (("/nothing", "There is no such page."), ("/kit", "This is not allowed,")):

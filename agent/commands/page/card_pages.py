@@ -39,7 +39,7 @@ async def show_card_test(site: PageSite, visit: Visit) -> web.StreamResponse:
         title,
         paragraph(texts.text_of("cards.about")),
         live_page_section(visit, content, title),
-        lamp_test_panel(visit) if visit.user_may_act_as(Role.TECHNICIAN) else None,
+        [lamp_test_panel(visit), screen_test_panel(visit)] if visit.user_may_act_as(Role.TECHNICIAN) else None,
     )
     return html_page_answer(page)
 
@@ -84,6 +84,28 @@ def lamp_test_panel(visit: Visit) -> Content:
     )
 
 
+def screen_test_panel(visit: Visit) -> Content:
+    texts = visit.texts
+    return panel(
+        texts.text_of("screens.title"),
+        paragraph(texts.text_of("screens.about")),
+        action_form(visit, "/cards/screen", texts.text_of("screens.start")),
+    )
+
+
+async def begin_screen_test(site: PageSite, visit: Visit) -> web.StreamResponse:
+    texts = visit.texts
+    try:
+        has_display = (await site.watch.ask_running_agent("field_page", do="screen")).get("display")
+    except AgentSilent:
+        has_display = False
+    site.activity.record_activity("screen test", visit.user_name, visit.address)
+    kind, key = ("good", "screens.running") if has_display else ("warn", "screens.none")
+    shown = notice(kind, verdict_badge(kind, texts.text_of(key)))
+    back = link_as_button(texts.text_of("commission.on"), "/cards")
+    return html_page_answer(whole_html_page(site, visit, texts.text_of("screens.title"), shown, back))
+
+
 async def begin_lamp_test(site: PageSite, visit: Visit) -> web.StreamResponse:
     texts = visit.texts
     try:
@@ -99,5 +121,6 @@ async def begin_lamp_test(site: PageSite, visit: Visit) -> web.StreamResponse:
 
 ROUTES = (
     PageRoute("GET", "/cards", Role.READER, show_card_test),
+    PageRoute("POST", "/cards/screen", Role.TECHNICIAN, begin_screen_test),
     PageRoute("POST", "/cards/lamps", Role.TECHNICIAN, begin_lamp_test),
 )

@@ -10,9 +10,7 @@ from typing import Any
 
 
 class CommissioningRecord:
-    """``kit``, ``doctor``, ``card``, ``finished``: the time at which each step was done (UTC text), and by whom."""
-
-    STEPS = ("kit", "devices", "doctor", "card")
+    """``done``: by step, the time at which it was done (UTC text), and by whom."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

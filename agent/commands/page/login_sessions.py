@@ -73,10 +73,6 @@ class LoginSessions:
         if self._sessions.pop(_hash_of_session_token(token), None) is not None:
             self._save_file()
 
-    def end_sessions_of(self, user: str) -> None:
-        self._sessions = {key: s for key, s in self._sessions.items() if s.user != user}
-        self._save_file()
-
     def _load_stored_sessions(self) -> None:
         try:
             raw = json.loads(self._path.read_text("utf-8"))
