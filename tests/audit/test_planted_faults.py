@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from agent.commands.audit.plans import (
 )
 from agent.commands.audit.sessions import AuditRequest, run_audit
 from agent.commands.kit.kit_file import load_kit
+from agent.commands.scenario.control_client import ControlClient
 from agent.commands.scenario.terminal import Terminal
 from agent.station_file.settings import load_station_file
 from tests.support.busy_machine import busy_factor, stretched
@@ -76,14 +77,30 @@ async def audited_with(fault: WireFault, folder: Path) -> Mapping[str, Any]:
     return record
 
 
+def falsify_books(change: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The payment terminal does something else than it was ordered: its books say so."""
+    true_picture = ControlClient.station_picture
+
+    async def station_picture(client: ControlClient) -> dict[str, Any]:
+        picture = await true_picture(client)
+        change(picture["ledger"])
+        return picture
+
+    monkeypatch.setattr(ControlClient, "station_picture", station_picture)
+
+
 def obligations_of(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {o["id"]: o for section in record["sections"] for o in section["obligations"]}
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.name)
-async def test_a_planted_fault_is_found(fault: WireFault, tmp_path: Path, record_property: Any) -> None:
+async def test_a_planted_fault_is_found(
+    fault: WireFault, tmp_path: Path, record_property: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A fault on the wire: the right obligation fails, and its advice says what to do and who."""
+    if fault.bank is not None:
+        falsify_books(fault.bank, monkeypatch)
     found = obligations_of(await audited_with(fault, tmp_path))
     failed = {name: one["says"] for name, one in found.items() if one["verdict"] == "FAIL"}
     assert fault.fails in failed, failed

@@ -1,7 +1,8 @@
 """The faults that are planted on the wire between a station and its audit, as a table.
 
 A row has a name, what the station seems to do, on which plan, what is exercised, which obligation must FAIL, and words
-that its advice must have. ``facts`` and ``answers`` plant what is no message: what a plate, a file or a person says.
+that its advice must have. ``facts``, ``answers`` and ``bank`` plant what is no message: what a file or a person says,
+what a payment terminal has done.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class WireFault:
     plan: str = "chargy-ac"
     facts: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    bank: Callable[[dict[str, Any]], None] | None = None
+    """Changes the books of the payment terminal, as the audit sees them."""
 
 
 SESSION = """
@@ -374,6 +377,16 @@ def wrong_reason_of_201(frame: PassingFrame) -> None:
         frame.payload["transactionInfo"]["stoppedReason"] = "Other"
 
 
+def charge_more(books: dict[str, Any]) -> None:
+    """The terminal captures a euro more than it was ordered to."""
+    for capture in books["captures"]:
+        capture["cents"] += 100
+
+
+def charge_twice(books: dict[str, Any]) -> None:
+    books["captures"] += [{**capture, "again": True} for capture in books["captures"]]
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 READ = "identity.read_configuration"
@@ -483,6 +496,11 @@ FAULTS: tuple[WireFault, ...] = (
               altered_record, ("exercise.bank_card",), "chargy-dc"),
     WireFault("payment_token_missing", "the start of a paid session has no token", "payment.payment_token",
               "prefix of payment tokens", set_in("StartTransaction", idTag=""), ("exercise.bank_card",), "chargy-dc"),
+    WireFault("captured_more_than_shown", "a bank card is charged a euro more than was shown",
+              "payment.captured_as_shown", "refund what was charged too much", exercise=("vehicle.bank_card",),
+              plan="chargy-dc", bank=charge_more),
+    WireFault("captured_twice", "a bank card is charged twice", "payment.captured_once", "refund the driver",
+              exercise=("vehicle.bank_card",), plan="chargy-dc", bank=charge_twice),
     # OCPP 2.0.1
     WireFault("lost_end_201", "TransactionEvent Ended never arrives", "energy.every_start_has_stop", "lost end",
               lost_end_of_201, plan="generic-ocpp201"),
