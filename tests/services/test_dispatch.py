@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.assembly.doctor.service_examiner import ServiceExaminer
 from agent.domain import orders as domain_orders
 from agent.domain.events import Event, MeterFailed, ReleaseWithdrawn, UnlockTried
 from agent.domain.orders import (
@@ -69,8 +70,9 @@ def import_whole_rooms() -> None:
 def test_every_order_of_the_domain_has_one_executor(tmp_path: Path) -> None:
     import_whole_rooms()
     files = FileOrders(tmp_path, [].append, lambda order: dict, list)
-    without_device = [ENGINE, set(LogNotes.orders), set(KeyOrders.orders), set(files.orders), set(BearerProbe.orders)]
-    executed = [kind for kinds in (*without_device, set(ANSWERS_WITHOUT_DEVICE)) for kind in kinds]
+    executors = (LogNotes, KeyOrders, files, BearerProbe, ServiceExaminer)
+    without_device = [ENGINE, *(set(executor.orders) for executor in executors), set(ANSWERS_WITHOUT_DEVICE)]
+    executed = [kind for kinds in without_device for kind in kinds]
     assert len(executed) == len(set(executed)), "an order has two executors"
     assert set(concrete_orders()) == set(executed)
 
