@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from agent.model.parent_death import die_with_parent
 from drivers.sim.checked_values import Impossible
-from drivers.sim.supervisor import die_with_parent
 
 Json: TypeAlias = dict[str, Any]
 

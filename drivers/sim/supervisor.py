@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import time
@@ -11,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-PR_SET_PDEATHSIG = 1
+from agent.model.parent_death import die_with_parent
+
 LOG_CAP = 8 * 1024 * 1024
 LAST_LINES = 12
 BRIEF_S = 2.0
@@ -209,16 +209,3 @@ def _last_log_lines(log: Path, begin: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(begin, log.stat().st_size - 65536))
         return file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
-
-
-def die_with_parent(parent: int) -> Callable[[], None]:
-    """Return a function for the child, between fork and exec: the kernel then ends it when ``parent`` dies (prctl(2),
-    PR_SET_PDEATHSIG)."""
-    libc = ctypes.CDLL(None)
-
-    def arm_death_signal() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
-
-    return arm_death_signal

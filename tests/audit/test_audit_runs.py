@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from agent.cli import _build_parser
@@ -158,7 +158,8 @@ def test_an_audit_that_was_killed_is_continued(tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.toml", tmp_path / "out"
     plan.write_text(PLAN)
     argv = [sys.executable, "-m", "agent", "audit", "--plan", str(plan), *simulation_options(out)]
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + stretched(120)
         while not has_passed(out, "vehicle.first"):
@@ -166,8 +167,12 @@ def test_an_audit_that_was_killed_is_continued(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
         process.wait()
+    assert children, "the simulated station"
+    _, left = psutil.wait_procs(children, timeout=stretched(30))
+    assert left == [], "the simulated station ends with the audit, however that ends"
     folder, before = record_in(out)
     assert before["complete"] is False
     assert obligations_of(before)["vehicle.books"]["says"] == "not exercised yet"

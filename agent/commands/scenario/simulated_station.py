@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -13,6 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent.commands.scenario.control_client import ControlClient
+from agent.model.parent_death import die_with_parent
 from agent.scenario.target import CannotCarryOut
 
 START_S = 60.0
@@ -32,7 +35,9 @@ async def open_simulation(station: Path, backend_url: str, version: str, speed: 
             "--backend", backend_url, "--ocpp", version,
         ]  # fmt: skip
         with log.open("w") as out:
-            process = await asyncio.create_subprocess_exec(*argv, stdout=out, stderr=out)
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdout=out, stderr=out, preexec_fn=die_with_parent(os.getpid(), signal.SIGTERM)
+            )
             try:
                 client = ControlClient(await _wait_for_address(process, log))
                 await _wait_until_healthy(process, client, log)
