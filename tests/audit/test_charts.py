@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agent.commands.audit.charge_curve_chart import charge_curve_drawing
+from agent.commands.audit.charge_curve_chart import charge_curve_drawing, mean_power_steps
 from agent.commands.audit.chart_drawing import WIDTH, Disc, Drawing, Label, Shape, Stroke, axis_ticks, thin_out_points
 from agent.commands.audit.chart_svg import drawing_svg
 from agent.commands.audit.json_reading import JsonPart
@@ -82,6 +82,35 @@ def test_energy_back_to_the_grid_is_below_the_axis() -> None:
     (axis,) = strokes_of(drawing, "axis")
     assert power.points[0][1] < axis.points[0][1] < power.points[1][1]
     assert inside(drawing)
+
+
+def test_without_power_its_mean_between_readings_is_drawn() -> None:
+    """6 kW for a minute, nothing for a minute; a reading without energy between them changes nothing."""
+    drawing = charge_curve_drawing(
+        curve_of((0, None, 1000, 20), (60, None, 1100, 21), (90, None, None, 22), (120, None, 1100, 23))
+    )
+    assert drawing is not None
+    (power,) = strokes_of(drawing, "power")
+    heights = [y for _, y in power.points]
+    (axis, *_) = strokes_of(drawing, "axis")
+    assert heights[0] == heights[1] < heights[2] == heights[3] == axis.points[0][1]
+    assert "Mean power between readings of energy: first 6, highest 6, last 0 kW" in drawing.says
+    assert "Mean power between readings of energy (kW)" in labels_of(drawing)
+    assert len(strokes_of(drawing, "soc")) == 1
+    assert inside(drawing)
+
+
+def test_two_readings_of_one_instant_make_no_power() -> None:
+    """The last reading of a transaction follows the periodic one within a second, and watt-hours are whole."""
+    steps = mean_power_steps([(0, 0.0), (0.5, 0.001), (10, 0.02), (20, 0.04), (20.8, 0.044), (21, None)])
+    assert steps == (
+        (0, pytest.approx(7.2)), (10, pytest.approx(7.2)), (10, pytest.approx(8.0)), (20.8, pytest.approx(8.0))
+    )  # fmt: skip
+    assert mean_power_steps([(0, 0.0), (4, 1.0)]) == ()
+    assert mean_power_steps([(3, 1.0), (3, 2.0)]) == ()
+    every_second = mean_power_steps([(n, n / 1000) for n in range(21)])
+    assert [t_s for t_s, _ in every_second] == [0, 5, 5, 10, 10, 15, 15, 20]
+    assert mean_power_steps([]) == ()
 
 
 @pytest.mark.parametrize("rows", [[], [(0.0, None, None, None)]])

@@ -178,8 +178,8 @@ def _step_row(pages: PdfPages, step: StepRecord) -> TableRow:
 def _print_curves(pages: PdfPages, content: ReportContent) -> None:
     for number, drawing in enumerate(content.curves):
         if number == 0:
-            pages.print_heading("Charge curves", 0, 13, 110)
-        pages.ensure_room(100)
+            pages.print_heading("Charge curves", 0, 13, drawing.height * TEXT_WIDTH / WIDTH + 24)
+        pages.ensure_room(drawing.height * TEXT_WIDTH / WIDTH + 9)
         pages.print_text(drawing.title, 9, True, characters=CELL_MAX)
         print_drawing(pages, drawing)
         pages.print_text(drawing.says, 7.5, color=MUTED)
