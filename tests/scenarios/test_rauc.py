@@ -29,6 +29,7 @@ pytestmark = [
 ]
 SEED, FULL = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "20261128")), os.environ.get("CHARGY_CAMPAIGN") == "full"
 NOW = "2026-01-01T00:00:00Z"
+KINDS = ("FirmwareStatusNotification", "SignedFirmwareStatusNotification")
 FETCHED = ["Downloading", "Downloaded", "SignatureVerified"]
 BOOTED = [*FETCHED, "Installing", "InstallRebooting"]
 
@@ -60,7 +61,7 @@ class Update:
 
     @property
     def statuses(self) -> list[str]:
-        kind = "FirmwareStatusNotification" if self.signed else "SignedFirmwareStatusNotification"
+        kind = KINDS[not self.signed]
         return [p["status"] for p in self.s.payloads(kind) if p.get("requestId") == self.number]
 
     @property
@@ -68,7 +69,16 @@ class Update:
         return [p["status"] for p in self.s.payloads("FirmwareStatusNotification")]
 
     async def reached(self, status: str, timeout_s: float = 60.0) -> None:
-        await self.s.heard(lambda: status in self.statuses, timeout_s)
+        try:
+            await self.s.heard(lambda: status in self.statuses, timeout_s)
+        except AssertionError as e:
+            e.add_note(f"statuses of request {self.number}: {self.statuses}; all: {self.all_statuses}")
+            raise
+
+    @property
+    def all_statuses(self) -> list[tuple[Any, str]]:
+        said = [p for kind in KINDS for p in self.s.payloads(kind)]
+        return [(p.get("requestId"), p["status"]) for p in said]
 
     @property
     def events(self) -> list[tuple[str, str]]:

@@ -25,6 +25,8 @@ socket. No marker is needed; all cases of one worker share one loop and one stat
 * A helper that a family of cases shares goes to ``play.py`` (or a ``NAME_play.py`` beside it).
 * Cheap: a case is one or two seconds. Shorten times by keys (ConnectionTimeOut, intervals): the street runs 20 times as
   fast as the clock on the wall. Never sleep and hope.
+* The agent polls its board: a cable that goes and comes between two polls has never gone. After ``s.leave()``,
+  ``s.seen_free()`` or ``s.seen_occupied()`` it has seen what people did; the world (``e["cp"]``) says nothing of that.
 """
 
 from __future__ import annotations
