@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.variables import Settings
-from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Dialect, RowContext
+from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Token
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, RowContext
 from agent.ocpp.dialects.quirks import apply_quirks
 from agent.ocpp.outbound.queue_rows import QueueRows
+from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.outbound.sample_merging import FIRST_OCTETS, GOOD_MESSAGES, OCTETS_MAX, SampleMerging
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import encode_frame
 from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
-from tests.ocpp.ocpp_stand_ins import IDENTITY, Central, Clock, Outbox, Room, build, running, served, until
+from tests.ocpp.ocpp_stand_ins import IDENTITY, Central, Clock, Outbox, Room, build, desk, running, served, until
 from tests.ocpp.test_crossing_rows import FATES, Station, StuckFile
 from tests.support.simulated_station import CAMPAIGN
 
@@ -53,6 +54,38 @@ def sampled(wh: int, session: str = "s1", evse: int = 1, measurands: tuple[str, 
 def ended(session: str = "s1", evse: int = 1) -> TransactionEnded:
     at = Stamp(1, 900.0)
     return TransactionEnded(session, evse, CARD, at, 2000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+
+
+# --- how long a message may be ----------------------------------------------------------------------------------------
+
+
+def as_row(message: MeterSampled, seq: int, followers: tuple[OutboxRow, ...] = ()) -> OutboxRow:
+    return OutboxRow(seq, "chargy", message.session, message, 0, seq, followers)
+
+
+def with_record(message: MeterSampled, octets: int) -> MeterSampled:
+    """A sample whose reading has a signed record of this length."""
+    (sample,) = message.samples
+    signed = SignedReading("x" * octets)
+    return replace(message, samples=(replace(sample, reading=replace(sample.reading, signed=signed)),))
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+async def test_samples_travel_as_long_as_there_is_room(version: str) -> None:
+    dialect, most = DIALECTS[version], 12_000
+    plain = [sampled(1000 + n, measurands=NINE) for n in range(30)]
+    signed = [with_record(message, 100 * n) for n, message in enumerate(plain)]
+    for messages in (plain, signed, [*plain[:3], *signed[3:]]):
+        first, *others = [replace(message, authorized=False) for message in messages]  # 1.6: without an id
+        out = dialect.message_row(MeterSampled)
+        assert isinstance(out, MessageRow)
+        head = as_row(first, 1, tuple(as_row(message, n) for n, message in enumerate(others, 2)))
+        row, payload = await RowEncoder(desk()).encode_with_followers(head, out, dialect, most)
+        assert payload is not None
+        length = len(encode_frame(payload["meterValue"]))
+        one_more = len(encode_frame(payload["meterValue"][-1:])) + 100
+        assert most - one_more < length < most * 1.01
+        assert len(payload["meterValue"]) == 1 + len(row.followers)
 
 
 # --- the lines on the wire --------------------------------------------------------------------------------------------

@@ -43,12 +43,13 @@ class RowEncoder:
             return replace(row, followers=()), payload
         merged: list[Any] = list(payload[name])
         taken: list[OutboxRow] = []
-        octets = len(encode_frame(merged))
+        lengths: dict[Any, int] = {}
+        octets = _estimate_octets(row, merged, lengths)
         for follower in row.followers:
             if len(taken) % FOLLOWERS_AT_ONCE == FOLLOWERS_AT_ONCE - 1:
                 await asyncio.sleep(0)
             more = self._encode_follower(follower, out, dialect, name)
-            octets += len(encode_frame(more))
+            octets += _estimate_octets(follower, more, lengths)
             if not more or octets > octets_max:
                 break
             merged += more
@@ -96,3 +97,13 @@ class RowEncoder:
             return out.encode(row.message, self._ctx)
         finally:
             self._ctx.number = before
+
+
+def _estimate_octets(row: OutboxRow, samples: list[Any], lengths: dict[Any, int]) -> int:
+    """Return about how many octets of JSON the samples of a row take. Those with as many values are as long as the
+    first ones, whose length ``lengths`` keeps: to write each twice would take an eighth of the time of a backlog."""
+    values = (len(sample.get("sampledValue", ())) for sample in samples)
+    kind = (*values, *(sample.reading.signed for sample in row.message.samples))
+    if kind not in lengths:
+        lengths[kind] = len(encode_frame(samples))
+    return lengths[kind]
