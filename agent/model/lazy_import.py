@@ -8,9 +8,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-UNUSED_BY_STATION = ("ast", "ipaddress", "locale", "textwrap", "tokenize")
+UNUSED_BY_STATION = ("ast", "locale", "textwrap", "tokenize")
 """What the standard library imports for itself and a station that runs does not ask for: ``inspect`` the parsers,
-``urllib.parse`` addresses in brackets, ``subprocess`` the encoding of pipes with texts, ``traceback`` indentation."""
+``subprocess`` the encoding of pipes with texts, ``traceback`` indentation."""
 
 
 def load_later(*names: str) -> None:

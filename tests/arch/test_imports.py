@@ -134,7 +134,6 @@ def test_what_is_loaded_later_is_all_there_when_it_is_wanted() -> None:
     ("name", "use"),
     [
         ("ast", "import inspect; assert 'reverse=False' in str(inspect.signature(sorted))"),
-        ("ipaddress", "import urllib.parse; assert urllib.parse.urlsplit('http://[::1]:1/').hostname == '::1'"),
         ("locale", "import subprocess; assert subprocess.run(['true'], text=True, capture_output=True).stdout == ''"),
         ("textwrap", "import textwrap; assert textwrap.dedent(' x') == 'x'"),
         ("tokenize", "import inspect, json; assert 'def' in inspect.getsource(json.loads)"),

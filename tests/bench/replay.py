@@ -20,7 +20,10 @@ from tests.bench.process import AGENT, Skipped, spawned
 from tests.bench.starts import fill
 from tests.bench.stations import FLOORS, booted, floor_command, folder_of
 
-WHY = "a start and an end wait for three durable commits in each session, so that no bill goes twice"
+WHY = (
+    "a start and an end wait for three durable commits in each session, so that no bill goes twice; the rest is in the "
+    "table below"
+)
 G18 = Goal("G18", "offline queue sent, beside the floor's rate", 0.5, "x floor", least=True, why=WHY)
 G18_RATE = Goal("G18", "offline queue sent", 3000, "messages/s", least=True, why=WHY)
 QUEUED, OF_SESSION = 2_000, 50

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.payment import HOLD_HOURS
 from agent.model.device_role import DeviceRole
 from agent.model.entry_points import EntryPointError, list_entry_points, load_checked
 from agent.model.fastclass import frozen
@@ -202,7 +201,11 @@ def _device_context(file: StationFile, evse: EvseId, role: str, now: Callable[[]
 
 def _payment_hold_hours(payment: Any) -> float:
     """How many hours a bank may have to hold an amount. 0: the station takes no payments."""
-    hours = payment.get("hold_hours", HOLD_HOURS) if isinstance(payment, Mapping) else 0.0
+    if not isinstance(payment, Mapping):
+        return 0.0
+    from agent.domain.payment import HOLD_HOURS
+
+    hours = payment.get("hold_hours", HOLD_HOURS)
     return float(hours) if isinstance(hours, (int, float)) and 0 <= hours < 1e6 else 0.0  # others judge payments
 
 
