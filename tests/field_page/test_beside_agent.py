@@ -80,9 +80,10 @@ def test_a_session_beside_a_page_under_load(tmp_path: Path) -> None:
     with simulated(write_station(tmp_path), "--port", "0", "--field-page", str(port)) as simulation:
         simulation.wait_healthy(60)
         wait_for(lambda: is_served(port), "the field page")
+        wait_for(lambda: reported_status(simulation) == "Available", "a free outlet")
         simulation.post("evses/1/plug")
         simulation.post("cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
-        wait_for(lambda: simulation.evse(1)["reported"]["status"] == "Charging", "charging")
+        wait_for(lambda: reported_status(simulation) == "Charging", "charging")
         pid, lateness_s = agent_pid(simulation), []
         with ThreadPoolExecutor(4) as pool:
             loads = [pool.submit(load_page, port, number) for number in range(4)]
@@ -101,6 +102,11 @@ def test_a_session_beside_a_page_under_load(tmp_path: Path) -> None:
         simulation.post("cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
         wait_for(lambda: simulation.evse(1)["session"] is None, "the end of the session")
         assert_billed_to_the_wh(simulation)
+
+
+def reported_status(simulation: Simulation) -> str | None:
+    reported = simulation.evse(1)["reported"]
+    return str(reported["status"]) if reported else None
 
 
 def assert_billed_to_the_wh(simulation: Simulation) -> None:

@@ -311,7 +311,7 @@ def test_slow_clients_keep_the_others_out_no_longer_than_their_time(page: PagePr
         for connection in silent:
             connection.settimeout(stretched(http_service.HEAD_S + 10))
             assert connection.recv(1) == b"", "a connection that sends nothing is cut off"
-        slow.settimeout(stretched(http_service.REQUEST_S + 10))
+        slow.settimeout(stretched(http_service.BODY_S + 10))
         assert read_answer(slow).status == 408
     finally:
         for connection in (*silent, slow):

@@ -62,10 +62,13 @@ class AgentWatch:
         self._writer.write(json.dumps(line).encode() + b"\n")
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await answered
+                said = await answered
         except (TimeoutError, ConnectionError):
             await self.close()
             raise AgentSilent from None
+        if said.get("other"):  # the agent of another station file
+            raise AgentSilent
+        return said
 
     async def end_when_unused(self) -> None:
         """End the connection whenever it was not used for a while; runs without end."""

@@ -53,7 +53,7 @@ async def content_of_card_test(site: PageSite, visit: Visit) -> Content:
         return silent_agent_content(site, visit)
     if not taps:
         return notice("info", texts.text_of("cards.none"))
-    if any(tap["token"] for tap in taps):
+    if "devices" in site.commissioning.done and any(tap["token"] for tap in taps):
         site.commissioning.mark_step_as_done(
             "card", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {visit.user_name}"
         )

@@ -164,7 +164,7 @@ async def accept_commissioning_step(site: PageSite, visit: Visit) -> web.StreamR
     step = visit.form.get("step", "")
     if step == "again":
         site.commissioning.start_commissioning_over()
-    elif step in STEPS and step not in site.commissioning.done:
+    elif step == _first_open_step(site, await _picture_or_none(site)) and step not in site.commissioning.done:
         was_left_out = " (left out)" if step in ("kit", "doctor", "card") else ""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         site.commissioning.mark_step_as_done(step, f"{at} {visit.user_name}{was_left_out}")

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,8 +21,9 @@ from agent.model.web_origin import is_foreign_origin, is_local_host
 
 log = logging.getLogger(__name__)
 
-HEAD_S, REQUEST_S, CONNECTION_S = 10.0, 20.0, 120.0
-"""How long the head of a request may take, the request with its body, and a connection with its answer."""
+HEAD_S, BODY_S, REQUEST_S, CONNECTION_S = 10.0, 20.0, 90.0, 180.0
+"""How long the head of a request may take, its body, all until its answer (a kit is judged by each driver, which takes
+seconds on a slow board), and a connection with its answer."""
 CONNECTIONS_MOST = 32
 LINE_BYTES = 8190
 BACKLOG = 16
@@ -53,7 +54,6 @@ class BoundedServer(web.Server):
         )  # fmt: skip
         self._handler, self._host_names = handler, ("", *host_names)
         self._silent: set[object] = set()
-        self._open_count = 0
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override]
         if len(self.connections) >= CONNECTIONS_MOST:
@@ -147,7 +147,9 @@ def bind_listener(host: str, port: int, interface: str) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serve_requests(server: BoundedServer, listener: socket.socket, tls: ssl.SSLContext | None):  # type: ignore[no-untyped-def]
+async def serve_requests(
+    server: BoundedServer, listener: socket.socket, tls: ssl.SSLContext | None
+) -> AsyncIterator[None]:
     """Answer requests on ``listener`` inside ``async with``."""
     listening = await asyncio.get_running_loop().create_server(
         server, sock=listener, ssl=tls, ssl_handshake_timeout=HEAD_S if tls is not None else None

@@ -24,7 +24,14 @@ from agent.commands.page import (
     meter_pages,
     state_pages,
 )
-from agent.commands.page.http_service import BoundedServer, bind_listener, plain_answer, serve_requests, tls_context
+from agent.commands.page.http_service import (
+    BODY_S,
+    BoundedServer,
+    bind_listener,
+    plain_answer,
+    serve_requests,
+    tls_context,
+)
 from agent.commands.page.login_sessions import is_expected_form_token
 from agent.commands.page.page_frame import problem_answer
 from agent.commands.page.page_texts import LANGUAGES, preferred_language, texts_of_language
@@ -73,7 +80,8 @@ class PageServer:
         if method == "POST":
             if (request.content_length or 0) > route.body_bytes:
                 return problem_answer(self.site, visit, 413)
-            await _read_submitted_form(request, visit)
+            async with asyncio.timeout(BODY_S):
+                await _read_submitted_form(request, visit)
             if not is_expected_form_token(visit.form_key, visit.token, visit.form.get("form", "")):
                 return problem_answer(self.site, visit, 403)
         return await route.handler(self.site, visit)
