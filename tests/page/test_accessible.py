@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.visiting import at, frame, has, judged, visited
+from tests.page.visiting import at, frame, has, judged, patience_ms, visited
 from tests.scenarios.control_rig import Simulation, simulated
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
@@ -151,7 +151,7 @@ def test_the_payment_page(page: Any) -> None:
     with page.expect_popup() as opened:
         at(page, "code-1").click()
     phone = opened.value
-    phone.set_default_timeout(30_000)
+    phone.set_default_timeout(patience_ms())
     judged(phone, "the price")
     phone.get_by_text("Continue to payment").click()
     phone.get_by_text("Pay and charge").wait_for()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.visiting import at, frame, has, visited
+from tests.page.visiting import at, frame, has, patience_ms, visited
 from tests.scenarios.control_rig import simulated, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +129,7 @@ def test_a_web_payment_by_the_link_of_the_code(page: Any, folder: Path) -> None:
     with page.expect_popup() as opened:
         at(page, "code-1").click()
     phone = opened.value
-    phone.set_default_timeout(30_000)
+    phone.set_default_timeout(patience_ms())
     phone.reload()  # a preview, or an impatient driver
     phone.get_by_text("Continue to payment").click()
     phone.get_by_text("Pay and charge").click()

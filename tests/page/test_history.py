@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.visiting import has, visited
+from tests.page.visiting import has, patience_ms, visited
 from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
 from tests.support.simulated_station import held_port
 
@@ -115,7 +115,7 @@ def test_an_open_page_follows_a_simulation_that_is_started_again(browser: Any, t
 def quiet(browser: Any, simulation: Simulation) -> Iterator[Any]:
     """A page whose server goes away complains of it, as it must."""
     page = browser.new_page(reduced_motion="reduce")
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(patience_ms())
     page.goto(simulation.url)
     page.wait_for_selector("[data-testid=bay-1]")
     yield page

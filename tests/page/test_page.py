@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from agent.domain.repeated_card import BEGUN_S
-from tests.page.visiting import at, frame, has, visited
+from tests.page.visiting import at, frame, has, patience_ms, visited
 from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,7 +145,7 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     """Someone without a contract, with a telephone that looks at the page."""
     wait_for(lambda: scanned(page), "a code on the page", 30)
     phone = browser.new_page()
-    phone.set_default_timeout(20_000)
+    phone.set_default_timeout(patience_ms())
     phone.goto(scanned(page))
     phone.get_by_text("Continue to payment").click()
     phone.get_by_text("Pay and charge").click()
@@ -225,7 +225,6 @@ def test_the_road_is_cut_and_mended(page: Any) -> None:
     at(page, "link-down").click()
     has(page, "backend", "away")
     at(page, "link-up").click()
-    page.set_default_timeout(60_000)
     has(page, "backend", "Accepted")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.control_rig import Simulation
+from tests.support.busy_machine import stretched
 
 WITHIN_MS = 60_000
 LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"), (320, "dark"))
@@ -21,6 +22,11 @@ SETTLED = """() => { const end = Date.now() + 2000;
 """Colours that are still on their way are no colours."""
 
 
+def patience_ms() -> float:
+    """How long a visitor waits for what must come: longer on a busy machine."""
+    return stretched(WITHIN_MS)
+
+
 @contextlib.contextmanager
 def visited(browser: Any, simulation: Simulation, **options: Any) -> Iterator[Any]:
     """Fails the test if the page complained on its console: a broken script, a blocked resource. An answer 409 is no
@@ -28,7 +34,7 @@ def visited(browser: Any, simulation: Simulation, **options: Any) -> Iterator[An
     what moves costs a tenth of a processor."""
     usual = {"viewport": {"width": 1400, "height": 900}, "reduced_motion": "reduce"}
     page = browser.new_page(**{**usual, **options})
-    page.set_default_timeout(WITHIN_MS)
+    page.set_default_timeout(patience_ms())
     complaints: list[str] = []
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and "409" not in m.text else None)
