@@ -105,7 +105,7 @@ def _action_row(finding: Finding) -> TableRow:
 
 
 def _print_section(pages: PdfPages, content: ReportContent, section: Section) -> None:
-    pages.print_heading(section.title, 0, 13, verdict=section.verdict)
+    pages.print_heading(section.title, 0, 13, 76, section.verdict)
     if not section.obligations:
         pages.print_text("This section has no obligation.", color=MUTED)
     for obligation in section.obligations:
@@ -123,11 +123,11 @@ def _print_obligation(pages: PdfPages, content: ReportContent, obligation: Oblig
         pages.print_box(f"To do ({obligation.advice.addressee}):", obligation.advice.action, verdict)
     facts = [TableRow((fact.title, shorten_text(fact.value, CELL_MAX))) for fact in obligation.facts]
     pages.print_table((TableColumn("", 52), TableColumn("", TEXT_WIDTH - 52)), facts, 8.3, heads=False)
-    if obligation.scenario:
-        _print_scenario(pages, obligation.scenario)
     if obligation.references:
         pages.print_text(f"References: {'; '.join(obligation.references)}", 7.5, color=MUTED, characters=SAYS_MAX)
         pages.add_space(1)
+    if obligation.scenario:
+        _print_scenario(pages, obligation.scenario)
     pages.print_frames(limit_evidence(own_evidence(obligation), evidence_limits_of(obligation, FULL, BRIEF)))
     if pictures := content.pictures_at(obligation.pictures):
         print_pictures(pages, pictures, 3, 40)
@@ -135,7 +135,7 @@ def _print_obligation(pages: PdfPages, content: ReportContent, obligation: Oblig
 
 
 def _print_obligation_head(pages: PdfPages, obligation: Obligation) -> None:
-    pages.ensure_room(34)
+    pages.ensure_room(64 if obligation.scenario else 34)  # with the first step of its scenario
     pages.print_rule()
     top = pages.y + 2
     pages.print_chip(obligation.verdict, MARGIN, top, CHIP_WIDTH, 7)
