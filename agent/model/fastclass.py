@@ -10,9 +10,9 @@ matches by position, and a ``dataclass(slots=True)``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:  # whose arguments the type checker knows
     from dataclasses import replace
@@ -205,30 +205,23 @@ UNCOMPILED = 64
 
 def _uncompiled_init() -> Any:
     left = UNCOMPILED
-    plan: list[_FieldPlan] = []
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         nonlocal left
         left -= 1
         cls = self.__class__
-        if not plan:
-            defaults = cls.__frozen_defaults__
-            plan.extend([(n, getattr(cls, n).__set__, defaults.get(n, MISSING)) for n in cls.__slots_all__])
-        if left < 0 or not _fill_fields(self, plan, args, kwargs):
+        if left < 0 or not _fill_fields(self, cls, args, kwargs):
             cls.__init__ = made = _compile_init(cls)
             made(self, *args, **kwargs)  # whatever is wrong with the arguments is said by Python
 
     return __init__
 
 
-_FieldPlan: TypeAlias = tuple[str, Callable[[Any, Any], None], Any]
-"""A field: its name, what sets it, its default."""
-
-
-def _fill_fields(record: Any, plan: list[_FieldPlan], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _fill_fields(record: Any, cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return False if these are not the arguments of the record."""
+    names, defaults = cls.__slots_all__, cls.__frozen_defaults__
     given, named = len(args), 0
-    for place, (name, put, default) in enumerate(plan):
+    for place, name in enumerate(names):
         if name in kwargs:
             value = kwargs[name]
             named += 1
@@ -236,13 +229,14 @@ def _fill_fields(record: Any, plan: list[_FieldPlan], args: tuple[Any, ...], kwa
                 return False
         elif place < given:
             value = args[place]
-        elif default is MISSING:
+        elif name not in defaults:
             return False
         else:
-            make: Any = default.default_factory if default.__class__ is Field else None
+            default = defaults[name]
+            make: Any = default.default_factory if isinstance(default, Field) else None
             value = default if make is None else make()
-        put(record, value)
-    return given <= len(plan) and named == len(kwargs)
+        _put(record, name, value)
+    return given <= len(names) and named == len(kwargs)
 
 
 def _compile_init(cls: type[Any]) -> Any:

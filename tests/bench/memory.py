@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import subprocess
 import sys
 
@@ -61,11 +62,15 @@ async def memory(backend: Backend, figures: Figures, rounds: int) -> None:
 
 
 async def settled_mib(argv: list[str], backend: Backend) -> dict[str, float]:
-    backend.forget()
-    async with spawned(argv) as child:
-        await booted(child, backend)
-        await asyncio.sleep(2.0)
-        return memory_mib(child.pid)
+    """Median of three starts."""
+    found = []
+    for _ in range(3):
+        backend.forget()
+        async with spawned(argv) as child:
+            await booted(child, backend)
+            await asyncio.sleep(2.0)
+            found.append(memory_mib(child.pid))
+    return {name: statistics.median(figure[name] for figure in found) for name in found[0]}
 
 
 async def imports_mib(code: str) -> float:
