@@ -21,7 +21,7 @@ from agent.audit.message_paths import timestamps_in_message
 from agent.scenario.frames import CALL, CALL_RESULT, Frame
 from agent.scenario.grammar import Form
 
-SIMULATION_S = 2.0
+SIMULATION_S = 5.0
 """Real seconds by which a simulated station may be late: its time runs faster than the machine carries it out."""
 ADVICE = "Have the station set its clock by currentTime of BootNotification and Heartbeat, and write times in UTC."
 
