@@ -93,8 +93,9 @@ def test_a_plain_ed25519_key_is_enough(dc_folder: Path, tmp_path: Path, capsys: 
     token = ".".join(compact[part] for part in ("protected", "payload", "signature"))
     assert jwt.PyJWS().decode(token, keys["operator"].public_key(), algorithms=["EdDSA"])
     capsys.readouterr()
-    assert run_action(["verify", str(dc_folder)]) == 0
+    assert run_action(["verify", str(dc_folder)]) == 3
     said = capsys.readouterr().out
+    assert said.endswith("NOT verified: the signatures fit, and whose keys they are is not known: give --trust\n")
     assert said.count("note: who owns this key was not judged: compare the fingerprint, or give --trust") == 2
     trusted = tmp_path / "trusted.pem"
     trusted.write_text(public_pem(keys["manufacturer"]) + public_pem(keys["operator"]), "ascii")
@@ -119,8 +120,10 @@ def test_a_signature_that_is_required_is_missed(dc_folder: Path, tmp_path: Path,
 def test_a_plan_that_requires_none_is_right_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sample_records.write_folder(tmp_path / "audit", sample_records.good_ac_record())
     write_report(folder)
-    assert run_action(["verify", str(folder)]) == 0
-    assert "signatures: none. Without one, a change of a file and of the manifest together" in capsys.readouterr().out
+    assert run_action(["verify", str(folder)]) == 3
+    said = capsys.readouterr().out
+    assert "signatures: none. Without one, a change of a file and of the manifest together" in said
+    assert said.endswith("NOT verified: the files agree with the manifest, and nothing proves who wrote them\n")
 
 
 def test_the_command_line_has_these_actions(

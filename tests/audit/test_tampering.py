@@ -56,8 +56,48 @@ def wrongs_of(folder: Path) -> list[str]:
     """Everything that is wrong; the exit code of the command says the same."""
     checked = check_audit(folder, {}, NOW)
     wrong = [*checked.problems, *(f"{s.role}: {p}" for s in checked.signatures for p in s.problems)]
-    assert run_action(["verify", str(folder)]) == (1 if wrong else 0)
+    assert run_action(["verify", str(folder)]) == (1 if wrong else 3)
     return wrong
+
+
+def without_signatures(folder: Path) -> None:
+    """The record says that no signature is required, the verdict is another one, and report and manifest fit."""
+    shutil.rmtree(folder / "signatures")
+    record = json.loads((folder / "audit.json").read_text("utf-8"))
+    record["signing"]["required"] = []
+    (folder / "audit.json").write_text(json.dumps(record), "utf-8")
+    write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("operator=", "the operator has not signed, and --trust names who should have"),
+        ("", "there is no signature to compare with --trust"),
+    ],
+)
+def test_a_record_that_was_written_again_without_signatures_is_not_believed(
+    signed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, problem: str
+) -> None:
+    party = Party(tmp_path / "trusted", "Network operator")
+    without_signatures(signed)
+    assert run_action(["verify", str(signed)]) == 3
+    assert run_action(["verify", str(signed), "--trust", f"{word}{party.trust_file}"]) == 1
+    assert f"WRONG: {problem}\n" in capsys.readouterr().out
+
+
+def test_a_role_that_is_trusted_must_have_signed(dc_folder: Path, keys: dict[str, SigningKey], tmp_path: Path) -> None:
+    """Also where the record requires none."""
+    party = Party(tmp_path / "operators", "Network operator")
+    record = json.loads((dc_folder / "audit.json").read_text("utf-8"))
+    record["signing"]["required"] = []
+    (dc_folder / "audit.json").write_text(json.dumps(record), "utf-8")
+    write_report(dc_folder)
+    key = load_signing_key(party.key_file, party.certificate_file, lambda: "")
+    sign_audit(dc_folder, "operator", key, "", NOW)
+    trusted = ["--trust", f"operator={party.trust_file}"]
+    assert run_action(["verify", str(dc_folder), *trusted]) == 0
+    assert run_action(["verify", str(dc_folder), *trusted, "--trust", f"manufacturer={party.trust_file}"]) == 1
 
 
 FILES = [

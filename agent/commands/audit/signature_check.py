@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,8 @@ class TrustAnchors:
 
 @frozen
 class CheckedSignature:
-    """``notes``: what is worth knowing and makes nothing wrong. ``fingerprint``: SHA-256 of the public key."""
+    """``notes``: what is worth knowing and makes nothing wrong. ``fingerprint``: SHA-256 of the public key.
+    ``is_trusted``: its key was judged, and belongs to one who is believed in this role."""
 
     role: str
     name: str
@@ -64,6 +65,7 @@ class CheckedSignature:
     fingerprint: str
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    is_trusted: bool = False
 
 
 @frozen
@@ -80,9 +82,18 @@ class CheckedAudit:
     def is_right(self) -> bool:
         return not self.problems and not any(s.problems for s in self.signatures)
 
+    @property
+    def is_proven(self) -> bool:
+        """Nothing is wrong, and whose signatures these are is known. The record alone proves nothing: who changes it
+        can write a manifest and signatures that fit."""
+        return self.is_right and bool(self.signatures) and all(s.is_trusted for s in self.signatures)
 
-def check_audit(folder: Path, trust: Mapping[str, TrustAnchors], now: datetime) -> CheckedAudit:
+
+def check_audit(
+    folder: Path, trust: Mapping[str, TrustAnchors], now: datetime, expected_roles: Collection[str] = ()
+) -> CheckedAudit:
     """Return what is right and wrong with an audit. ``trust``: by role; a role without an entry is not judged.
+    ``expected_roles``: who must have signed, whatever the record says of itself.
 
     Raises nothing: what cannot be read is a problem.
     """
@@ -106,15 +117,21 @@ def check_audit(folder: Path, trust: Mapping[str, TrustAnchors], now: datetime) 
         for file, role in expected.items()
         if file in names
     ]
-    problems += _missing_roles(record, signatures)
+    problems += _missing_roles(record, signatures, expected_roles)
+    if trust and not signatures and not expected_roles:
+        problems.append("there is no signature to compare with --trust")
     return CheckedAudit(record, files_right, tuple(problems), tuple(signatures))
 
 
-def _missing_roles(record: AuditRecord, signatures: Sequence[CheckedSignature]) -> list[str]:
+def _missing_roles(
+    record: AuditRecord, signatures: Sequence[CheckedSignature], expected_roles: Collection[str]
+) -> list[str]:
     signed = {s.role for s in signatures}
+    unasked = [role for role in ROLES if role in expected_roles and role not in {*signed, *record.required_roles}]
     problems = [
         f"the {role} has not signed, and the plan requires it" for role in record.required_roles if role not in signed
     ]
+    problems += [f"the {role} has not signed, and --trust names who should have" for role in unasked]
     keys = [s.fingerprint for s in signatures if s.fingerprint]
     if len(set(keys)) < len(keys):
         problems.append("both roles have signed with the same key: two parties have two keys")
@@ -142,6 +159,7 @@ def _check_signature(
         f"SHA256:{base64.b64encode(digest).decode('ascii').rstrip('=')}",
         (*problems, *key_problems),
         tuple(notes),
+        trust is not None and not problems and not key_problems,
     )
 
 

@@ -16,7 +16,8 @@ from agent.commands.command import EXIT_CANNOT
 if TYPE_CHECKING:
     from agent.commands.audit.signature_check import CheckedAudit, CheckedSignature, TrustAnchors
 
-RIGHT, SOMETHING_WRONG = 0, 1
+RIGHT, SOMETHING_WRONG, NOTHING_PROVEN = 0, 1, 3
+"""Exit codes. 3: nothing is wrong, and nothing proves who wrote it."""
 
 
 def add_sign_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,8 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     add_folder_argument(parser)
     parser.add_argument(
         "--trust", action="append", default=[], metavar="[ROLE=]FILE",
-        help="certificates and public keys that are believed (PEM), for one role or for both (repeatable)",
+        help="certificates and public keys that are believed (PEM). A role that is named must have signed; without a"
+        " name one of both (repeatable)",
     )  # fmt: skip
 
 
@@ -117,10 +119,10 @@ def verify_audit(options: argparse.Namespace) -> int:
         trust = load_trust_of_roles(options.trust)
     except RecordError as e:
         return _print_refusal(e)
-    checked = check_audit(options.folder, trust, datetime.now(UTC))
+    checked = check_audit(options.folder, trust, datetime.now(UTC), roles_named_in(options.trust))
     for line in check_lines(checked):
         print(line)
-    return RIGHT if checked.is_right else SOMETHING_WRONG
+    return SOMETHING_WRONG if not checked.is_right else RIGHT if checked.is_proven else NOTHING_PROVEN
 
 
 def load_trust_of_roles(words: Sequence[str]) -> dict[str, TrustAnchors]:
@@ -129,15 +131,24 @@ def load_trust_of_roles(words: Sequence[str]) -> dict[str, TrustAnchors]:
 
     trust: dict[str, TrustAnchors] = {}
     for word in words:
-        head, sign, rest = word.partition("=")
-        roles, file = ((head,), rest) if sign and head in ROLES else (ROLES, word)
-        found = load_trust_anchors(Path(file))
-        for role in roles:
+        named_role = _role_named_in(word)
+        found = load_trust_anchors(Path(word.removeprefix(f"{named_role}=") if named_role else word))
+        for role in (named_role,) if named_role else ROLES:
             known = trust.get(role, TrustAnchors())
             trust[role] = TrustAnchors(
                 (*known.certificates, *found.certificates), (*known.public_keys, *found.public_keys)
             )
     return trust
+
+
+def roles_named_in(words: Sequence[str]) -> set[str]:
+    """Return the roles that ``--trust`` names: these must have signed."""
+    return {role for word in words if (role := _role_named_in(word))}
+
+
+def _role_named_in(word: str) -> str:
+    head, sign, _ = word.partition("=")
+    return head if sign and head in ROLES else ""
 
 
 def check_lines(checked: CheckedAudit) -> Iterator[str]:
@@ -153,7 +164,14 @@ def check_lines(checked: CheckedAudit) -> Iterator[str]:
     if not checked.signatures:
         yield "signatures: none. Without one, a change of a file and of the manifest together is not noticed"
     count = len(checked.problems) + sum(len(s.problems) for s in checked.signatures)
-    yield "verified: everything is as it was written" if checked.is_right else f"NOT verified: {count} found wrong"
+    if count:
+        yield f"NOT verified: {count} found wrong"
+    elif checked.is_proven:
+        yield "verified: everything is as it was written"
+    elif checked.signatures:
+        yield "NOT verified: the signatures fit, and whose keys they are is not known: give --trust"
+    else:
+        yield "NOT verified: the files agree with the manifest, and nothing proves who wrote them"
 
 
 def _signature_lines(signature: CheckedSignature) -> Iterator[str]:
