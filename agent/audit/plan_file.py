@@ -10,7 +10,7 @@ from typing import Any
 from agent.audit.context import JudgeParameter
 from agent.audit.judge_table import known_judges
 from agent.audit.plan_grammar import FACTS, HEAD, KIND_KEYS, NEEDS, OBLIGATION, OF_KIND, SECTION
-from agent.audit.plan_model import Obligation, ObligationKind, Plan, Section
+from agent.audit.plan_model import DEFAULT_SPEED, FASTEST, Obligation, ObligationKind, Plan, Section
 from agent.scenario.grammar import Key
 from agent.scenario.scenario_file import ScenarioError
 from agent.scenario.scenario_model import Scenario
@@ -70,9 +70,15 @@ class _PlanReader(TomlReader):
         return Plan(
             path, str(self.raw.get("id", path.stem)), str(self.raw.get("title", "")), str(self.raw.get("edition", "")),
             sections, str(self.raw.get("purpose", "")), list_of_texts(self.raw.get("versions")),
-            str(self.raw.get("station", "")), list_of_texts(self.raw.get("signing")),
+            str(self.raw.get("station", "")), list_of_texts(self.raw.get("signing")), self._simulation_speed(),
             variables if isinstance(variables, Mapping) else {},
         )  # fmt: skip
+
+    def _simulation_speed(self) -> float:
+        speed = self.raw.get("speed", DEFAULT_SPEED)
+        if isinstance(speed, int | float) and not 0.1 <= speed <= FASTEST:
+            self.add_problem(("speed",), f"must be 0.1 to {FASTEST:g}, is {speed}")
+        return float(speed) if isinstance(speed, int | float) else DEFAULT_SPEED
 
     # --- sections and obligations ------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ HEAD = (
     Key("purpose", Form.TEXT, "what the plan is for, in more words"),
     Key("versions", Form.LIST, "versions of OCPP that the plan is meant for; all unless it is said", VERSIONS),
     Key("station", Form.TEXT, "built-in station on which the plan is simulated, with its kit"),
+    Key("speed", Form.NUMBER, "how many times as fast a simulated station's time runs; 40 unless it is said"),
     Key("signing", Form.LIST, "roles that sign the report", ROLES),
     Key("variables", Form.TABLE, "variables with their values, for each scenario that has them"),
     Key("sections", Form.TABLES, "the sections, each `[[sections]]`", required=True),

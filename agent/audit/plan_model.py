@@ -10,6 +10,9 @@ from typing import Any
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
 
+DEFAULT_SPEED, FASTEST = 40.0, 1000.0
+"""How many times as fast the time of a simulated station runs: unless it is said, and at most."""
+
 
 class ObligationKind(StrEnum):
     """How an obligation is exercised. The value is the key that names it in a plan."""
@@ -54,7 +57,8 @@ class Section:
 @frozen
 class Plan:
     """``station``: name of the built-in station on which the plan is simulated. ``signing``: roles that sign the
-    report. ``variables``: for every scenario that has a variable of the name."""
+    report. ``speed``: how many times as fast the time of a simulated station runs. ``variables``: for every scenario
+    that has a variable of the name."""
 
     path: Path
     id: str
@@ -65,6 +69,7 @@ class Plan:
     versions: tuple[str, ...] = ()
     station: str = ""
     signing: tuple[str, ...] = ()
+    speed: float = DEFAULT_SPEED
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def all_obligations(self) -> Iterator[Obligation]:

@@ -84,6 +84,7 @@ MISTAKES = [
     (f"{HEAD}sections = []\n", "3:1", "needs at least one of sections"),
     (f"{HEAD}sections = [1]\n", "3:13", "must be a table, written as [[sections]]"),
     (f'{HEAD}versions = ["1.7"]\n{SECTION}', "3:1", "'1.7' is not known"),
+    (f"{HEAD}speed = 2000\n{SECTION}", "3:1", "must be 0.1 to 1000, is 2000"),
     (f'{HEAD}signing = ["boss"]\n{SECTION}', "3:1", "known: manufacturer, operator"),
     (f"{HEAD}{SECTION}", "3:1", "a section needs the key obligations"),
     (f'{GOOD}{SECTION}{OBLIGATION}ask = "?"\n', "11:1", "'one' is the id of a section in line 3"),

@@ -139,7 +139,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without", action="append", default=[], metavar="NEED", help="what the station has not (repeatable)"
     )
-    parser.add_argument("--speed", type=float, default=40.0, metavar="X", help="of a simulated station's time (40)")
+    parser.add_argument("--speed", type=float, metavar="X", help="of a simulated station's time (as the plan says)")
     parser.add_argument(
         "--least-wait", type=float, default=30.0, metavar="S",
         help="real seconds that each wait of a simulation lasts at least (30)",
@@ -229,7 +229,8 @@ def parse_request(options: argparse.Namespace) -> AuditRequest:
         options.id or station_id, dict(parse_pairs(options.password, "--password")),
         _facts_of_chosen_kit(options, plan), options.kit, facts,
         {**lacks, **dict.fromkeys(options.without, "--without says so")}, dict(parse_pairs(options.set, "--set")),
-        load_answers(options.answers), options.actuator, options.backend_command, not options.no_person, options.speed,
+        load_answers(options.answers), options.actuator, options.backend_command, not options.no_person,
+        options.speed or plan.speed,
         options.least_wait, options.patience, options.connect_within, earlier=earlier, only=tuple(options.only),
         language=options.language,
     )  # fmt: skip
@@ -257,6 +258,7 @@ def _load_earlier(options: argparse.Namespace) -> tuple[AuditBundle, Mapping[str
 
 def _option_problems(options: argparse.Namespace, earlier: object) -> list[str]:
     from agent.audit.plan_grammar import NEEDS
+    from agent.audit.plan_model import FASTEST
 
     wrong = [f"--without {n}: known: {', '.join(NEEDS)}" for n in options.without if n not in NEEDS]
     if not options.plan and not earlier:
@@ -273,8 +275,8 @@ def _option_problems(options: argparse.Namespace, earlier: object) -> list[str]:
         wrong.append("--password: with --proxy it is the backend that asks for it")
     if options.listen and not options.listen.rpartition(":")[2].isdigit():
         wrong.append(f"--listen {options.listen}: must be HOST:PORT")
-    if not 0.1 <= options.speed <= 1000:
-        wrong.append(f"--speed {options.speed:g}: must be 0.1 to 1000")
+    if options.speed is not None and not 0.1 <= options.speed <= FASTEST:
+        wrong.append(f"--speed {options.speed:g}: must be 0.1 to {FASTEST:g}")
     return wrong
 
 

@@ -85,13 +85,22 @@ class SimulatedHands:
     async def _post_patiently(self, path: str, body: Mapping[str, Any], patience_s: float) -> None:
         """Send a call. Where it is impossible as things stand (a locked plug), try again."""
         end_s = time.monotonic() + patience_s
+        nothing_there = False
         while True:
             try:
                 return await self._client.post_call(path, body)
             except Refused as e:
-                if e.status != CONFLICT or not path.endswith("/unplug") or time.monotonic() > end_s:
+                waits = e.status == CONFLICT and path.endswith("/unplug") and not nothing_there
+                if not waits or time.monotonic() > end_s:
                     raise CannotCarryOut(f"{path}: {e}") from None
+            nothing_there = await self._has_nothing_to_pull(path)
             await asyncio.sleep(RETRY_S)
+
+    async def _has_nothing_to_pull(self, path: str) -> bool:
+        """Return whether an outlet has neither a vehicle nor a lock that may open: the cable is out already."""
+        number = int(path.split("/")[2])
+        evse = _evse_in_picture(await self._client.station_picture(), number)
+        return not evse["car"] and not evse["locked"]
 
     async def _wait_for_terminal(self, evse: int, patience_s: float) -> None:
         """Wait until a terminal asks for a card."""
