@@ -36,23 +36,34 @@ class FieldPageProcess:
             while True:
                 await self._wait_for_users()
                 began_s = asyncio.get_running_loop().time()
-                code = await self._run_process()
+                try:
+                    code = await self._run_process()
+                    said = f"has ended (exit {code})"
+                except OSError as e:  # no process, no memory or no descriptor is left
+                    code, said = None, f"cannot be started ({e.strerror or e})"
                 lived_s = asyncio.get_running_loop().time() - began_s
                 pause_s = RESTART_S if lived_s > RESTART_MOST_S else min(2 * pause_s, RESTART_MOST_S)
                 if code == EXIT_CANNOT:
                     pause_s = RESTART_MOST_S
-                log.error("the field page has ended (exit %d); it is started again in %g s", code, pause_s)
+                log.error("the field page %s; it is started again in %g s", said, pause_s)
                 await asyncio.sleep(pause_s)
         finally:
             await self._end_process()
 
     async def _wait_for_users(self) -> None:
-        if not self._users_file.exists():
+        if not self._has_users_file():
             log.warning(
                 "the field page has no user and is not served: chargy-agent page user add %s NAME", self._station
             )
-        while not self._users_file.exists():  # noqa: ASYNC110  another process makes it
+        while not self._has_users_file():  # noqa: ASYNC110  another process makes it
             await asyncio.sleep(USERS_EVERY_S)
+
+    def _has_users_file(self) -> bool:
+        try:
+            return self._users_file.exists()
+        except OSError as e:  # before Python 3.14, for example of a folder that may not be entered
+            log.debug("%s: %s", self._users_file, e.strerror or e)
+            return False
 
     async def _run_process(self) -> int:
         environment = {name: text for name, text in os.environ.items() if name not in NOT_FOR_THE_PAGE}
