@@ -26,6 +26,7 @@ from agent.commands.audit.sessions import AuditRequest, run_audit
 from agent.commands.scenario.terminal import Terminal
 from agent.csms.central_system import Options, open_central
 from agent.scenario.target import CannotCarryOut
+from tests.audit.printed_pages import page_texts, squeezed
 from tests.support.busy_machine import busy_factor, stretched
 from tests.support.certificate_authorities import Authority, tls
 from tests.support.command_terminal import CommandTerminal
@@ -134,6 +135,10 @@ def test_a_plan_is_carried_out_on_a_simulated_station(tmp_path: Path) -> None:
     assert facts["serial"] == ("SN-0001", "BootNotification")
     assert facts["meter_class"] == ("B", "station file")
     judge_the_evidence(folder, record, found)
+    pages = "".join(page_texts((folder / "report.pdf").read_bytes()))
+    assert [i for i in found if squeezed(i) not in pages] == []
+    code, said = audit_command("verify", str(folder))
+    assert code == 0, said
 
 
 def judge_the_evidence(folder: Path, record: Mapping[str, Any], found: Mapping[str, Any]) -> None:
