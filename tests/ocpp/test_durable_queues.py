@@ -4,7 +4,11 @@ and what no bill is made of is sent a few times at most."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -30,7 +34,9 @@ from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer, action_k
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.calls import NOT_OFFERED
 from agent.ports.store import OutboxRow, notes_of, readings_of
+from agent.services.store.store import Store
 from tests.ocpp.ocpp_stand_ins import Clock, Outbox, desk
+from tests.support.busy_machine import deadline
 
 T0 = Stamp(1, 0.0)
 FATES = ("taken", "InternalError", "NotSupported", "silent", "gone", "late")
@@ -148,3 +154,65 @@ def _judge(backend: Backend) -> None:
 
 GONE_MOST = 40
 """A connection that was lost is no attempt: as many as there are steps."""
+
+
+@contextlib.asynccontextmanager
+async def stored_start(folder: Path) -> AsyncIterator[tuple[DurableQueues, Backend]]:
+    """The queues of a real store that has the start of a session, and its backend."""
+    store = await Store.open(folder / "agent.db")
+    try:
+        await store.commit([], [("chargy", TransactionStarted("s1", 1, Token("04A1B2C3"), T0, 5))])
+        place = replace(desk(), outbox=store, clock=Clock(1e12))
+        queues = DurableQueues(place, 0.0)
+        queues.connection_opened(V16)
+        yield queues, Backend(place)
+    finally:
+        await store.close()
+
+
+async def next_due_row(queues: DurableQueues) -> tuple[OutboxRow, Any]:
+    async with deadline(10):
+        while (found := await queues.next_row()) is None:
+            await asyncio.sleep(0.01)
+    return found
+
+
+def act_before_sending(queue: Any, action: Callable[[], object]) -> None:
+    """Let the action have the turn of the event loop between the encoding and the sending of a row."""
+    record_sending = queue.record_sending
+
+    async def record_and_act(row: OutboxRow) -> bool:
+        recorded = await record_sending(row)
+        asyncio.get_running_loop().call_soon(action)
+        return bool(recorded)
+
+    queue.record_sending = record_and_act
+
+
+async def test_an_answer_that_comes_just_before_the_repetition_is_the_answer(tmp_path: Path) -> None:
+    """The start went once more, for which a central system of 1.6 may open a second transaction."""
+    async with stored_start(tmp_path) as (queues, backend):
+        backend.fate = "late"
+        row, queue = await next_due_row(queues)
+        await deliver_row(row, queue, V16, backend, lambda event: None)  # type: ignore[arg-type]
+        late_row, heard = backend.later.pop()
+        act_before_sending(queue, lambda: queues.take_late_answer(late_row, heard))
+        backend.fate = "taken"
+        row, queue = await next_due_row(queues)
+        await deliver_row(row, queue, V16, backend, lambda event: None)  # type: ignore[arg-type]
+        assert len(backend.sent) == 1
+        assert await queues.next_row() is None
+        assert queues.transactions.waiting_count == 0
+
+
+async def test_a_connection_that_ends_just_before_the_sending_is_noted(tmp_path: Path) -> None:
+    async with stored_start(tmp_path) as (queues, backend):
+        row, queue = await next_due_row(queues)
+        interrupted: list[OutboxRow] = []
+        queue.sending_interrupted = interrupted.append
+        delivery = asyncio.create_task(deliver_row(row, queue, V16, backend, lambda event: None))  # type: ignore[arg-type]
+        act_before_sending(queue, delivery.cancel)
+        await asyncio.wait([delivery])
+        assert delivery.cancelled()
+        assert interrupted == [row]
+        assert backend.sent == []

@@ -55,10 +55,12 @@ async def deliver_row(
     if is_unknown and not known and not queue.outlives_refusals(row, is_unknown=True):
         await run_to_the_end(queue.row_delivered(row, ResponseEffects()))
         return
-    if not known and not await run_to_the_end(queue.record_sending(row)):
-        return
-    await asyncio.sleep(0)  # a turn for others: to encode takes as long as to send
     try:
+        if not known:
+            if not await run_to_the_end(queue.record_sending(row)):
+                return
+            await asyncio.sleep(0)  # a turn for others: to encode takes as long as to send
+            known = queue.known_answer(row)  # an answer to an earlier CALL may have arrived in it
         effects: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
     except NoAnswer:
         if earlier := queue.answers.pop_late(row):
