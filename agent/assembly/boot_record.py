@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from agent.domain.events import ClockTrusted, TimeCame
+from agent.domain.events import ClockTrusted, LinkChanged, TimeCame
 from agent.domain.timers import Timer, TimerKind
-from agent.ocpp.link import Link
 from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock
 from agent.services.event_queue import EventQueue
+from agent.services.store.commit_attestation import SESSIONS
 from agent.services.store.store import Store
 
 log = logging.getLogger(__name__)
 
 RTC_OFF_S = 60.0
 SEEN_S, BESIDE_S = 49 * 3600.0, 6 * 3600.0
-"""Until when this boot has lived is recorded with what is billed, at the end of the process, with another commit after
-``BESIDE_S``, and by itself after ``SEEN_S`` (decision 54)."""
+"""Until when this boot has lived is recorded with each commit of a session or a message, at the start and the end of
+the process, with another commit after ``BESIDE_S``, and by itself after ``SEEN_S`` (decision 54)."""
 
 Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -28,15 +29,14 @@ Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 class BootRecord:
     """The record of this boot, and of the OCPP version of each link in it."""
 
-    def __init__(self, clock: Clock, events: EventQueue) -> None:
+    def __init__(self, clock: Clock, events: EventQueue, facts: Facts) -> None:
         self._clock, self._events = clock, events
-        self._versions: dict[str, str] = {}
-        self._recorded_s = clock.now().t_s
-        self._is_bill_coming = False
+        self._versions = {name: record.get("version") for name, record in facts.get("spoken", {}).items()}
+        self._recorded_s = -math.inf
 
     async def store_boot(self, store: Store) -> None:
         """Store the record of this boot. If the disk refuses it, the engine tries again and reports it."""
-        boot, unreadable = self._clock.boot, self._clock.unreadable
+        boot, unreadable = self._clock.mark_boot_alive(), self._clock.unreadable
         aside = [Put("poisoned", f"boot/{k}", {"record": r, "why": "no boot"}) for k, r in unreadable.items()]
         gone = [Put("boot", k, None) for k in unreadable]
         puts = [*aside, *gone, Put("boot", str(boot.number), boot.to_record()), Put("restart", "ordered", None)]
@@ -45,42 +45,37 @@ class BootRecord:
         except StoreError as e:
             log.error("the boot is not on disk yet: %s", e)
             self._remember_boot(boot)
+        else:
+            self._recorded_s = self._clock.now().t_s
 
-    def record_uptime(self, links: Iterable[Link]) -> None:
-        """Store with the next event that this boot lives, and which version each link speaks."""
-        self._recorded_s, self._is_bill_coming = self._clock.now().t_s, False
+    def record_uptime(self) -> None:
+        """Store with the next event that this boot lives."""
+        self._recorded_s = self._clock.now().t_s
         self._remember_boot(self._clock.mark_boot_alive())
-        for put in self._changed_versions(links):
-            self._events.remember_fact(put.kind, put.key, dict(put.value or {}))
 
-    def _changed_versions(self, links: Iterable[Link]) -> Iterator[Put]:
-        for link in links:
-            if link.is_up and self._versions.get(link.name) != link.ocpp_version:
-                self._versions[link.name] = link.ocpp_version
-                yield Put("spoken", link.name, {"version": link.ocpp_version})
+    def record_link_version(self, change: LinkChanged, version: str) -> None:
+        """Store with this event which version a link speaks, if it is another one than on disk."""
+        if change.up and self._versions.get(change.link) != version:
+            self._versions[change.link] = version
+            self._events.remember_fact("spoken", change.link, {"version": version})
 
-    def expect_bill(self) -> None:
-        """Let the next commit have the record of this boot, at the latest that of what is billed: a later boot is then
-        never put before this bill."""
-        self._is_bill_coming = True
-
-    def facts_beside_commit(self, links: Iterable[Link]) -> Iterator[Put]:
-        """Yield, for a commit that is made anyway, the record of this boot if the one on disk is old or a bill comes,
-        and the version of a link that speaks another one than before."""
+    def facts_beside_commit(self, puts: Sequence[Put], messages: Sequence[object]) -> Iterator[Put]:
+        """Yield, for a commit that is made anyway, the record of this boot, if the commit has a stamp of a session or a
+        message, or the record on disk is old. A later boot is then never put before this stamp."""
         now_s = self._clock.now().t_s
-        if self._is_bill_coming or now_s - self._recorded_s >= BESIDE_S:
-            self._recorded_s, self._is_bill_coming = now_s, False
+        has_stamps = bool(messages) or any(put.kind in SESSIONS for put in puts)
+        if has_stamps or now_s - self._recorded_s >= BESIDE_S:
+            self._recorded_s = now_s
             boot = self._clock.mark_boot_alive()
             yield Put("boot", str(boot.number), boot.to_record())
-        yield from self._changed_versions(links)
 
-    async def record_uptime_regularly(self, links: Iterable[Link]) -> None:
+    async def record_uptime_regularly(self) -> None:
         while True:
             due_s = self._recorded_s + SEEN_S - self._clock.now().t_s
             if due_s > 0:
                 await asyncio.sleep(due_s / self._clock.rate)
                 continue
-            self.record_uptime(links)
+            self.record_uptime()
             # what is remembered goes with the next event
             self._events.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))
 

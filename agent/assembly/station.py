@@ -38,8 +38,8 @@ from agent.assembly.identity import IdentitySource, backend_password
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
 from agent.assembly.startup import freeze_garbage_collection, resume_garbage_collection
-from agent.domain.events import ClockTrusted, Event, FaultRaised, Started, StopRequested
-from agent.domain.orders import ReadMeter, Restart, Send, SendLog, Shutdown
+from agent.domain.events import ClockTrusted, Event, FaultRaised, LinkChanged, Started, StopRequested
+from agent.domain.orders import Restart, Send, SendLog, Shutdown
 from agent.domain.station import assemble_blocks
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
@@ -106,7 +106,7 @@ class Station:
             scale=options.clock_scale,
             changed=lambda boot: self._boot_record.record_clock_change(boot),
         )
-        self._boot_record = BootRecord(self.clock, self.events)
+        self._boot_record = BootRecord(self.clock, self.events, facts)
         key_store = key_store_of(file)
         self._root_counts = RootCounts(key_store)
         collaborators = domain_collaborators(
@@ -133,9 +133,9 @@ class Station:
             restart=self._restart_or_shut_down,
             before_event=self._prepare_for_event,
             after_event=lambda: self.status.mark_changed(),
-            after_order=self._observe_order,
+            after_message=self._observe_sent_message,
             sign_records=record_signing(file, facts),
-            facts_beside=lambda: self._boot_record.facts_beside_commit(self.links.values()),
+            facts_beside=self._boot_record.facts_beside_commit,
         )
         self.engine = Engine(self.events, blocks, store, self.clock, self.links, self.dispatch, hooks)
         self._shown = SnapshotParts(self.site, store, self.clock, self.links, self.dispatch)
@@ -241,7 +241,7 @@ class Station:
             for backend in (b for b in self.file.backends if b.url):
                 self._begin_work(self._run_link(backend))
             self._begin_work(self._start_devices())
-            self._begin_work(self._boot_record.record_uptime_regularly(self.links.values()))
+            self._begin_work(self._boot_record.record_uptime_regularly())
             if self.file.sinks:
                 self._begin_work(self._run_sinks())
             if self.file.metrics.port:
@@ -352,7 +352,7 @@ class Station:
     async def _shut_down(self) -> None:
         """Withdraw release, store the sessions, send the replies; then the context of every device closes."""
         notify_systemd("STOPPING=1")
-        self._boot_record.record_uptime(self.links.values())
+        self._boot_record.record_uptime()
         self.traffic.report_counts()
         self.events.post_event(StopRequested())
         await self.events.wait_until_handled()
@@ -371,15 +371,14 @@ class Station:
     def _prepare_for_event(self, event: Event) -> None:
         self.mask.before_event(event)
         self._root_counts.before_event(event)
+        if isinstance(event, LinkChanged):
+            self._boot_record.record_link_version(event, self.links[event.link].ocpp_version)
         if self._page is not None:
             self._page.before_event(event)
 
-    def _observe_order(self, order: Send | ReadMeter) -> None:
-        if isinstance(order, Send):
-            if self.sinks is not None and order.link == self.site.config.links[0]:
-                self.sinks.accept_message(order.message)
-        elif order.billing:
-            self._boot_record.expect_bill()
+    def _observe_sent_message(self, order: Send) -> None:
+        if self.sinks is not None and order.link == self.site.config.links[0]:
+            self.sinks.accept_message(order.message)
 
     def status_snapshot(self) -> dict[str, Any]:
         """Return the agent's half of the control API's picture."""

@@ -37,7 +37,6 @@ from agent.domain.orders import (
     AuthorizeToken,
     Order,
     Persist,
-    ReadMeter,
     Reconnect,
     Response,
     Restart,
@@ -110,11 +109,11 @@ class EngineHooks:
     """The domain wants the process to end."""
     before_event: Callable[[Event], None] = lambda event: None
     after_event: Callable[[], None] = lambda: None
-    after_order: Callable[[Send | ReadMeter], None] = lambda order: None
+    after_message: Callable[[Send], None] = lambda order: None
     sign_records: Callable[[Sequence[Order]], Sequence[Order]] = lambda orders: orders
     """Completes the orders of one event that wait for a record of the station's signer."""
-    facts_beside: Callable[[], Iterable[Put]] = tuple
-    """Facts that go with a transaction that is made anyway."""
+    facts_beside: Callable[[Sequence[Put], Sequence[tuple[str, Message]]], Iterable[Put]] = lambda puts, messages: ()
+    """Facts that go with a transaction that is made anyway, by its facts and messages."""
 
 
 NO_HOOKS = EngineHooks()
@@ -177,7 +176,7 @@ class Engine:
             if isinstance(o, Send) and (queue := _durable_queue_of(o.link, o.message))
         ]
         if puts or messages:
-            self._unsaved.append(Batch([*puts, *self._hooks.facts_beside()], messages))
+            self._unsaved.append(Batch([*puts, *self._hooks.facts_beside(puts, messages)], messages))
         return await self._flush_batches()
 
     def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:
@@ -245,8 +244,8 @@ class Engine:
                 pass
             case _:
                 self._order_dispatch.dispatch_order(order)
-        if isinstance(order, Send | ReadMeter):
-            self._hooks.after_order(order)
+        if isinstance(order, Send):
+            self._hooks.after_message(order)
 
 
 def _durable_queue_of(link: str, message: Message) -> str:

@@ -15,13 +15,13 @@ from agent.assembly.files import security_log
 from agent.assembly.station import Options, Station
 from agent.domain.certificate_orders import ListRoots
 from agent.domain.certificates import CertificateUse
-from agent.domain.events import TimeCame
-from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
-from agent.domain.orders import ReadMeter, SendLog
-from agent.domain.reading_purposes import begin_reading
+from agent.domain.events import LinkChanged, TimeCame
+from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TriggerReason
+from agent.domain.orders import Order, Persist, Send, SendLog
 from agent.domain.timers import Timer, TimerKind
-from agent.model.types import Fault, Stamp
+from agent.model.types import Fault, Reading, ReadingContext, Stamp
 from agent.ports.store import Put, StoreError
+from agent.services import clock
 from agent.services.clock import BUILT_UTC_S
 from agent.services.store.store import Store
 from agent.station_file.settings import parse_station_file
@@ -177,14 +177,73 @@ async def store_setting(station: Station, language: str) -> None:
     await station.events.wait_until_handled()
 
 
-async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
-    async with running(tmp_path) as station:
+@contextlib.asynccontextmanager
+async def begun_boot(folder: Path, monkeypatch, name: str, uptime_s: float) -> AsyncIterator[Station]:
+    """A station in the boot ``name`` whose records are stored. Its end is a loss of power: nothing more is stored."""
+    monkeypatch.setattr(clock, "kernel_boot_id", lambda: name)
+    raw = {"station": {"state_dir": "state"}, "evse": [{"number": 1}], "backend": {"url": "ws://127.0.0.1:9/"}}
+    file = parse_station_file(raw, folder / "station.toml")
+    store = await Store.open(file.station.state_dir / "agent.db")
+    try:
+        station = Station(file, Options(), store, await store.read_facts())
+        let_time_come(station, uptime_s)
+        await station._boot_record.store_boot(store)
+        yield station
+    finally:
+        await store.close()
+
+
+def let_time_come(station: Station, uptime_s: float) -> None:
+    station.clock._boottime = lambda: uptime_s
+
+
+async def save_order(station: Station, *orders: Order) -> Stamp:
+    assert await station.engine._save_records(orders)
+    return station.clock.now().stamp
+
+
+async def test_no_record_of_a_session_is_put_before_an_older_one_of_it(tmp_path: Path, monkeypatch):
+    """The end was put before its samples, and even before its start, if the boot after a loss of power heard no
+    backend: what was known of the boot before was up to six hours old."""
+    reading = Sample(ReadingContext.PERIODIC, Reading(Stamp(1, 9.0), 1), ("Energy.Active.Import.Register",))
+    async with begun_boot(tmp_path, monkeypatch, "a", 100.0) as station:
         station.clock.heard_utc(UTC, 0.0)
-        await asyncio.sleep(0.1)
-        now = station.clock.now().utc_s
-        station._observe_order(ReadMeter(1, begin_reading(1), billing=True))
-        await store_setting(station, "fr")  # what is billed of the reading is such a commit
-        assert await last_utc_s(station) >= now
+        stamps = [await save_order(station, Persist("setting", "language", {"text": "en"}))]
+        let_time_come(station, 100.0 + 5 * 3600)
+        stamps += [await save_order(station, Send("chargy", MeterSampled("s1", 1, (reading,))))]
+    async with begun_boot(tmp_path, monkeypatch, "b", 40.0) as station:
+        let_time_come(station, 40.0 + 3 * 3600)
+        stamps += [await save_order(station, Persist("tx", "s1", {"stop": "its stamp"}))]
+    async with begun_boot(tmp_path, monkeypatch, "c", 40.0) as station:
+        stamps += [await save_order(station, Persist("session", "s1", {"stop": "its stamp"}))]
+    async with begun_boot(tmp_path, monkeypatch, "d", 40.0) as station:
+        station.clock.heard_utc(UTC + 12 * 3600, 0.0)
+        times_s = [station.clock.utc_s(stamp) for stamp in stamps]
+        assert times_s == sorted(times_s)
+        assert times_s[1] == UTC + 5 * 3600
+        assert times_s[3] < UTC + 12 * 3600
+
+
+async def test_a_process_that_is_killed_now_and_then_records_that_its_boot_lives(tmp_path: Path, monkeypatch):
+    """Its start put off the record of the present time, and wrote the old one."""
+    for hours in (0, 5, 10):
+        async with begun_boot(tmp_path, monkeypatch, "a", 100.0 + hours * 3600) as station:
+            if not hours:
+                station.clock.heard_utc(UTC, 0.0)
+                await save_order(station)
+            assert await last_utc_s(station) == UTC + hours * 3600
+
+
+async def test_the_version_of_a_link_is_stored_when_it_comes_up_and_is_another_one(tmp_path: Path, monkeypatch):
+    """It waited for the next commit, and a link that was down by then was left out."""
+    for known in (False, True):
+        async with begun_boot(tmp_path, monkeypatch, "a", 100.0) as station:
+            name = station.file.backends[0].name
+            version = station.links[name].ocpp_version
+            station._prepare_for_event(LinkChanged(name, True))
+            assert [p.key for p in station.events._facts if p.kind == "spoken"] == [name] * (not known)
+            await save_order(station)
+            assert (await station.store.read_facts())["spoken"][name] == {"version": version}
 
 
 async def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monkeypatch):
