@@ -8,9 +8,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-UNUSED_BY_STATION = ("ast", "locale", "textwrap", "tokenize")
-"""What the standard library imports for itself and a station that runs does not ask for: ``inspect`` the parsers,
-``subprocess`` the encoding of pipes with texts, ``traceback`` indentation."""
+UNUSED_BY_STATION = ("ast", "locale", "textwrap", "tokenize", "PIL.ExifTags")
+"""What other modules import and a station that runs does not ask for: ``inspect`` the parsers, ``subprocess`` the
+encoding of pipes with texts, ``traceback`` indentation, Pillow the tags of photographs."""
 
 
 def load_later(*names: str) -> None:

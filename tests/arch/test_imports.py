@@ -137,11 +137,12 @@ def test_what_is_loaded_later_is_all_there_when_it_is_wanted() -> None:
         ("locale", "import subprocess; assert subprocess.run(['true'], text=True, capture_output=True).stdout == ''"),
         ("textwrap", "import textwrap; assert textwrap.dedent(' x') == 'x'"),
         ("tokenize", "import inspect, json; assert 'def' in inspect.getsource(json.loads)"),
+        ("PIL.ExifTags", "from PIL import ExifTags; assert ExifTags.Base.Make == 271"),
     ],
 )
 def test_the_standard_library_gets_what_was_left_out(name: str, use: str) -> None:
     ask = "from agent.model.lazy_import import UNUSED_BY_STATION, load_later; load_later(*UNUSED_BY_STATION); "
-    import_all = "import asyncio, dataclasses, inspect, logging, subprocess, traceback, urllib.parse; "
+    import_all = "import asyncio, dataclasses, inspect, logging, subprocess, traceback, PIL.Image; "
     source = f"sys.modules[{name!r}].__dict__.get('__file__')"
     loaded_by(f"{ask}{import_all}import sys; assert {source} is None")
     loaded_by(f"{ask}{import_all}{use}")

@@ -27,6 +27,13 @@ G4_AC = Goal(
     "MiB",
     why="the imports of pymodbus, nfcpy and Pillow are 10 of it, beside 34 without a device",
 )
+G4_DC = Goal(
+    "G4",
+    "RSS: DC station, all drivers open",
+    48,
+    "MiB",
+    why="MQTT, HTTP, the tariff and the payments of its drivers beside those of an AC station",
+)
 G5 = Goal("G5", "idle wake-ups, no polled device", 0.2, "/s")
 G5_CPU = Goal("G5", "idle CPU, no polled device", 0.1, "%")
 
@@ -59,6 +66,11 @@ async def memory(backend: Backend, figures: Figures, rounds: int) -> None:
     figures.judge(
         G4_AC, figure["rss"], f"{figure['uss']:.1f} MiB private", "Modbus board and meter, NFC reader, display"
     )
+    async with simulated(backend, shipped="dc-ccs.toml") as pid:
+        await asyncio.sleep(5.0)
+        figure = memory_mib(pid)
+    beside = "board of EVerest, signing meter, card terminal, NFC reader, display"
+    figures.judge(G4_DC, figure["rss"], f"{figure['uss']:.1f} MiB private", beside)
 
 
 async def settled_mib(argv: list[str], backend: Backend) -> dict[str, float]:

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 AGENT = [sys.executable, "-c", "import sys; from agent.cli import main; sys.exit(main())"]
 """What the console script ``chargy-agent`` does."""
 UNIT = (ROOT / "systemd" / "chargy-agent.service").read_text("utf-8")
-ALLOCATOR = dict(re.findall(r"(MALLOC_\w+)=(\S+)", UNIT))
-ENVIRONMENT = ALLOCATOR | {
+OF_UNIT = dict(re.findall(r"(MALLOC_\w+|PYTHONTZPATH)=(\S+)", UNIT))
+ENVIRONMENT = OF_UNIT | {
     k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME")
 }
 """As systemd starts it, floors too; but for the bytecode, which a board has: the first round writes it."""

@@ -58,9 +58,15 @@ def agent_alone(backend: Backend) -> Iterator[list[str]]:
 
 
 @contextlib.asynccontextmanager
-async def simulated(backend: Backend, devices: str = "", settings: str = "") -> AsyncIterator[int]:
-    """Process id of an agent with all its simulated devices, booted and ready."""
-    with folder_of(backend, settings, devices) as (_, file):
+async def simulated(backend: Backend, devices: str = "", settings: str = "", shipped: str = "") -> AsyncIterator[int]:
+    """Process id of an agent with all its simulated devices, booted and ready. ``shipped``: a station file of
+    ``config/stations`` instead of one that is made here."""
+    with folder_of(backend, settings, devices) as (folder, file):
+        if shipped:
+            text = (ROOT / "config" / "stations" / shipped).read_text("utf-8")
+            port = re.search(r"port = \d+", file.read_text())
+            assert port
+            file.write_text(re.sub(r"port = 8080", port[0], text.replace('"state', f'"{folder}/state')))
         api = re.search(r"port = (\d+)", file.read_text())
         assert api
         argv = [*AGENT, "simulate", str(file), "--headless", "--backend", f"ws://127.0.0.1:{backend.port}"]
