@@ -22,6 +22,7 @@ REQUIRED = {
     "NotifyAccess": "main",
     "WatchdogSec": "30",
     "Restart": "always",
+    "OOMPolicy": "continue",  # the kernel ends the field page first: no reason to stop the agent beside it
     "ExecStart": "/opt/chargy-agent/venv/bin/chargy-agent run /etc/chargy-agent/station.toml",
     "User": "chargy-agent",
     "StateDirectory": "chargy-agent",

@@ -4,6 +4,8 @@ other side is a socket."""
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
 import ssl
 import stat
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands.page import http_service
+from agent.commands.page.command import MOST_DATA_BYTES
 from agent.commands.page.roles import Role
 from tests.support.busy_machine import stretched
 from tests.support.certificate_authorities import Authority
@@ -240,6 +243,25 @@ def test_only_reports_leave_the_folder_of_an_audit(folder: Path, page: PageProce
     assert "<b>plan" not in shown
 
 
+def test_the_memory_of_the_page_is_bounded(page: PageProcess) -> None:
+    limits = Path(f"/proc/{page.process.pid}/limits").read_text("ascii")
+    assert re.search(rf"^Max data size +{MOST_DATA_BYTES} +{MOST_DATA_BYTES} +bytes", limits, re.MULTILINE), limits
+
+
+def test_long_records_of_audits_take_little_memory(folder: Path, page: PageProcess, technician: RawClient) -> None:
+    """The page shares its bound of memory with the agent: records of 7 MiB each must not fill it."""
+    head = '{"plan": {"title": "a long audit"}, "verdict": "FAIL", "counts": {"FAIL": 7}, "sections": ['
+    for number in range(8):
+        audit = folder / "state" / "audits" / f"LONG-{number}"
+        audit.mkdir(parents=True, exist_ok=True)
+        (audit / "audit.json").write_text(head + "[1, 2], " * 900_000 + "0]}", "utf-8")
+    before = page.peak_memory_mib()
+    shown = technician.get("/audits")
+    shutil.rmtree(folder / "state" / "audits")
+    assert (shown.status, shown.text.count("a long audit"), shown.text.count("FAIL 7")) == (200, 8, 8)
+    assert page.peak_memory_mib() - before < 16
+
+
 def test_no_header_can_be_brought_in(page: PageProcess, technician: RawClient) -> None:
     for path in (
         "/language?to=de%0d%0aSet-Cookie:%20x=y&back=/state",
@@ -346,12 +368,7 @@ def test_many_logins_at_once_hash_one_after_the_other(page: PageProcess) -> None
         statuses = list(pool.map(try_login, range(12)))
     assert set(statuses) <= {401, 429}
     assert 429 in statuses
-    peak_kib = next(
-        int(line.split()[1])
-        for line in Path(f"/proc/{page.process.pid}/status").read_text().splitlines()
-        if "VmHWM" in line
-    )
-    assert peak_kib < 110 * 1024
+    assert page.peak_memory_mib() < 110
 
 
 def test_with_tls(tmp_path: Path) -> None:

@@ -152,6 +152,11 @@ class PageProcess:
         for line in self.process.stderr:
             self.lines.append(line.rstrip())
 
+    def peak_memory_mib(self) -> float:
+        """The most memory that the process has had resident (proc_pid_status(5))."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) / 1024
+
     def _address(self) -> str | None:
         found = (re.search(r"field page at https?://\S+:(\d+)/", line) for line in list(self.lines))
         port = next((match[1] for match in found if match), None)

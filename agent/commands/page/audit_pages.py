@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,10 @@ FILES = {
     RECORD: "application/json",
 }
 """What is offered; all else in the folder stays there."""
-MOST_RECORD_BYTES = 8 * 1024 * 1024
+MOST_RECORD_BYTES = 512 * 1024
+"""The page takes no more memory for a record, however long it is: what is shown stands at its head."""
 SHOWN = 30
+SHOWN_MEMBERS = ("verdict", "plan", "began", "counts", "findings")
 KINDS = {"PASS": "good", "FAIL": "bad", "ERROR": "bad", "PARTIAL": "warn", "NOT APPLICABLE": "info"}
 
 
@@ -42,22 +45,27 @@ def finished_audit_folders(folder: Path) -> Iterator[Path]:
 
 async def show_finished_audits(site: PageSite, visit: Visit) -> web.StreamResponse:
     texts, folder = visit.texts, audit_folder(site)
-    audits = list(finished_audit_folders(folder))
+    async with site.reading_audits:
+        audits = await asyncio.to_thread(_audits_with_records, folder)
     command = f"chargy-agent audit {site.file.path} --plan chargy-ac-remote --listen 0.0.0.0:9000 --out {folder}"
     page = whole_html_page(
         site,
         visit,
         texts.text_of("pages.audits"),
         paragraph(texts.text_of("audits.about")),
-        [_panel_of_one_audit(visit, audit) for audit in audits]
+        [_panel_of_one_audit(visit, audit, record) for audit, record in audits]
         or paragraph(texts.text_of("audits.none", folder=folder)),
         panel(texts.text_of("audits.start"), paragraph(texts.text_of("audits.start_about")), command_line(command)),
     )
     return html_page_answer(page)
 
 
-def _panel_of_one_audit(visit: Visit, folder: Path) -> Content:
-    texts, record = visit.texts, _read_record(folder / RECORD)
+def _audits_with_records(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    return [(audit, _read_head_of_record(audit / RECORD)) for audit in finished_audit_folders(folder)]
+
+
+def _panel_of_one_audit(visit: Visit, folder: Path, record: dict[str, Any]) -> Content:
+    texts = visit.texts
     verdict = str(record.get("verdict", "?"))
     plan = record.get("plan") if isinstance(record.get("plan"), dict) else {}
     counts = record.get("counts") if isinstance(record.get("counts"), dict) else {}
@@ -70,14 +78,7 @@ def _panel_of_one_audit(visit: Visit, folder: Path) -> Content:
     ]
     links = [
         html_element(
-            "li",
-            html_element(
-                "a",
-                name,
-                href=f"/audits/file?{urlencode({'audit': folder.name, 'name': name})}",
-                download=True,
-                class_="button",
-            ),
+            "li", html_element("a", name, href=_address_of_audit_file(folder, name), download=True, class_="button")
         )
         for name in FILES
         if is_offered_file(folder, name)
@@ -90,14 +91,37 @@ def _address_of_audit_file(folder: Path, name: str) -> str:
     return f"/audits/file?{urlencode({'audit': folder.name, 'name': name})}"
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _read_head_of_record(path: Path) -> dict[str, Any]:
+    """Return what the page shows of a record, as far as it stands in its first ``MOST_RECORD_BYTES``."""
     try:
-        if path.stat().st_size > MOST_RECORD_BYTES:
-            return {}
-        record = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        with path.open("rb") as file:
+            head = file.read(MOST_RECORD_BYTES).decode("utf-8", "replace")
+    except OSError:
         return {}
-    return record if isinstance(record, dict) else {}
+    return {name: value for name, value in _whole_members_of_object(head) if name in SHOWN_MEMBERS}
+
+
+def _whole_members_of_object(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the members of a JSON object (RFC 8259, 4) one by one, until one is cut off or wrong."""
+    decoder, at = json.JSONDecoder(), _skip_space(text, 0)
+    opening = "{"
+    try:
+        while text[at] == opening:
+            name, at = decoder.raw_decode(text, _skip_space(text, at + 1))
+            at = _skip_space(text, at)
+            if not isinstance(name, str) or text[at] != ":":
+                return
+            value, at = decoder.raw_decode(text, _skip_space(text, at + 1))
+            yield name, value
+            at, opening = _skip_space(text, at), ","
+    except (IndexError, ValueError, RecursionError):
+        return
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\t", "\n", "\r"):
+        at += 1
+    return at
 
 
 def is_offered_file(folder: Path, name: str) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ from agent.station_file.settings import StationFile
 DONE, SOMETHING_WRONG = 0, 1
 NICENESS, OOM_SCORE = 10, 500
 """The page waits for the agent, and not the other way round; where memory ends, it is the page that is ended."""
+MOST_DATA_BYTES = 160 * 1024 * 1024
+"""Heap and stacks (RLIMIT_DATA). With all threads and a password that is hashed it has about 130 MiB of addresses."""
 
 ABOUT = """\
 The field page: what a technician at the station needs, in a browser. The agent serves it if the station file has a
@@ -153,6 +156,7 @@ def _serve_page_without_agent(file: StationFile, options: argparse.Namespace) ->
     from agent.commands.page.page_server import CannotServe, serve_field_page
 
     _lower_own_priority()
+    _bound_own_memory()
     try:
         asyncio.run(serve_field_page(file, options.port, options.with_agent))
     except CannotServe as e:
@@ -167,6 +171,12 @@ def _lower_own_priority() -> None:
         os.nice(NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+
+
+def _bound_own_memory() -> None:
+    """A request that takes too much fails by itself, before the kernel ends a process of the service."""
+    with contextlib.suppress(OSError, ValueError):  # a lower limit was set from outside
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
 
 
 USER_ACTIONS: dict[str, Callable[[StationFile, argparse.Namespace], int]] = {

@@ -44,6 +44,7 @@ class PageSite:
         self.hashing = asyncio.Lock()
         """One password at a time: each takes 16 MiB."""
         self.hashing_count = 0
+        self.reading_audits = asyncio.Lock()
         self.has_tls = file.field_page.tls_cert is not None
 
 
