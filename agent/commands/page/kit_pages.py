@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from agent.commands.page.agent_watch import AgentSilent
-from agent.commands.page.kit_store import MOST_BYTES, KitRefused, KitStore
+from agent.commands.page.kit_store import MOST_BYTES, KitRefused, KitStore, foreign_files_of_kit
 from agent.commands.page.markup import Content, html_element
 from agent.commands.page.page_frame import (
     action_form,
@@ -155,15 +156,13 @@ def _refused_kit_answer(site: PageSite, visit: Visit, error: KitRefused | OSErro
 
 
 async def show_one_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
-    from agent.commands.kit.kit_file import load_kit
-
     texts = visit.texts
     name = visit.request.query.get("kit", "")
     path = kit_store_of_site(site).path_of_kit_copy(name)
     if path is None:
         return _refused_kit_answer(site, visit, KitRefused("unknown"))
     try:
-        kit = await asyncio.to_thread(load_kit, path)
+        kit = await asyncio.to_thread(_load_kit_of_the_page, site, path)
         content = await asyncio.to_thread(_content_of_kit_page, site, visit, kit, name)
     except SettingsError as e:
         content = _list_of_kit_problems(texts, "kit.wrong", e.problems, str(path))
@@ -172,14 +171,21 @@ async def show_one_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
 
 def _content_of_kit_page(site: PageSite, visit: Visit, kit: Kit, name: str) -> Content:
     """Return what the kit says and what it changes. Raises ``SettingsError``."""
-    from agent.commands.kit.station_changes import changed_names, planned_changes, read_station_tables
+    from agent.commands.kit.station_changes import (
+        changed_names,
+        planned_changes,
+        read_station_tables,
+        sends_password_elsewhere,
+    )
 
     texts = visit.texts
-    changes = planned_changes(kit, read_station_tables(site.file.path), site.file.path.resolve().parent)
+    tables = read_station_tables(site.file.path)
+    changes = planned_changes(kit, tables, site.file.path.resolve().parent)
+    renamed = changed_names(changes)
     return [
         panel(texts.text_of("kit.says"), fact_list(_facts_of_the_kit(texts, kit))),
         panel(texts.text_of("kit.changes"), _table_of_kit_changes(texts, changes)),
-        _apply_kit_panel(visit, name, changes, changed_names(changes)),
+        _apply_kit_panel(visit, name, changes, renamed, sends_password_elsewhere(kit, changes, tables)),
     ]
 
 
@@ -217,11 +223,15 @@ def _name_of_key(texts: PageTexts, name: str) -> str:
     return f"{texts.text_of(KEY_NAMES[name])} ({name})" if name in KEY_NAMES else name
 
 
-def _apply_kit_panel(visit: Visit, name: str, changes: list[KeyChange], renamed: list[str]) -> Content:
+def _apply_kit_panel(
+    visit: Visit, name: str, changes: list[KeyChange], renamed: list[str], sends_password: bool
+) -> Content:
     texts = visit.texts
     if not changes:
         return link_as_button(texts.text_of("kit.on"), "/commission")
     rename: Content = None
+    if sends_password and not visit.user_may_act_as(Role.MANUFACTURER):
+        return notice("warn", verdict_badge("warn", texts.text_of("kit.sends_password")))
     if renamed:
         other = verdict_badge("warn", texts.text_of("kit.other_station"))
         if not visit.user_may_act_as(Role.MANUFACTURER):
@@ -241,7 +251,6 @@ def _apply_kit_panel(visit: Visit, name: str, changes: list[KeyChange], renamed:
 
 
 async def apply_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
-    from agent.commands.kit.kit_file import load_kit
     from agent.commands.kit.station_writer import apply_kit
 
     store, name = kit_store_of_site(site), visit.form.get("kit", "")
@@ -252,7 +261,9 @@ async def apply_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
         return refusal
     rename = visit.form.get("rename") == "yes" and visit.user_may_act_as(Role.MANUFACTURER)
     try:
-        kit = await asyncio.to_thread(load_kit, path)
+        kit = await asyncio.to_thread(_load_kit_of_the_page, site, path)
+        if not visit.user_may_act_as(Role.MANUFACTURER):
+            await asyncio.to_thread(_refuse_password_for_another_host, site, visit, kit)
         applied = await asyncio.to_thread(apply_kit, kit, site.file.path, rename)
     except (SettingsError, OSError) as e:
         return _failed_change(site, visit, e, str(path))
@@ -268,6 +279,27 @@ async def apply_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
     return await _restart_answer(site, visit, "kit.applied")
 
 
+def _load_kit_of_the_page(site: PageSite, path: Path) -> Kit:
+    """Load a kit that may name files of its own only. A user of the page may not have the agent read any other file of
+    its user, and send it to a backend or an access point. Raises ``SettingsError``."""
+    from agent.commands.kit.kit_file import load_kit
+    from agent.commands.kit.station_changes import read_station_tables
+
+    if wrong := foreign_files_of_kit(path, read_station_tables(site.file.path)):
+        raise SettingsError(wrong)
+    return load_kit(path)
+
+
+def _refuse_password_for_another_host(site: PageSite, visit: Visit, kit: Kit) -> None:
+    """Raises ``SettingsError``."""
+    from agent.commands.kit.station_changes import planned_changes, read_station_tables, sends_password_elsewhere
+
+    tables = read_station_tables(site.file.path)
+    changes = planned_changes(kit, tables, site.file.path.resolve().parent)
+    if sends_password_elsewhere(kit, changes, tables):
+        raise SettingsError([visit.texts.text_of("kit.sends_password")])
+
+
 async def undo_last_kit(site: PageSite, visit: Visit) -> web.StreamResponse:
     from agent.commands.kit.station_writer import undo_kit
 
@@ -275,7 +307,8 @@ async def undo_last_kit(site: PageSite, visit: Visit) -> web.StreamResponse:
         return refusal
     discard = visit.form.get("discard") == "yes" and visit.user_may_act_as(Role.MANUFACTURER)
     try:
-        edits = await asyncio.to_thread(undo_kit, site.file.path, discard)
+        may_rename = visit.user_may_act_as(Role.MANUFACTURER)
+        edits = await asyncio.to_thread(undo_kit, site.file.path, discard, may_rename)
     except (SettingsError, OSError) as e:
         return _failed_change(site, visit, e, "")
     site.activity.record_activity("kit undone", visit.user_name, visit.address, ", ".join(edits))

@@ -10,10 +10,12 @@ import io
 import shutil
 import struct
 import time
+import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from agent.commands.page.visit import UploadedFile
 
@@ -134,3 +136,19 @@ def _write_private(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(content)
+
+
+def foreign_files_of_kit(path: Path, station: Mapping[str, Any]) -> list[str]:
+    """Return in words which files a kit names that are not its own: with an absolute path, unless the station file
+    names the same file at the same key. What is no TOML names none."""
+    try:
+        kit = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [
+        f"{table}.{key}: names a file of the station: a kit that is brought to this page has all its files"
+        for table in ("backend", "sim", "sticker")
+        for key, value in (kit[table].items() if isinstance(kit.get(table), dict) else ())
+        if isinstance(value, str) and PurePosixPath(value).is_absolute()
+        if (station.get(table) or {}).get(key) != value
+    ]
