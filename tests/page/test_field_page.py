@@ -15,7 +15,7 @@ import pytest
 
 from agent.commands.page.page_texts import LANGUAGES, PageTexts
 from agent.commands.page.roles import Role
-from tests.page.visiting import VIOLATIONS_ONLY, WITHIN_MS
+from tests.page.visiting import VIOLATIONS_ONLY, patience_ms
 from tests.scenarios.control_rig import Simulation, simulated, wait_for
 from tests.support.field_page_process import PASSWORD, write_users
 
@@ -84,7 +84,7 @@ def visitor(browser: Any, site: Site, language: str = "en", user: str = "max", *
     """Fails the test if the page complained on its console. A station that restarts, and what is refused, are no
     complaints."""
     page = browser.new_page(viewport={"width": 320, "height": 640}, locale=language, reduced_motion="reduce", **options)
-    page.set_default_timeout(WITHIN_MS)
+    page.set_default_timeout(patience_ms())
     complaints: list[str] = []
     page.on("pageerror", lambda e: complaints.append(str(e)))
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
