@@ -13,11 +13,13 @@ from typing import Any
 
 from agent.domain import service_screen
 from agent.domain.events import ButtonPressed, CardPresented, Event, RawMeterReading
-from agent.domain.evse import EvseRecord, StationState
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.orders import ReadMeter, SendLog, SetLamp, Show
+from agent.domain.payment import PayState
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.model.types import STATION, EvseId, Lamp, Reading
 from agent.ports.clock import ClockPort
+from agent.ports.store import StoreError
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.indicators import LampSupervisor
 from agent.services.logs.buffer import LogRing
@@ -33,6 +35,10 @@ COLOUR_S = 1.0
 """Real seconds of each colour in the test of the lamps."""
 RESTART_AFTER_S = 2.0
 """By then a browser has the page that waits, with its style and its script."""
+LOOK_AGAIN_S = 5.0
+BEGINS_SOON = (SessionState.AUTHORIZED, SessionState.BEGINNING)
+BEFORE_SESSION = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
+"""A bank is asked to hold an amount, or holds it; the session has not begun."""
 CollectParts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
 Row = dict[str, Any]
 
@@ -55,6 +61,7 @@ class FieldPageQueries:
         self._collect, self._dispatch, self._restart = collect, dispatch, restart
         self._post_event = post_event
         self._lamp_test: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._public_keys: dict[EvseId, str] = {}
         self._taps: deque[Row] = deque(maxlen=TAPS)
         self._tap_count = 0
@@ -65,6 +72,7 @@ class FieldPageQueries:
             "diagnostics": self._diagnostics_archive,
             "lamps": self._begin_lamp_test,
             "screen": self._press_service_button,
+            "busy": self._list_outlets_in_use,
             "restart": self._restart_agent_in_order,
         }
 
@@ -132,14 +140,45 @@ class FieldPageQueries:
         for lamp in lamps:
             lamp.accept_order(self._dispatch.newest_level(SetLamp, lamp.evse) or SetLamp(lamp.evse, Lamp.OFF))
 
+    async def _list_outlets_in_use(self) -> Row:
+        return {"evses": await self._outlets_in_use()}
+
     async def _restart_agent_in_order(self) -> Row:
-        """End the agent in order, as after a Reset; its supervisor starts it again. Never during a session."""
-        busy = [evse.number for evse in self._site.evses.values() if evse.session is not None]
-        if busy:
-            return {"error": "session", "evses": busy}
-        log.warning("the field page restarts the agent, so that it reads its station file")
-        asyncio.get_running_loop().call_later(RESTART_AFTER_S, self._restart)
-        return {}
+        """End the agent in order, as after a Reset; its supervisor starts it again. Never while an outlet is in use:
+        then it is ended when all are free. ``evses``: those in use now."""
+        if self._restarting is None or self._restarting.done():
+            log.warning("the field page restarts the agent, so that it reads its station file")
+            self._restarting = asyncio.get_running_loop().create_task(self._restart_agent_when_idle())
+        return await self._list_outlets_in_use()
+
+    async def _restart_agent_when_idle(self) -> None:
+        """A driver may have come since the page was answered: what counts is the moment of the restart."""
+        await asyncio.sleep(RESTART_AFTER_S)
+        while in_use := await self._outlets_in_use():
+            log.info("the restart for the field page waits for outlets in use: %s", in_use)
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self._restart()
+
+    async def _outlets_in_use(self) -> list[EvseId]:
+        """Return the outlets where a driver is served: by the session table, or by a bank that holds an amount."""
+        records: Mapping[str, Any] = {}
+        if not self._outlets_serving_driver():
+            try:
+                records = (await self._store.read_facts()).get("payment", {})
+            except StoreError as e:  # what cannot be read may be a payment
+                log.warning("the field page cannot look for payments: %s", e)
+                return [STATION]
+        paying = {record.get("evse") or STATION for record in records.values() if record.get("state") in BEFORE_SESSION}
+        return sorted(paying | self._outlets_serving_driver())
+
+    def _outlets_serving_driver(self) -> set[EvseId]:
+        return {evse.number for evse in self._site.evses.values() if is_serving_driver(evse)}
+
+
+def is_serving_driver(evse: EvseRecord) -> bool:
+    """Return whether a session, a transaction or a right to charge would be disturbed by a restart."""
+    has_record = evse.session is not None or evse.tx is not None or evse.authorization is not None
+    return has_record or evse.state in BEGINS_SOON or evse.payer_until_s is not None
 
 
 def meter_reading_row(evse: EvseRecord, now_s: float, public_key: str) -> Row:

@@ -208,7 +208,7 @@ def test_a_session_and_a_fault(browser: Any, site: Site) -> None:
         page.goto(f"{site.url}/kit/view?kit=gone")
         page.get_by_text("There is no such kit any more.").wait_for()
         press(page, "Undo the last kit")
-        page.get_by_text("A vehicle is being charged at outlet 1.", exact=False).wait_for()
+        page.get_by_text("Outlet 1 is in use.", exact=False).wait_for()
         judged(page, "refused during a session")
         site.tap_card()
         wait_for(lambda: simulation.post("evses/1/unplug") == 202, "the plug to be free")

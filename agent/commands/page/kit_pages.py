@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -317,16 +318,19 @@ async def undo_last_kit(site: PageSite, visit: Visit) -> web.StreamResponse:
 
 
 async def _refusal_during_session(site: PageSite, visit: Visit) -> web.Response | None:
-    """Refuse a change during a session: the agent has to be restarted for it."""
+    """Refuse a change while a driver is served: the agent has to be restarted for it."""
     try:
-        picture = await site.watch.current_picture()
+        busy = _list_of_outlets(await site.watch.ask_running_agent("field_page", do="busy"))
     except AgentSilent:
         return None
-    busy = ", ".join(str(evse["number"]) for evse in picture["evses"] if evse["session"] is not None)
     if not busy:
         return None
     said = visit.texts.text_of("kit.busy", outlets=busy)
     return _kit_choices_answer(site, visit, notice("bad", verdict_badge("bad", said)), 409)
+
+
+def _list_of_outlets(said: Mapping[str, Any]) -> str:
+    return ", ".join(str(number) for number in said.get("evses", ()))
 
 
 def _failed_change(site: PageSite, visit: Visit, error: SettingsError | OSError, hidden: str) -> web.Response:
@@ -356,6 +360,15 @@ async def _restart_answer(site: PageSite, visit: Visit, key: str) -> web.Respons
         said = await site.watch.ask_running_agent("field_page", do="restart")
     except AgentSilent:
         said = {"error": "silent"}
+    if busy := _list_of_outlets(said):  # a driver has come since the form was judged
+        page = whole_html_page(
+            site,
+            visit,
+            texts.text_of("kit.view"),
+            notice("good", verdict_badge("good", texts.text_of(key))),
+            notice("info", verdict_badge("info", texts.text_of("restart.later", outlets=busy))),
+        )
+        return html_page_answer(page)
     if "error" in said:
         page = whole_html_page(
             site,
