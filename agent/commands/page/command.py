@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import getpass
+import logging
 import os
 import resource
 import sys
@@ -18,6 +19,8 @@ from agent.commands.page.roles import Role
 from agent.model.command import Command
 from agent.ports.driver import missing_module
 from agent.station_file.settings import StationFile
+
+log = logging.getLogger(__name__)
 
 DONE, SOMETHING_WRONG = 0, 1
 NICENESS, OOM_SCORE = 10, 500
@@ -166,11 +169,15 @@ def _serve_page_without_agent(file: StationFile, options: argparse.Namespace) ->
 
 
 def _lower_own_priority() -> None:
-    """Let the agent have processor and memory first. A service that may not say so runs as it is."""
-    with contextlib.suppress(OSError):
+    """Let the agent have processor and memory first. A service that may not say so runs as it is, and says that."""
+    try:
         os.nice(NICENESS)
-    with contextlib.suppress(OSError):
+    except OSError as e:
+        log.warning("the field page runs at the priority of the agent: %s (setpriority)", e.strerror or e)
+    try:
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    except OSError as e:
+        log.warning("the field page is not the first to be ended where memory ends: %s", e.strerror or e)
 
 
 def _bound_own_memory() -> None:
