@@ -171,16 +171,31 @@ def test_the_pause_grows_for_the_address_and_less_for_the_user() -> None:
     assert limits.remaining_pause_s("10.0.0.2", "other", now_s - 900) == 0
 
 
-def test_a_success_and_an_hour_forgive() -> None:
+def test_a_success_forgives_the_user_and_an_hour_both() -> None:
+    """A guesser with an account of their own must not forgive their address by logging in between."""
     limits = LoginLimits()
     for _ in range(9):
         limits.record_failure("a", "u", 0.0)
-    limits.record_success("a", "u")
-    assert limits.remaining_pause_s("a", "u", 0.0) == 0
-    for _ in range(9):
-        limits.record_failure("a", "u", 0.0)
+    limits.record_success("u")
+    assert limits.remaining_pause_s("b", "u", 0.0) == 0
+    assert limits.remaining_pause_s("a", "u", 0.0) > 0
     limits.record_failure("a", "u", login_limits.FORGET_S + 1)
     assert limits.remaining_pause_s("a", "u", login_limits.FORGET_S + 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True), ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True), ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
+        ("fe80::1%eth1", "fe80::2%eth1", True), ("10.0.0.1", "10.0.0.2", False),
+    ],
+)  # fmt: skip
+def test_a_network_of_ipv6_counts_as_one_address(first: str, other: str, is_same: bool) -> None:
+    limits = LoginLimits()
+    for number in range(9):
+        limits.record_failure(first, f"user {number}", 0.0)
+    assert (limits.remaining_pause_s(other, "u", 0.0) > 0) == is_same
 
 
 def test_what_is_remembered_of_failures_has_an_end() -> None:

@@ -371,6 +371,21 @@ def test_many_logins_at_once_hash_one_after_the_other(page: PageProcess) -> None
     assert page.peak_memory_mib() < 110
 
 
+def test_logins_that_wait_for_their_turn_meet_the_pause(tmp_path: Path) -> None:
+    """What was sent at once is judged one by one: the fourth wrong password is not hashed any more."""
+    with served_page(write_page_station(tmp_path)) as page:
+        clients = [RawClient(page.port) for _ in range(4)]
+        forms = [client.get("/login").form for client in clients]
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(
+                pool.map(
+                    lambda c, f: c.post("/login", {"form": f, "user": "max", "password": "a wrong one"}).status,
+                    clients, forms,
+                )
+            )  # fmt: skip
+        assert sorted(answers) == [401, 401, 401, 429]
+
+
 def test_with_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     cert = authority.server()

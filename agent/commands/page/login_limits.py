@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -31,11 +32,12 @@ class LoginLimits:
 
     def remaining_pause_s(self, address: str, user: str, now_s: float) -> float:
         """Return how long no login is tried from this address, or for this user; 0: now."""
-        counts = [self._counts.get(key) for key in (("address", address), ("user", user))]
+        counts = [self._counts.get(key) for key in (("address", network_of_address(address)), ("user", user))]
         return max([0.0, *(count.until_s - now_s for count in counts if count is not None)])
 
     def record_failure(self, address: str, user: str, now_s: float) -> None:
-        for key, most_s in ((("address", address), ADDRESS_PAUSE_MOST_S), (("user", user), USER_PAUSE_MOST_S)):
+        network = network_of_address(address)
+        for key, most_s in ((("address", network), ADDRESS_PAUSE_MOST_S), (("user", user), USER_PAUSE_MOST_S)):
             count = self._counts.get(key)
             if count is None or now_s - count.last_s > FORGET_S:
                 count = FailureCount(0, now_s, now_s)
@@ -47,6 +49,19 @@ class LoginLimits:
         while len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)
 
-    def record_success(self, address: str, user: str) -> None:
-        for key in (("address", address), ("user", user)):
-            self._counts.pop(key, None)
+    def record_success(self, user: str) -> None:
+        """Forget the failures of the user. Those of the address stay: a guesser may have an account too."""
+        self._counts.pop(("user", user), None)
+
+
+def network_of_address(address: str) -> str:
+    """Return what one person has of addresses: one of IPv4, a network of 64 bits of IPv6 (RFC 4291, 2.5.4)."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

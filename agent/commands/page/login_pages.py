@@ -68,21 +68,18 @@ async def accept_login_form(site: PageSite, visit: Visit) -> web.StreamResponse:
     name, password = visit.form.get("user", "")[:64].strip(), visit.form.get("password", "")
     pause_s = site.limits.remaining_pause_s(visit.address, name, seconds_since_boot())
     if pause_s > 0 or _too_many_logins_wait(site):
-        response = _login_page_answer(
-            site, visit, visit.texts.text_of("login.pause", seconds=max(1, math.ceil(pause_s))), status=429
-        )
-        response.headers["Retry-After"] = str(max(1, math.ceil(pause_s)))
-        return response
+        return _login_pause_answer(site, visit, pause_s)
     try:
-        user = await _user_of_right_password(site, name, password[:PASSWORD_MOST])
+        user = await _user_of_right_password(site, visit.address, name, password[:PASSWORD_MOST])
+    except LoginPaused as e:
+        return _login_pause_answer(site, visit, e.pause_s)
     except UserProblem:
         return _login_page_answer(site, visit, visit.texts.text_of("login.no_users"), status=503)
     if user is None:
-        site.limits.record_failure(visit.address, name, seconds_since_boot())
         known = name in load_page_users(site.file.field_page_users)  # else it may be a password in the wrong field
         site.activity.record_activity("login refused", name if known else "unknown", visit.address)
         return _login_page_answer(site, visit, visit.texts.text_of("login.wrong"), status=401)
-    site.limits.record_success(visit.address, name)
+    site.limits.record_success(name)
     site.activity.record_activity("login", user.name, visit.address, f"as {user.role}")
     response = redirect_answer("/")
     response.set_cookie(
@@ -96,16 +93,47 @@ def _too_many_logins_wait(site: PageSite) -> bool:
     return site.hashing_count >= WAITING_MOST
 
 
-async def _user_of_right_password(site: PageSite, name: str, password: str) -> PageUser | None:
-    """Return the user if the password is right. A name that does not exist takes as long. Raises ``UserProblem``."""
+def _login_pause_answer(site: PageSite, visit: Visit, pause_s: float) -> web.Response:
+    seconds = max(1, math.ceil(pause_s))
+    response = _login_page_answer(site, visit, visit.texts.text_of("login.pause", seconds=seconds), status=429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+class LoginPaused(Exception):
+    """Logins before this one have failed while it waited. ``pause_s``: how long none is tried."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__(pause_s)
+        self.pause_s = pause_s
+
+
+async def _user_of_right_password(site: PageSite, address: str, name: str, password: str) -> PageUser | None:
+    """Return the user if the password is right. A name that does not exist takes as long. Raises ``UserProblem``,
+    ``LoginPaused``."""
     user = load_page_users(site.file.field_page_users).get(name)
     site.hashing_count += 1
-    try:
-        async with site.hashing:
-            is_right = await asyncio.to_thread((user or UNKNOWN_USER).is_password, password)
-    finally:
-        site.hashing_count -= 1
+    checking = asyncio.create_task(_check_password_in_turn(site, address, name, user or UNKNOWN_USER, password))
+    checking.add_done_callback(lambda done: _end_password_check(site, done))
+    is_right = await asyncio.shield(checking)  # its thread goes on when the browser has gone, and so does its turn
     return user if is_right else None
+
+
+async def _check_password_in_turn(site: PageSite, address: str, name: str, user: PageUser, password: str) -> bool:
+    async with site.hashing:
+        pause_s = site.limits.remaining_pause_s(address, name, seconds_since_boot())
+        if pause_s > 0:
+            raise LoginPaused(pause_s)
+        is_right = await asyncio.to_thread(user.is_password, password)
+        if not is_right or user is UNKNOWN_USER:
+            site.limits.record_failure(address, name, seconds_since_boot())
+        return is_right
+
+
+def _end_password_check(site: PageSite, done: asyncio.Task[bool]) -> None:
+    site.hashing_count -= 1
+    if not done.cancelled():
+        done.exception()  # the visitor who would have got it may have gone
 
 
 async def accept_logout_form(site: PageSite, visit: Visit) -> web.StreamResponse:
