@@ -159,6 +159,36 @@ def test_the_page_begins_with_its_first_user_and_ends_with_the_agent(tmp_path: P
         assert client.get("/state").status == 200, "a login outlives the agent"
 
 
+def test_only_a_card_that_is_shown_in_its_step_ends_it(tmp_path: Path) -> None:
+    """Neither a card of before, nor a reader of the page, does a step of the commissioning."""
+    port = free_port()
+    write_users(users_file(tmp_path), tom=Role.TECHNICIAN, rita=Role.READER)
+    with simulated(write_station(tmp_path), "--port", "0", "--field-page", str(port)) as simulation:
+        simulation.wait_healthy(60)
+        wait_for(lambda: is_served(port), "the field page")
+        wait_for(lambda: reported_status(simulation) == "Available", "a free outlet")
+        tom, rita = RawClient(port), RawClient(port)
+        assert (tom.login("tom").status, rita.login("rita").status) == (303, 303)
+        simulation.post("cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
+        wait_for(lambda: "E5F6" in rita.get("/cards").text, "the card of before")
+        for step in ("kit", "devices", "doctor"):
+            tom.post("/commission", {"form": tom.get("/commission").form, "step": step})
+        assert set(done_steps(tmp_path)) == {"kit", "devices", "doctor"}
+        for client, path in ((rita, "/cards"), (tom, "/cards"), (tom, "/commission")):
+            assert "E5F6" in client.get(path).text
+        assert "card" not in done_steps(tmp_path)
+        simulation.post("cards/tap", {"token": "04A1B2C3D4E5A7", "evse": 1})
+        wait_for(lambda: "E5A7" in rita.get("/cards").text, "the card of the step")
+        assert "card" not in done_steps(tmp_path)
+        assert "E5A7" in tom.get("/commission").text
+        assert done_steps(tmp_path)["card"].endswith("Z tom")
+
+
+def done_steps(folder: Path) -> dict[str, str]:
+    steps: dict[str, str] = json.loads((folder / "state" / "field-page" / "commissioning.json").read_text("utf-8"))
+    return steps
+
+
 def test_without_the_table_there_is_no_page_and_no_question(tmp_path: Path) -> None:
     write_users(users_file(tmp_path), tom=Role.TECHNICIAN)
     with simulated(write_station(tmp_path), "--port", "0") as simulation:

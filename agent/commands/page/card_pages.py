@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from aiohttp import web
@@ -45,18 +44,21 @@ async def show_card_test(site: PageSite, visit: Visit) -> web.StreamResponse:
 
 
 async def content_of_card_test(site: PageSite, visit: Visit) -> Content:
-    """Return the newest cards. A card that was read well is a step of the commissioning."""
-    texts = visit.texts
     try:
-        taps = (await site.watch.ask_running_agent("field_page", do="taps")).get("taps", [])
+        return list_of_card_taps(visit.texts, await newest_card_taps(site))
     except AgentSilent:
         return silent_agent_content(site, visit)
+
+
+async def newest_card_taps(site: PageSite) -> list[Row]:
+    """Return what the readers have read, the newest first. Raises ``AgentSilent``."""
+    taps: list[Row] = (await site.watch.ask_running_agent("field_page", do="taps")).get("taps", [])
+    return taps
+
+
+def list_of_card_taps(texts: PageTexts, taps: list[Row]) -> Content:
     if not taps:
         return notice("info", texts.text_of("cards.none"))
-    if "devices" in site.commissioning.done and any(tap["token"] for tap in taps):
-        site.commissioning.mark_step_as_done(
-            "card", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {visit.user_name}"
-        )
     return [
         _newest_notice(texts, taps[0]),
         html_element("ol", [_card_tap_item(texts, tap) for tap in taps], class_="plain"),

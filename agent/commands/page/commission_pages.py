@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from agent.commands.page.agent_watch import AgentSilent
-from agent.commands.page.card_pages import content_of_card_test
+from agent.commands.page.card_pages import list_of_card_taps, newest_card_taps
 from agent.commands.page.doctor_pages import doctor_content
 from agent.commands.page.kit_pages import kit_choice_panels
 from agent.commands.page.markup import Content, html_element, join_markup
@@ -106,8 +106,21 @@ async def _content_of_one_step(site: PageSite, visit: Visit, step: str, picture:
     if step == "doctor":
         return doctor_content(site, visit)
     if step == "card":
-        return await content_of_card_test(site, visit)
+        return await _content_of_card_step(site, visit)
     return _content_of_final_step(site, visit, picture)
+
+
+async def _content_of_card_step(site: PageSite, visit: Visit) -> Content:
+    """Return what the readers have read. A card that was read well since the step before was done ends this step."""
+    since_s = site.commissioning.seconds_since_newest_step()
+    try:
+        taps = await newest_card_taps(site)
+    except AgentSilent:
+        return silent_agent_content(site, visit)
+    if "devices" in site.commissioning.done and any(tap["token"] and tap["ago_s"] < since_s for tap in taps):
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        site.commissioning.mark_step_as_done("card", f"{at} {visit.user_name}")
+    return list_of_card_taps(visit.texts, taps)
 
 
 def _way_to_next_step(site: PageSite, visit: Visit, shown: str) -> Content:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,21 @@ from typing import Any
 class CommissioningRecord:
     """``done``: by step, the time at which it was done (UTC text), and by whom."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._now_s = path, now_s
+        self._newest_step_s = now_s()
         self.done: dict[str, str] = {}
         with contextlib.suppress(OSError, ValueError, AttributeError):
             self.done = {str(k): str(v) for k, v in json.loads(path.read_text("utf-8")).items()}
 
     def mark_step_as_done(self, step: str, text: str) -> None:
         if step not in self.done:
-            self.done[step] = text
+            self.done[step], self._newest_step_s = text, self._now_s()
             self._save_file()
+
+    def seconds_since_newest_step(self) -> float:
+        """Return how long the present step has been open, since the start of this process at most."""
+        return self._now_s() - self._newest_step_s
 
     def start_commissioning_over(self) -> None:
         self.done = {}
