@@ -108,6 +108,15 @@ def test_a_zip_file_that_lies_about_its_size(store: KitStore) -> None:
     assert refusal(store, bytes(content)) == "bad_zip"
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_ways_to_compress_are_refused(store: KitStore, method: int) -> None:
+    """LZMA says itself how much memory unpacking takes, and its errors are its own."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr("kit.toml", b"x" * 1000)
+    assert refusal(store, content.getvalue()) == "bad_zip"
+
+
 def test_a_zip_file_that_is_broken(store: KitStore) -> None:
     content = packed(WHOLE)
     for cut in range(10, len(content), 97):

@@ -245,6 +245,14 @@ def test_a_login_outlives_the_page_and_not_the_boot(tmp_path: Path, monkeypatch:
     assert LoginSessions(path, clock).find_session(token) is None
 
 
+def test_without_the_name_of_a_boot_no_login_outlives_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two boots without a name are not the same boot."""
+    monkeypatch.setattr(login_sessions, "BOOT_ID", tmp_path / "none")
+    path, clock = tmp_path / "sessions.json", Clock()
+    token = LoginSessions(path, clock).begin_session(make_page_user("anna", Role.READER, PASSWORD))
+    assert LoginSessions(path, clock).find_session(token) is None
+
+
 def test_logins_have_an_end_in_number(tmp_path: Path) -> None:
     clock, user = Clock(), make_page_user("anna", Role.READER, PASSWORD)
     sessions = LoginSessions(tmp_path / "sessions.json", clock)

@@ -116,6 +116,8 @@ def _bounded_zip_entries(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]
         raise KitRefused("too_many")
     if sum(entry.file_size for entry in entries) > MOST_BYTES:
         raise KitRefused("too_large")
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        raise KitRefused("bad_zip")
     paths = [PurePosixPath(entry.filename) for entry in entries]
     if any(path.is_absolute() or ".." in path.parts or "\\" in str(path) for path in paths):
         raise KitRefused("bad_zip")

@@ -76,7 +76,7 @@ class LoginSessions:
     def _load_stored_sessions(self) -> None:
         try:
             raw = json.loads(self._path.read_text("utf-8"))
-            if raw["boot"] == self._boot:
+            if self._boot and raw["boot"] == self._boot:
                 self._sessions = {key: _session_of(row) for key, row in raw["sessions"].items()}
                 self.form_key = bytes.fromhex(raw["form_key"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
