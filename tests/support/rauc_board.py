@@ -13,6 +13,8 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -195,15 +197,24 @@ class RaucBoard:
                     return str(name)
         raise AssertionError(f"no system starts any more: {state}")
 
-    async def lose_power(self) -> None:
-        """The mains is gone in this instant, and back: nothing ends in order."""
-        async with self._booting:
-            for process in (self._rauc, self._bus):
-                if process is not None and process.returncode is None:
-                    process.kill()
-                    await process.wait()
+    async def lose_power(self, kill_agent: Callable[[], Awaitable[None]]) -> None:
+        """The mains is gone in this instant, and back: nothing ends in order. The agent ends with its board, and no
+        agent that knows the old message bus sees the new one."""
+        async with self._booting:  # a boot that goes on would let the next agent live before the board is dead
+            await kill_agent()
+            self._kill_processes()
+            await kill_agent()
             (self.folder / "boot-requested").unlink(missing_ok=True)
             await self._boot()
+
+    def _kill_processes(self) -> None:
+        """Kill the bus, RAUC, and what they and a killed agent have started: a command of the boot loader that goes on
+        would write after the boot, and a command that boots the board would boot it once more."""
+        mark = os.fsencode(self.folder)
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                if mark in line.read_bytes():
+                    os.kill(int(line.parent.name), signal.SIGKILL)
 
     async def boot(self) -> None:
         """A cold start: what ran is gone, the loader decides, the bus and RAUC start."""
@@ -236,9 +247,10 @@ class RaucBoard:
     async def _boot_when_requested(self) -> None:
         request = self.folder / "boot-requested"
         while True:
-            if request.exists():
-                await self.boot()
-                request.unlink(missing_ok=True)
+            async with self._booting:  # the mains that is lost meanwhile takes the request away
+                if request.exists():
+                    await self._boot()
+                    request.unlink(missing_ok=True)
             await asyncio.sleep(0.02)
 
     async def _start(self) -> None:
