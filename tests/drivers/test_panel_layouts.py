@@ -195,7 +195,8 @@ def test_every_text_has_contrast(panel: tuple[int, int, int]) -> None:
     "panel", [(128, 64, 1), (160, 128, 16), (320, 240, 16), (480, 800, 16), (800, 480, 16)], ids=str
 )
 def test_the_contrast_is_on_the_panel_and_not_only_promised(panel: tuple[int, int, int]) -> None:
-    """In the picture itself: around each text mostly its ground, in it its ink. RGB565 takes away little."""
+    """In the picture itself: around each text mostly its ground, in it its ink, or what thin strokes of small letters
+    leave of it. RGB565 takes away little."""
     seen = set()
     for case in CASES[:: 1 if panel[2] == 1 else 3]:
         for face in faces_of_page(said(case, "lb"), panel[:2], panel[2]):
@@ -204,7 +205,7 @@ def test_the_contrast_is_on_the_panel_and_not_only_promised(panel: tuple[int, in
                 ink, ground = p.colours or ((0, 0, 0), (0, 0, 0))
                 counts = {colour: n for n, colour in c.image.crop(p.ink).getcolors(1 << 16) or ()}
                 assert max(counts, key=lambda colour: (counts[colour], colour)) in (ground, ink), (p.what, case)
-                assert ink in counts, (p.what, case)
+                assert ink in counts or max(contrast(c, ground) for c in counts) >= AAA, (p.what, case)
                 assert ground in counts, (p.what, case)
                 coarse = [(r & 0xF8, g & 0xFC, b & 0xF8) for r, g, b in (ink, ground)]
                 assert contrast(*coarse) >= AAA, (p.what, p.colours)
