@@ -98,15 +98,21 @@ def visitor(browser: Any, site: Site, language: str = "en", user: str = "max", *
     wrong = [
         said
         for said in complaints
-        if not re.search(r"ERR_CONNECTION|ERR_EMPTY|status of (400|401|403|404|409|503)", said)
+        if not re.search(r"ERR_CONNECTION|ERR_EMPTY|status of (400|401|403|404|409|429|503)", said)
     ]
     assert not wrong, f"the page complained on its console: {wrong}"
 
 
 def log_in(page: Any, user: str) -> None:
-    page.fill("#user", user)
-    page.fill("#password", PASSWORD)
-    page.keyboard.press("Enter")
+    """After wrong passwords from this address the page asks for a pause: a person waits, and tries again."""
+    while True:
+        page.fill("#user", user)
+        page.fill("#password", PASSWORD)
+        with page.expect_navigation() as navigation:
+            page.keyboard.press("Enter")
+        if navigation.value.status != 429:
+            break
+        page.wait_for_timeout(1000 * int(navigation.value.headers["retry-after"]))
     page.wait_for_url("**/state")
 
 
