@@ -117,10 +117,13 @@ class BearerProxy(LinkProxy):
         elif not folder.is_dir():
             self._written = {}
             return
-        (folder / "statistics").mkdir(parents=True, exist_ok=True)
-        for name, number in files.items():
-            if self._written.get(name) != number:
-                (folder / name).write_bytes(b"%d\n" % number)
+        try:
+            (folder / "statistics").mkdir(parents=carrier is not None, exist_ok=True)
+            for name, number in files.items():
+                if self._written.get(name) != number:
+                    (folder / name).write_bytes(b"%d\n" % number)
+        except (FileExistsError, FileNotFoundError):  # the other program removes the interface at this instant
+            files = {}
         self._written = files
 
 

@@ -396,3 +396,14 @@ async def test_a_bearer_with_an_address_is_left_as_it_is(tmp_path: Path) -> None
     far_ends = BearerFarEnds(place)
     await far_ends.open(LinkProxy("127.0.0.1", 9))
     assert (far_ends.proxies, place.tables.station["bearer"]) == ({}, [raw])
+
+
+async def test_an_interface_that_is_removed_meanwhile_does_not_come_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in of pppd, another program, removes it between a look and the writing."""
+    proxy = bench.far_ends.proxies["gprs"]
+    monkeypatch.setattr(Path, "is_dir", lambda self: True)
+    proxy.show_interface(None)
+    monkeypatch.undo()
+    assert not (proxy.network_folder / "lo").exists()
