@@ -10,8 +10,6 @@ from agent.model.fastclass import frozen, mutable, replace
 
 PROVEN_S = 120.0
 """A bearer that has worked for so long is trusted again."""
-FAILED_ATTEMPTS = 2
-"""After so many failed attempts a bearer is left without another look at it, if the backend is reached elsewhere."""
 PENALTY_S, PENALTY_MAX_S = 300.0, 3600.0
 """How long it is demoted: doubled each time, until it is trusted again."""
 
@@ -42,7 +40,6 @@ class BearerRecord:
     config: BearerConfig
     status: BearerStatus = BearerStatus()
     up_since_s: float | None = None
-    failed_attempts: int = 0
     penalties: int = 0
     penalty_end_s: float = 0.0
     probed_s: float = 0.0
@@ -88,11 +85,10 @@ class BearerRecord:
         """Demote it: another bearer is better for a while."""
         self.penalty_end_s = now_s + min(PENALTY_S * 2**self.penalties, PENALTY_MAX_S)
         self.penalties += 1
-        self.failed_attempts = 0
 
     def lift_penalties(self) -> None:
         """Trust it as on the first day."""
-        self.penalties = self.failed_attempts = 0
+        self.penalties = 0
         self.penalty_end_s = 0.0
 
     @property

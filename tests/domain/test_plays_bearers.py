@@ -188,12 +188,16 @@ def test_a_bearer_over_which_the_backend_is_silent_is_demoted(play: Playbook) ->
     assert "the backend cannot be reached over it: demoted" in notes(play, LAN)
 
 
-def test_after_two_failed_attempts_no_second_look_is_needed(play: Playbook) -> None:
+def test_a_backend_that_was_down_for_many_attempts_and_starts_again_is_no_reason_to_leave(play: Playbook) -> None:
+    """It starts between the last attempt over LAN and the look over the modem: it can be reached over both."""
     with_modem_up(play)
+    for _ in range(5):
+        assert play >> failed() << LOOK_OVER_GPRS
+        assert play >> BearerProbed(GPRS, False)
     assert play >> failed() << LOOK_OVER_GPRS
-    assert play >> failed() << LOOK_OVER_GPRS
-    assert play >> BearerProbed(GPRS, True) << RECONNECT
-    assert play.site.bearer_in_use == GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, True)
+    assert play.site.bearer_in_use == LAN
 
 
 def test_a_backend_that_starts_again_is_waited_for(play: Playbook) -> None:
@@ -321,9 +325,9 @@ def test_the_link_returns_six_times_an_hour_at_most(play: Playbook) -> None:
 
 def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
     with_modem_up(play)
-    for _ in range(2):
-        play.feed(failed())
+    play.feed(failed())
     play.feed(BearerProbed(GPRS, True))
+    play.feed(BearerProbed(LAN, False))
     play.feed(Connected(LINK, ACCESS))
     play.skip()
     assert play.site.bearers[LAN].penalties == 1

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from agent.domain.backend_connection import ConnectFailure
-from agent.domain.bearers import FAILED_ATTEMPTS, PROVEN_S, BearerRecord, choose_bearer
+from agent.domain.bearers import PROVEN_S, BearerRecord, choose_bearer
 from agent.domain.events import BearerProbed, BearerReported, Connected, ConnectFailed, LinkChanged, Started, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
@@ -125,8 +125,6 @@ class BearerSelection:
     def trust_connection(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         self._connected.add(event.link)
         yield from self._follow_demand(now)
-        if event.link == self._first_link and self._is_carried:
-            self._site.bearers[self._site.bearer_in_use].failed_attempts = 0
 
     @handles_events(LinkChanged)
     def follow_link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
@@ -144,19 +142,13 @@ class BearerSelection:
         yield from self._plan_return(now)
 
     @handles_events(ConnectFailed)
-    def count_failed_attempt(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
+    def follow_failed_attempt(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
         """Find out whether the backend can be reached over another bearer. A backend that refuses the station was
         reached."""
         self._connected.discard(event.link)
         yield from self._follow_demand(now)
-        if event.link != self._first_link or not self._is_carried:
-            return
-        record = self._site.bearers[self._site.bearer_in_use]
-        if event.trouble is not ConnectFailure.OTHER:
-            record.failed_attempts = 0
-            return
-        record.failed_attempts += 1
-        yield from self._look_elsewhere(now)
+        if event.link == self._first_link and self._is_carried and event.trouble is ConnectFailure.OTHER:
+            yield from self._look_elsewhere(now)
 
     def _look_elsewhere(self, now: Moment) -> Iterator[Yielded]:
         """Look for the backend over the other bearer that was not tried for the longest time."""
@@ -168,20 +160,17 @@ class BearerSelection:
     def _seek_way_out(self, record: BearerRecord, reached: bool, now: Moment) -> Iterator[Yielded]:
         """Leave the bearer in use if the backend can be reached over another one, and over this one it cannot.
 
-        A backend that has just started again can be reached over both. One that is down cannot be reached at all:
-        then nothing is changed.
+        The look over this one is the later of the two: a backend that has just started again can be reached over both,
+        however many attempts have failed before. One that is down cannot be reached at all. Then nothing is changed.
         """
         present = self._site.bearers[self._site.bearer_in_use]
-        if record is present and reached:
-            present.failed_attempts = 0
-        elif record is present:
+        if record is not present:
+            if reached:
+                yield from self._probe_bearer(present, now)
+        elif not reached:
             recent = (r for r in self._site.bearers.values() if r is not present and self._is_reached(r, now))
             if (other := next(recent, None)) is not None:
                 yield from self._demote_bearer(present, other, now)
-        elif reached and present.failed_attempts >= FAILED_ATTEMPTS:
-            yield from self._demote_bearer(present, record, now)
-        elif reached:
-            yield from self._probe_bearer(present, now)
 
     def _probe_bearer(self, record: BearerRecord, now: Moment) -> Iterator[Yielded]:
         record.probed_s = now.t_s
@@ -264,7 +253,6 @@ class BearerSelection:
         self._site.bearer_in_use = record.config.name
         self._address = record.status.interface, record.status.address
         self._address_due_s = None
-        record.failed_attempts = 0
         yield LogNote(
             STATION, f"carries the links now ({record.config.kind}, {record.status.interface})", record.config.name
         )
