@@ -106,7 +106,7 @@ def _apply_kit(options: argparse.Namespace) -> int:
 
     kit = load_kit(options.kit)
     with _rights_mentioned(options.station):
-        applied = apply_kit(kit, options.station, options.rename)
+        applied = apply_kit(kit, options.station, options.rename, options.leave_bills)
     for change in applied.changes:
         print(change_line(change))
     for problem in applied.remaining:
@@ -143,7 +143,7 @@ def _undo_kit(options: argparse.Namespace) -> int:
     from agent.commands.kit.station_writer import undo_kit
 
     with _rights_mentioned(options.station):
-        edits = undo_kit(options.station, options.discard_edits)
+        edits = undo_kit(options.station, options.discard_edits, leave_bills=options.leave_bills)
     for key in edits:
         print(f"discarded: {key}")
     print(f"{options.station}: is as before the last kit")
@@ -225,6 +225,12 @@ ACTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace], in
 FOLDER_OPTION = {
     "--folder": {"type": Path, "default": Path(), "metavar": "DIR", "help": "where to write (the current folder)"}
 }
+LEAVE_BILLS_OPTION = {
+    "--leave-bills": {
+        "action": "store_true",
+        "help": "also if bills wait for the present backend; they go where the station file leads afterwards",
+    }
+}
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "stickers": {
         "--brand": {"choices": BRANDS, "help": "only the sticker of this brand"},
@@ -242,9 +248,13 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--rename": {
             "action": "store_true",
             "help": "also if the station file has another number, charge point id or SIM than the kit",
-        }
+        },
+        **LEAVE_BILLS_OPTION,
     },
-    "undo": {"--discard-edits": {"action": "store_true", "help": "also if the file was edited since; edits are lost"}},
+    "undo": {
+        "--discard-edits": {"action": "store_true", "help": "also if the file was edited since; edits are lost"},
+        **LEAVE_BILLS_OPTION,
+    },
 }
 
 COMMAND = Command(

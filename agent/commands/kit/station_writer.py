@@ -28,6 +28,7 @@ from agent.commands.kit.station_changes import (
     read_station_tables,
 )
 from agent.commands.kit.station_edit import edit_text
+from agent.commands.kit.waiting_bills import refuse_waiting_bills
 from agent.model.fastclass import frozen, replace
 from agent.ports.driver import missing_module
 from agent.services.folder_sync import sync_folder
@@ -47,10 +48,11 @@ class AppliedKit:
     remaining: tuple[Problem, ...] = ()
 
 
-def apply_kit(kit: Kit, station: Path, rename: bool = False) -> AppliedKit:
+def apply_kit(kit: Kit, station: Path, rename: bool = False, leave_bills: bool = False) -> AppliedKit:
     """Write the kit into the station file. Raises ``SettingsError`` if the kit does not fit; nothing is changed then.
 
-    ``rename``: the station may get another number, charge point id or SIM than the station file has.
+    ``rename``: the station may get another number, charge point id or SIM than the station file has. ``leave_bills``:
+    bills that wait may go to the backend of the kit.
 
     Raises ``OSError`` too.
     """
@@ -73,6 +75,8 @@ def apply_kit(kit: Kit, station: Path, rename: bool = False) -> AppliedKit:
         name = generations.next_name()
         files, named = _copied_files(changes, f"{generations.folder.name}/{name}")
         after = _edit_station(station, before.decode(), named)
+        if not leave_bills:
+            refuse_waiting_bills(station, owner, _tables_of_text(before), _tables_of_text(after))
         generation = generations.add_generation(name, before, after, files)
         beside = write_beside(station, after, owner)
         try:
@@ -85,12 +89,13 @@ def apply_kit(kit: Kit, station: Path, rename: bool = False) -> AppliedKit:
         return AppliedKit(tuple(changes), generation.folder / BEFORE, remaining)
 
 
-def undo_kit(station: Path, discard_edits: bool, rename: bool = True) -> list[str]:
+def undo_kit(station: Path, discard_edits: bool, rename: bool = True, leave_bills: bool = False) -> list[str]:
     """Put back the station file of before the newest kit. Returns the keys that were edited after it. ``rename``: the
-    station may get the number, charge point id or SIM back that it had before.
+    station may get the number, charge point id or SIM back that it had before. ``leave_bills``: bills that wait may go
+    to the backend of before.
 
-    Raises ``SettingsError`` if there is no kit to undo, or the file was edited since and the edits must stay; raises
-    ``OSError`` too.
+    Raises ``SettingsError`` if there is no kit to undo, the file was edited since and the edits must stay, or bills
+    would go elsewhere; raises ``OSError`` too.
     """
     station = station.resolve()
     folder = generation_folder(station)
@@ -119,6 +124,8 @@ def undo_kit(station: Path, discard_edits: bool, rename: bool = True) -> list[st
             raise SettingsError(
                 [f"{station}: to undo this kit would give the station another number, charge point id or SIM back"]
             )
+        if not leave_bills:
+            refuse_waiting_bills(station, owner, _tables_of_text(present), _tables_of_text(generation.before))
         if missing := generations.missing_files(generation.before):
             raise SettingsError(
                 [f"{station}: {generation.folder / BEFORE} names a file that is not there: {said}" for said in missing]
