@@ -1,6 +1,6 @@
 """The agent as it is, with devices that cost nothing: what is left is the agent's own cost.
 
-  python -m tests.bench.inside STATION.toml [--held FILE] [--taps N FILE [--link quiet|busy]] [--slow-disk S]
+  python -m tests.bench.inside STATION.toml [--held FILE] [--taps N FILE [--turns] [--link quiet|busy]] [--slow-disk S]
 
 Everything is the real thing, composed by ``agent.assembly.station``, but the three ports (board, meter, reader),
 which answer at
@@ -182,6 +182,32 @@ def note_frames(marks: dict[str, float]) -> None:
     WebSocket.send_text, WebSocket.buffer_updated = sent, came  # type: ignore[method-assign,assignment]
 
 
+def note_turns(marks: dict[str, Any]) -> None:
+    """The turns of the loop from the answer to release: of which callback, how long after the answer, how long (s)."""
+    run = asyncio.Handle._run
+
+    def _run(self: asyncio.Handle) -> None:
+        began = time.perf_counter()
+        run(self)
+        if "answered" in marks and "contactor_turn" not in marks:
+            since = max(began, marks["answered"])
+            marks.setdefault("turns", []).append(
+                (_callback_name(self), since - marks["answered"], time.perf_counter() - since)
+            )
+            if "released" in marks:
+                marks["contactor_turn"] = since
+
+    asyncio.Handle._run = _run  # type: ignore[method-assign]
+
+
+def _callback_name(handle: asyncio.Handle) -> str:
+    callback: Any = handle._callback  # type: ignore[attr-defined]
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, asyncio.Task):
+        return getattr(owner.get_coro(), "__qualname__", "a task")
+    return getattr(callback, "__qualname__", type(callback).__name__)
+
+
 def slow_down(seconds: float) -> None:
     """Where SQLite waits for the disk, with the same lock of the interpreter released: in the store's thread."""
 
@@ -252,9 +278,10 @@ async def main() -> int:
     parser.add_argument("--held", type=Path)
     parser.add_argument("--taps", nargs=2)
     parser.add_argument("--link", default="", choices=("", "quiet", "busy"), help="when the card comes")
+    parser.add_argument("--turns", action="store_true", help="note the turns of the loop from the answer to release")
     parser.add_argument("--slow-disk", type=float, default=0.0)
     args = parser.parse_args()
-    marks: dict[str, float] = {}
+    marks: dict[str, Any] = {}
     board, reader = Board(marks), Reader(marks)
 
     def composed(file: Any, now: Callable[[], tuple[int, float]]) -> list[configured.ComposedDevice]:
@@ -265,6 +292,8 @@ async def main() -> int:
     if args.taps:
         note_frames(marks)
         note_commits(marks)
+    if args.turns:
+        note_turns(marks)
     if args.slow_disk:
         slow_down(args.slow_disk)
     file = load_station_file(args.station)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import statistics
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ async def tap(backend: Backend, figures: Figures, rounds: int) -> None:
     whole = statistics.median((m["released"] - m["answered"]) * 1e3 for m in marks)
     figures.judge(G12, p99(handed), f"median {statistics.median(handed):.2f} ms", f"{len(handed)} taps")
     figures.judge(G12_BACK, p99(back), f"median {statistics.median(back):.2f} ms", f"with the commit {whole:.2f} ms")
+    show_turns(await inside_marks(backend, "--turns"), figures)
+
+
+def show_turns(marks: list[dict[str, Any]], figures: Figures) -> None:
+    """The turns of the loop from the answer to the contactor order, of the taps that take the usual ones."""
+    names = Counter(tuple(name for name, _, _ in m["turns"]) for m in marks)
+    usual, count = names.most_common(1)[0]
+    found = [m["turns"] for m in marks if tuple(name for name, _, _ in m["turns"]) == usual]
+    for place, name in enumerate(usual):
+        began, took = (statistics.median(turns[place][part] * 1e3 for turns in found) for part in (1, 2))
+        figures.show(f"turn {place + 1} of {count} taps: {name}", f"after {began:.2f} ms", f"took {took:.2f} ms")
 
 
 def p99(found: list[float]) -> float:
@@ -81,12 +93,12 @@ async def show_taps(name: str, descriptor: int, backend: Backend, figures: Figur
     figures.show(name, f"p50 {statistics.median(delays):.2f} ms", f"p99 {p99(delays):.2f} ms")
 
 
-async def inside_marks(backend: Backend) -> Any:
+async def inside_marks(backend: Backend, *options: str) -> Any:
     """Instants of whole sessions, noted in the agent itself."""
     backend.replies["Authorize"] = ACCEPTED
     with folder_of(backend, ASKS) as (folder, file):
         out: Path = folder / "taps.json"
         backend.forget()
-        async with spawned([*INSIDE, str(file), "--taps", str(INSIDE_TAPS), str(out)]) as child:
+        async with spawned([*INSIDE, str(file), "--taps", str(INSIDE_TAPS), str(out), *options]) as child:
             await booted(child, backend)
             return await asyncio.to_thread(written, out, 60.0)
