@@ -20,7 +20,7 @@ class PtyLine:
     def __init__(self, link: Path, heard: Heard | None = None) -> None:
         self.link = link
         self._heard = heard
-        self._master = self._slave = -1
+        self._master = self._slave = self._former_slave = -1
 
     @property
     def is_up(self) -> bool:
@@ -40,16 +40,30 @@ class PtyLine:
         beside.unlink(missing_ok=True)
         beside.symlink_to(os.ttyname(self._slave))
         beside.replace(self.link)
+        self._release_former_slave()
 
     def hang_up(self) -> None:
-        """Hang up, as when the device loses power: a process with the line open gets a hang-up. The name is removed."""
+        """Hang up, as when the device loses power: a process with the line open gets a hang-up. The name is removed.
+
+        The slave side stays open until there is a new line: otherwise the number of the line is given to the next
+        pseudo terminal of the machine, which a process that still has the old name would then open.
+        """
         if not self.is_up:
             return
         self.link.unlink(missing_ok=True)
         asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._slave)
         os.close(self._master)
+        self._release_former_slave()
+        self._former_slave = self._slave
         self._master = self._slave = -1
+
+    def _release_former_slave(self) -> None:
+        if self._former_slave >= 0:
+            os.close(self._former_slave)
+            self._former_slave = -1
+
+    def __del__(self) -> None:
+        self._release_former_slave()
 
     def send(self, data: bytes) -> None:
         """Send bytes. Unread bytes are lost when the line's buffer is full, as on a real line."""

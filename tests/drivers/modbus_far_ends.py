@@ -119,6 +119,8 @@ class PtyLine:
         self._buffer = b""
         self._tasks: set[asyncio.Task[None]] = set()
         self._fd = -1
+        self._kept = -1
+        """The driver's side. While it is open, the number of the line is not given to another test's line."""
         self.path = ""
 
     async def __aenter__(self) -> PtyLine:
@@ -131,7 +133,8 @@ class PtyLine:
         tty.setraw(driver_fd)
         os.set_blocking(self._fd, False)  # the driver may flush what made this end readable
         self.path = os.ttyname(driver_fd)
-        os.close(driver_fd)
+        self._release_number()
+        self._kept = driver_fd
         os.set_blocking(self._fd, False)  # what made it readable may have been flushed by the time it is read
         asyncio.get_running_loop().add_reader(self._fd, self._heard)
 
@@ -145,6 +148,12 @@ class PtyLine:
         for task in self._tasks:
             task.cancel()
         self.unplug()
+        self._release_number()
+
+    def _release_number(self) -> None:
+        if self._kept >= 0:
+            os.close(self._kept)
+            self._kept = -1
 
     def _heard(self) -> None:
         try:

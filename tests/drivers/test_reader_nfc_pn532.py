@@ -56,10 +56,14 @@ class Pn532:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def unplug(self) -> None:
-        for fd in (self._master, self._slave):
-            if fd >= 0:
-                os.close(fd)
-        self._master = self._slave = -1
+        """The slave side stays open: the number of the line is not given to another test's line meanwhile."""
+        if self._master >= 0:
+            os.close(self._master)
+        self._master = -1
+
+    def __del__(self) -> None:
+        self.unplug()
+        os.close(self._slave)
 
     def _serve(self) -> None:
         while self._master >= 0:

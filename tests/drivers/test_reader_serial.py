@@ -43,10 +43,14 @@ class Line:
         os.write(self.fd, data)
 
     def hang_up(self) -> None:
-        for fd in (self.fd, self._slave):
-            if fd >= 0:
-                os.close(fd)
-        self.fd = self._slave = -1
+        """The slave side stays open: the number of the line is not given to another test's line meanwhile."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+    def __del__(self) -> None:
+        self.hang_up()
+        os.close(self._slave)
 
 
 @pytest.fixture

@@ -274,11 +274,16 @@ async def test_pseudo_terminal_keeps_its_name_and_survives_the_agent(tmp_path: P
             await until(lambda fd=fd, got=got: len(b"".join([*got, *_read(fd, got)])) == 9)
             os.close(fd)
         fd = os.open(line.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        number = line.link.readlink()
         line.hang_up()
         assert not line.link.exists()
         with pytest.raises(OSError):
             os.write(fd, b"x")
         os.close(fd)
+        master, slave = os.openpty()
+        assert os.ttyname(slave) != str(number), "a process that still knows the number would open a foreign line"
+        os.close(master)
+        os.close(slave)
         line.open()
         os.close(os.open(line.link, os.O_RDWR | os.O_NOCTTY))
     finally:
