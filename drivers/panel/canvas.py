@@ -153,7 +153,7 @@ class Canvas:
         if box.width_px < 4 or box.height_px < 4:
             self.placed.append(Placed("text", text, Box(box.x0, box.y0, box.x0, box.y0), box, px, False, colours))
             return self.placed[-1].ink
-        face, step = font_of_size(px, style.bold), round(px * _LEADING)
+        face, step = font_of_size(px, style.bold), text_line_height(px)
         height = step * len(lines)
         y, inks = box.y0 + (box.height_px - height) * style.y, []
         for line in lines:
@@ -181,6 +181,11 @@ class Canvas:
         return fit_text(text, box.width_px, box.height_px, replace(style, smallest=style.smallest or self._smallest))
 
 
+def text_line_height(px: int) -> int:
+    """Return the height of a line of text of this size, in pixels."""
+    return round(px * _LEADING)
+
+
 @lru_cache(maxsize=512)
 def fit_text(text: str, width: int, height: int, style: Type) -> tuple[int, tuple[str, ...], bool]:
     """Return the largest size at which ``text``, broken at blanks, fits, and its lines. If even the smallest does not
@@ -188,10 +193,10 @@ def fit_text(text: str, width: int, height: int, style: Type) -> tuple[int, tupl
     px = max(min(style.largest, _upper_size_bound(text, width, height, style)), style.smallest)
     while True:
         size = max(1, int(px))
-        room = max(1, min(style.lines, int((height - _GAP) / round(size * _LEADING))))
+        room = max(1, min(style.lines, int((height - _GAP) / text_line_height(size))))
         lines = wrap_text(text, width, size, style.bold)
         fits = all(_line_width(line, size, style.bold) <= width for line in lines)
-        if fits and len(lines) <= room and round(size * _LEADING) <= height - _GAP:
+        if fits and len(lines) <= room and text_line_height(size) <= height - _GAP:
             return size, tuple(lines), True
         if size <= style.smallest:
             size = max(1, min(size, int(height / _LEADING)))  # never beyond its box, even if it is too small to read
@@ -211,7 +216,7 @@ def wrap_text(text: str, width: int, px: int, bold: bool) -> list[str]:
     """Break ``text`` into lines of ``width`` pixels. A longer word is a line of its own. A number stays with its
     unit."""
     lines = [""]
-    for word in _unbreakable_words(text):
+    for word in unbreakable_words(text):
         longer = f"{lines[-1]} {word}".lstrip()
         if lines[-1] and _line_width(longer, px, bold) > width:
             lines.append(word)
@@ -220,7 +225,8 @@ def wrap_text(text: str, width: int, px: int, bold: bool) -> list[str]:
     return lines
 
 
-def _unbreakable_words(text: str) -> list[str]:
+def unbreakable_words(text: str) -> list[str]:
+    """Return the words of a text, with what must stand on one line as one word."""
     words: list[str] = []
     for word in text.split():
         before = words[-1] if words else ""

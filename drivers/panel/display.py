@@ -16,7 +16,7 @@ from agent.ports.driver import Where
 from drivers.panel.layout import Size
 from drivers.panel.mounting import Mounting
 from drivers.panel.outlet_views import Panel, View, views_of_pages
-from drivers.panel.page import Page, page_of_screen
+from drivers.panel.page import Page, count_message_rounds, page_of_screen
 from drivers.panel.texts import FALLBACKS, Texts, load_texts
 
 T = TypeVar("T")
@@ -49,6 +49,8 @@ class PanelDisplay:
         """What is on the panel; None: it is not known."""
         self._act: tuple[int, int] = (0, 0)
         """The newest act of a person: at which outlet, and how many there were."""
+        self._round = self._rounds = 0
+        """Which of so many rounds is shown: each has another message of a backend."""
         self._views: tuple[View, ...] = ()
         self._view = self._face = 0
         self._stood = self._stayed = 0
@@ -130,7 +132,9 @@ class PanelDisplay:
         before = self._views[self._view] if self._pages is not None else None
         front = before is None or (len(pages) > 1 and act != self._act)
         self._pages = None  # a picture that failed half-way is drawn again
-        self._views = views_of_pages(pages, self._panel_of_output(self._output))
+        self._rounds = count_message_rounds(pages)
+        self._round %= self._rounds
+        self._views = views_of_pages(pages, self._panel_of_output(self._output), self._round)
         self._turn_to(pages[0].evse if front or before is None else before.evse_numbers[0])
         now = self._views[self._view]
         if front:
@@ -152,14 +156,20 @@ class PanelDisplay:
         view = self._views[self._view]
         self._stood += 1
         self._stayed += 1
-        if len(self._views) > 1 and self._stayed >= sum(view.turns):
-            self._view = (self._view + 1) % len(self._views)
+        if (len(self._views) > 1 or self._rounds > 1) and self._stayed >= sum(view.turns):
+            self._turn_to_next_view(self._output)
             self._face = self._stood = self._stayed = 0
             self._show_face(self._output)
         elif len(view.faces) > 1 and self._stood >= view.turns[self._face % len(view.turns)]:
             self._stood = 0
             self._face += 1
             self._show_face(self._output)
+
+    def _turn_to_next_view(self, output: Output) -> None:
+        self._view = (self._view + 1) % len(self._views)
+        if self._view == 0 and self._rounds > 1 and self._pages is not None:
+            self._round = (self._round + 1) % self._rounds
+            self._views = views_of_pages(self._pages, self._panel_of_output(output), self._round)
 
     def _show_face(self, output: Output) -> None:
         view, turned = self._views[self._view], self._mounting.rotate

@@ -4,19 +4,31 @@ common."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 from drivers.panel.canvas import Box, Canvas, Type
 from drivers.panel.colors import COLOURS, FOOT, WHITE
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, Layout, Size
 from drivers.panel.page import MARKS, Page
 from drivers.panel.page_parts import languages_below, split_page
-from drivers.panel.paint import MODULE_MIN_PX, Sheet, paint_code, paint_content, paint_frame
+from drivers.panel.paint import MODULE_MIN_PX, Sheet, paint_code, paint_content, paint_frame, paint_message_strip
 from drivers.panel.qr import modules_per_side
 
 _LARGE_PX = 6
 """Of a module of a code, if the words beside it are short enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaneMeasure:
+    """Places a page in a pane without drawing."""
+
+    layout_name: str
+    unit: float
+    size: Size
+
+    def __call__(self, page: Page) -> Canvas:
+        return _draw_pane(page, self.layout_name, self.unit, self.size, dry=True)
 
 
 def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int = 0, dry: bool = False) -> Canvas:
@@ -24,8 +36,9 @@ def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int =
     s, body = paint_frame(_common_page(shown), layout, size, margin, (FOOT, WHITE), dry)
     s.c.fill_box(Box(0, body.y0, s.c.whole_box.x1, body.y1), FOOT)  # the gap between the panes stays as it is
     for page, pane in zip(shown, _pane_boxes(body, s.unit, layout), strict=False):
-        drawn = _measure_pane if dry else _draw_pane_cached
-        s.c.paste_canvas(drawn(page, layout.name, s.unit, (pane.width_px, pane.height_px)), (pane.x0, pane.y0))
+        pane_size = (pane.width_px, pane.height_px)
+        drawn = partial(_draw_pane, dry=True) if dry else _draw_pane_cached
+        s.c.paste_canvas(drawn(page, layout.name, s.unit, pane_size), (pane.x0, pane.y0))
     return s.c
 
 
@@ -37,10 +50,7 @@ def pane_parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple
     pane = _pane_boxes(body, s.unit, layout)[0]
     if not s.c.is_complete:
         page = languages_below(page)
-
-    def measure_part(part: Page) -> Canvas:
-        return _measure_pane(part, layout.name, s.unit, (pane.width_px, pane.height_px))
-
+    measure_part = PaneMeasure(layout.name, s.unit, (pane.width_px, pane.height_px))
     for qr_px in range(_LARGE_PX, MODULE_MIN_PX - 1, -1) if page.qr else (0,):
         shown = split_page(replace(_in_sentences(page), qr_px=qr_px), measure_part)
         if all(c.is_complete and (c.has_kind("qr") or not modules_per_side(page.qr)) for c in map(measure_part, shown)):
@@ -74,10 +84,6 @@ def _pane_boxes(body: Box, unit: float, layout: Layout) -> list[Box]:
     return [Box(0, 0, w, h).move_by(body.x0 + x * k // (n - 1), body.y0 + y * k // (n - 1)) for k in range(n)]
 
 
-def _measure_pane(page: Page, layout: str, unit: float, size: Size) -> Canvas:
-    return _draw_pane(page, layout, unit, size, dry=True)
-
-
 @lru_cache(maxsize=OUTLETS_AT_ONCE)
 def _draw_pane_cached(page: Page, layout: str, unit: float, size: Size) -> Canvas:
     """Draw one pane and keep it, so that a change at one outlet draws that one only."""
@@ -100,6 +106,6 @@ def _draw_pane(page: Page, layout: str, unit: float, size: Size, dry: bool) -> C
         s.c.draw_text(page.countdown, left, (ink, ground), Type(name.height_px, x=1.0))
     s.c.draw_text(page.outlet, name, (ink, ground), Type(name.height_px))
     s.c.draw_text(page.title, title, (ink, ground), s.type_of_units(pane.title, lines=2))
-    body, page = paint_code(s, body, page)
+    body, page = paint_code(s, paint_message_strip(s, body, page), page)
     paint_content(s, body.shrink_by(1.5 * unit, unit), page)
     return s.c

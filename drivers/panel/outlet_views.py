@@ -11,7 +11,7 @@ from math import ceil
 
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, TINY, Size, layout_for
 from drivers.panel.outlet_panes import paint_panes, pane_parts
-from drivers.panel.page import Page
+from drivers.panel.page import Page, count_message_rounds, page_of_message_round
 from drivers.panel.page_parts import CODE_S, Face, faces_of_page, turns_of_faces
 
 OUTLET_S = 5.0
@@ -45,15 +45,29 @@ class Panel:
     turn_s: float
 
 
-def views_of_pages(pages: Sequence[Page], panel: Panel) -> tuple[View, ...]:
-    """Return the views in the order of the outlets' numbers. ``pages``: one per outlet."""
-    ordered = sorted(pages, key=lambda page: page.evse)
+def views_of_pages(pages: Sequence[Page], panel: Panel, round_number: int = 0) -> tuple[View, ...]:
+    """Return the views of a round in the order of the outlets' numbers. ``pages``: one per outlet. Each round has one
+    of the messages of a page, so that price and code come back before the next one."""
+    ordered = [page_of_message_round(page, round_number) for page in sorted(pages, key=lambda page: page.evse)]
     if len({replace(page, outlet="", evse=0) for page in ordered}) == 1:
         only = ordered[0] if len(ordered) == 1 else replace(ordered[0], outlet="")
-        return (_single_view(only, panel, numbered=False),)
+        view = _single_view(only, panel, numbered=False)
+        return (view if count_message_rounds(pages) == 1 else _lengthen_last_face(view, panel.turn_s),)
+    ordered = _without_second_telling(ordered)
     groups = [ordered[n : n + OUTLETS_AT_ONCE] for n in range(0, len(ordered), OUTLETS_AT_ONCE)]
     found = tuple(chain.from_iterable(_of_group(group, panel) for group in groups))
     return found if len(found) == 1 else tuple(_lengthen_last_face(view, panel.turn_s) for view in found)
+
+
+def _without_second_telling(pages: Sequence[Page]) -> list[Page]:
+    """Return the pages without messages of the normal cycle that an outlet before has shown in this round."""
+    seen: set[str] = set()
+    found = []
+    for page in pages:
+        again = page.message in seen and not page.message_in_front
+        found.append(replace(page, message="") if again else page)
+        seen |= set() if page.message_yields else {page.message}
+    return found
 
 
 def _of_group(group: Sequence[Page], panel: Panel) -> Iterator[View]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.colors import Tone
 from drivers.panel.cost_text import cost_figure, price_line, price_slots, receipt_slots
+from drivers.panel.fonts import drawable_text
 from drivers.panel.texts import Texts, format_duration, wall_time
 
 
@@ -29,7 +31,9 @@ class Page:
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
     largest), ``battery`` (percent). ``price`` as one sentence, or ``prices`` as rows of a name and an amount in the
     order they must be read in, with ``price_notes`` below. ``lines``, then ``hint``. ``qr`` with ``qr_caption``,
-    ``qr_quality`` of its error correction, ``qr_px`` pixels per module at most (0: as large as fits)."""
+    ``qr_quality`` of its error correction, ``qr_px`` pixels per module at most (0: as large as fits).
+
+    ``messages`` of a backend, one for each round; ``message``: that of the present round."""
 
     tone: Tone
     icon: str
@@ -49,6 +53,12 @@ class Page:
     qr_caption: str = ""
     pay_at: str = ""
     """The code's address in words, for a panel on which it does not fit."""
+    messages: tuple[str, ...] = ()
+    message: str = ""
+    message_in_front: bool = False
+    """It is not to take turns with the page where there is room beside it."""
+    message_yields: bool = False
+    """The page has to be read at once: no message takes its place."""
     outlet: str = ""
     evse: int = 0
     mark: str = ""
@@ -62,6 +72,10 @@ class Page:
     hotline: str = ""
 
 
+NOTHING: dict[str, Any] = {
+    "figures": (), "battery": None, "price": "", "prices": (), "price_notes": (), "lines": (), "hint": "", "qr": "",
+}  # fmt: skip
+"""The slots that take turns, without content."""
 OUT_OF_SERVICE_ICON = "warning"
 
 _LOOK: dict[ScreenName, tuple[Tone, str]] = {
@@ -94,6 +108,29 @@ _CANNOT_CHARGE = (
 """A mark that says OK beside one of these would be believed."""
 
 
+_READ_AT_ONCE = (
+    ScreenName.STARTING,
+    ScreenName.CHECKING,
+    ScreenName.REFUSED,
+    ScreenName.CHOOSE_OUTLET,
+    ScreenName.FINISHED,
+    ScreenName.SERVICE,
+)
+"""There for seconds, or the end of a driver's visit."""
+
+
+def count_message_rounds(pages: Iterable[Page]) -> int:
+    """Return how many rounds it takes until each message was seen."""
+    return max([1, *(len(page.messages) for page in pages)])
+
+
+def page_of_message_round(page: Page, round_number: int) -> Page:
+    """Return the page with its message of this round."""
+    if not page.messages:
+        return page
+    return replace(page, messages=(), message=page.messages[round_number % len(page.messages)])
+
+
 def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
     """Build the page of a screen. ``facts``: of the station file, for what the screen does not bring itself."""
     v = screen.values
@@ -106,6 +143,9 @@ def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
     evses = _number_or_none(v.get("evses"))
     slots = _SLOTS_OF_SCREEN[screen.name](screen, texts, facts)
     common = {
+        "messages": tuple(filter(drawable_text, str(v.get("messages") or "").splitlines())),
+        "message_in_front": v.get("messages_in_front") is True,
+        "message_yields": screen.name in _READ_AT_ONCE,
         "outlet": texts("labels.outlet", evse=v.get("evse")) if evses and evses > 1 and v.get("evse") else "",
         "evse": int(_number_or_none(v.get("evse")) or 0),
         "mark": "" if screen.name in _CANNOT_CHARGE else MARKS.get(facts.kind, MARKS["AC"]),

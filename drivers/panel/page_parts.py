@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from typing import Any, TypeAlias
@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 from drivers.panel import small_panels
 from drivers.panel.canvas import Canvas
 from drivers.panel.colors import COLOURS
-from drivers.panel.layout import TINY, Size, layout_for
+from drivers.panel.layout import TINY, Layout, Size, layout_for
+from drivers.panel.message_parts import Measure, add_message_parts
 from drivers.panel.mounting import TURN_S
-from drivers.panel.page import Page
+from drivers.panel.page import NOTHING, Page
 from drivers.panel.paint import paint_frame, paint_page, state_share
 
 Face: TypeAlias = Callable[..., Canvas]
@@ -23,9 +24,18 @@ CODE_TURNS = 4
 CODE_S = 8.0
 """A code can be scanned for so long before something else is shown in its place."""
 
-_NOTHING: dict[str, Any] = {
-    "figures": (), "battery": None, "price": "", "prices": (), "price_notes": (), "lines": (), "hint": "", "qr": "",
-}  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class PageMeasure:
+    """Places a page on a panel without drawing."""
+
+    layout: Layout
+    size: Size
+    margin: int
+    band: float
+
+    def __call__(self, page: Page) -> Canvas:
+        return paint_page(page, self.layout, self.size, self.margin, self.band, dry=True)
 
 
 def faces_of_page(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = False) -> tuple[Face, ...]:
@@ -42,7 +52,7 @@ def faces_of_page(page: Page, size: Size, depth: int, margin: int = 0, numbered:
     if page.languages and not paint_frame(page, layout, size, margin, COLOURS[page.tone], dry=True)[0].c.is_complete:
         page = languages_below(page)
     band = state_share(page, layout)  # the same on all, so that only the words change
-    shown = split_page(page, lambda part: paint_page(part, layout, size, margin, band, dry=True))
+    shown = split_page(page, PageMeasure(layout, size, margin, band))
     return tuple(partial(paint_page, part, layout, size, margin, band) for part in shown)
 
 
@@ -59,7 +69,12 @@ def turns_of_faces(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int
     return tuple(code_turns if code and not all(codes) else 1 for code in codes)
 
 
-def split_page(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ...]:
+def split_page(page: Page, measured: Measure) -> tuple[Page, ...]:
+    """Split a page with its message into parts that fit."""
+    return add_message_parts(page, split_page_slots, measured) if page.message else split_page_slots(page, measured)
+
+
+def split_page_slots(page: Page, measured: Measure) -> tuple[Page, ...]:
     """Split a page: as many slots on each part as fit, in their order; the title is on all of them. So is a code, if
     each slot fits beside it: a person who has taken out a telephone does not wait for it to come round. ``measured``
     places a page without drawing."""
@@ -73,10 +88,10 @@ def split_page(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ..
     if fits_on_panel(page):
         return (page,)
     if page.qr:
-        cut = _cut_page(page, replace(page, **{**_NOTHING, "qr": page.qr}), fits_on_panel)
+        cut = _cut_page(page, replace(page, **{**NOTHING, "qr": page.qr}), fits_on_panel)
         if all(c.is_complete and c.has_kind("qr") for c in map(measured, cut)):
             return cut
-    return _cut_page(page, replace(page, **_NOTHING), fits_on_panel)
+    return _cut_page(page, replace(page, **NOTHING), fits_on_panel)
 
 
 def _cut_page(page: Page, bare: Page, fits: Callable[[Page], bool]) -> tuple[Page, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from drivers.panel.canvas import Box, Canvas, Type
+from drivers.panel.canvas import Box, Canvas, Type, text_line_height
 from drivers.panel.colors import COLOURS, FOOT, INK, LINE, SOFT, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable_text
 from drivers.panel.layout import Layout, Size
@@ -14,6 +14,8 @@ from drivers.panel.qr import QUIET_ZONE, draw_qr, modules_per_side
 
 MODULE_MIN_PX = 4
 _ENDLESS = 1 << 20
+_STRIP_LINES = 3
+"""Of a message in front; a longer one has pictures of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def paint_page(page: Page, layout: Layout, size: Size, margin: int = 0, band: fl
     """Draw all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
     ``band``: share of the body for the state at most. ``dry``: only records whether it fits."""
     s, body = paint_frame(page, layout, size, margin, COLOURS[page.tone], dry)
-    body, page = paint_code(s, body, page)
+    body, page = paint_code(s, paint_message_strip(s, body, page), page)
     _paint_state_and_content(s, body, page, margin, min(band, state_share(page, layout)))
     return s.c
 
@@ -58,6 +60,22 @@ def paint_frame(
     _paint_header(s, header.shrink_by(2.5 * unit, 1.5 * unit), page, (ink, ground), rows)
     _paint_foot(s, foot.shrink_by(2.5 * unit, 1.5 * unit), page)
     return s, body
+
+
+def paint_message_strip(s: Sheet, body: Box, page: Page) -> Box:
+    """Paint the message in front, as a strip at the foot of ``body``; return what is left of it."""
+    if not (page.message and page.message_in_front):
+        return body
+    pad = 1.5 * s.unit
+    inner = body.shrink_by(2.5 * s.unit, 0)
+    style = s.type_of_units(s.layout.hint, lines=_STRIP_LINES)
+    text = drawable_text(page.message)
+    px, lines, _ = s.c.fit_text_in_box(text, Box(0, 0, inner.width_px, _ENDLESS), style)
+    body, strip = body.split_top(body.height_px - len(lines) * text_line_height(px) - 2 * pad)
+    s.c.fill_box(Box(0, strip.y0, s.c.whole_box.x1, strip.y1), LINE)
+    words = Box(inner.x0, strip.y0, inner.x1, strip.y1).shrink_by(0, pad - 2)
+    s.c.draw_text(text, words, (INK, LINE), replace(style, largest=px))
+    return body
 
 
 def paint_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:

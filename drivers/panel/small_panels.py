@@ -10,12 +10,12 @@ from drivers.panel.canvas import Box, Canvas, Type, fit_text, wrap_text
 from drivers.panel.colors import BLACK, COLOURS, INK, WHITE, Colour, Tone
 from drivers.panel.fonts import drawable_text
 from drivers.panel.layout import TINY, Size
+from drivers.panel.message_parts import cut_message_text, split_sentences
 from drivers.panel.page import OUT_OF_SERVICE_ICON, Page
 from drivers.panel.qr import draw_qr, modules_per_side
 
 MODULE_MIN_PX = 2
 _LINES = 3
-_ENDS, _ABBREVIATED = ".!?", ("Min", "inkl", "incl", "MwSt")
 _GAP = 2
 _WORDS = 22
 """Units per em at which a sentence is cut into slides; only a word longer than a line is smaller."""
@@ -40,7 +40,9 @@ def slides_of_page(page: Page, size: Size, margin: int = 0, badge: str = "") -> 
     figures = [f"{f.value} {f.unit}".strip() for f in page.figures if not f.spare]
     if page.battery is not None:
         figures.append(f"{page.battery_label} {round(page.battery)} %".strip())
-    found = [_title_slide(page, badge), *_paired_slides(figures, inner, unit)]
+    message = _message_slides(page, inner, unit)
+    found = [_title_slide(page, badge), *(message if page.message_in_front else ())]
+    found += _paired_slides(figures, inner, unit)
     hotline = page.hotline
     if page.tone is Tone.STOP and page.icon == OUT_OF_SERVICE_ICON:
         found, hotline = [*found, *_paired_slides([hotline] if hotline else [], inner, unit)], ""
@@ -49,6 +51,7 @@ def slides_of_page(page: Page, size: Size, margin: int = 0, badge: str = "") -> 
     for text in (page.price, *page.price_notes, *page.lines, page.hint):
         found += _text_slides(text, inner, unit)
     found += _code_slides(page, inner, unit)
+    found += () if page.message_in_front else message
     station = f"{page.station_label} {page.number}".strip() if page.number else ""
     outlet = "" if badge else page.outlet
     ends = [text for text in (outlet, station, hotline, page.languages) if text]
@@ -140,15 +143,15 @@ def _text_slides(text: str, inner: Box, unit: float) -> Iterator[Slide]:
             yield Slide((" ".join(words),), (_LINES,))
 
 
-def split_sentences(text: str) -> list[str]:
-    """Split a text into its sentences. A point within an abbreviation ends none."""
-    found: list[str] = [""]
-    for word in text.split():
-        found[-1] = f"{found[-1]} {word}".lstrip()
-        stem = word.rstrip(_ENDS)
-        if stem != word and "." not in stem and stem not in _ABBREVIATED:
-            found.append("")
-    return [sentence for sentence in found if sentence]
+def _message_slides(page: Page, inner: Box, unit: float) -> list[Slide]:
+    """Return the slides of a backend's message. There are none on a page that has to be read at once."""
+    style = Type(_WORDS * unit, TINY.smallest * unit, _LINES)
+
+    def fits_on_slide(piece: str) -> bool:
+        return fit_text(drawable_text(piece), inner.width_px, inner.height_px, style)[2]
+
+    pieces = () if page.message_yields else cut_message_text(page.message, fits_on_slide)
+    return [Slide((piece,), (_LINES,)) for piece in pieces]
 
 
 def _code_slides(page: Page, inner: Box, unit: float) -> Iterator[Slide]:

@@ -14,9 +14,10 @@ from agent.domain.faults import blocks_charging
 from agent.model.types import Fault, Screen, ScreenName
 from agent.ports import Broken
 from agent.ports.driver import StationFacts
+from drivers.panel.message_parts import split_sentences
 from drivers.panel.page import page_of_screen
 from drivers.panel.page_parts import faces_of_page
-from drivers.panel.small_panels import slides_of_page, split_sentences
+from drivers.panel.small_panels import slides_of_page
 from drivers.panel.texts import Texts, format_duration, load_texts
 
 CONFIG = Path(__file__).parents[2] / "config"
