@@ -20,6 +20,7 @@ from agent.domain.metrology import MeterWatch
 from agent.domain.orders import Order
 from agent.domain.station_config import StationConfig
 from agent.domain.variables import (
+    DISPLAY_MESSAGES,
     LAMP,
     OUTLETS_MOST,
     TERMINAL,
@@ -34,6 +35,7 @@ from agent.domain.web_payment import WebPaymentConfig, address_problem, receipt_
 from agent.model.board import EvseTraits
 from agent.model.types import STATION, EvseId, MeterPolicy
 from agent.ocpp import versions
+from agent.ocpp.dialects.dialect import Dialect, RequestRow
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
 from agent.station_file.tables import BEARER_KINDS, BearerKeys
 
@@ -51,7 +53,12 @@ def initial_settings(file: StationFile) -> Settings:
     Raises ``SettingsError``. A wrong value is refused, not ignored.
     """
     wrong: list[str] = []
-    parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
+    spoken, wrong_backends = _spoken_dialects(file)
+    parts = {
+        LAMP: any("lamp" in e.devices for e in file.evses),
+        TERMINAL: file.payment is not None,
+        DISPLAY_MESSAGES: _shows_messages(file, spoken),
+    }
     fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
     settings = Settings(fitted=frozenset(fitted))
     for name, value in _profile_settings(file).items():
@@ -72,11 +79,7 @@ def initial_settings(file: StationFile) -> Settings:
         else:
             wrong.append(f"settings.{key}: unknown setting{did_you_mean(key, VARIABLES, 'known')}")
     wrong += _wrong_codes(file, settings)
-    for backend in file.backends:
-        try:
-            backend_and_dialects(file, backend)
-        except SettingsError as e:
-            wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
+    wrong += wrong_backends
     if settings.bool_value("cost_display") and not any("display" in d for d in file.all_devices):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
@@ -95,6 +98,24 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put_value("cpo_name", settings.text_value("cpo_name") or file.backends[0].cpo_name)
         settings.put_value("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
+
+
+def _spoken_dialects(file: StationFile) -> tuple[list[Dialect], list[str]]:
+    """Return the dialects of all backends, and what is wrong with those that have none."""
+    spoken: list[Dialect] = []
+    wrong: list[str] = []
+    for backend in file.backends:
+        try:
+            spoken += backend_and_dialects(file, backend)["dialects"]
+        except SettingsError as e:
+            wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
+    return spoken, wrong
+
+
+def _shows_messages(file: StationFile, spoken: Sequence[Dialect]) -> bool:
+    """Return whether a backend can put messages on a display: it takes a display, and a version that has them."""
+    rows = (dialect.request_row("SetDisplayMessage") for dialect in spoken)
+    return any("display" in d for d in file.all_devices) and any(isinstance(row, RequestRow) for row in rows)
 
 
 def _profile_settings(file: StationFile) -> Mapping[str, int]:

@@ -89,6 +89,7 @@ def _evse_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | None) ->
         "last_session": _last_session_snapshot(parts, evse, link),
         "latched": sorted(evse.latched & (KEPT | JAMS)),
         "code": str(screen.values.get("qr_url") or "") or None if screen else None,
+        "messages": str(screen.values.get("messages") or "").splitlines() if screen else [],
         "metrology": _metrology_snapshot(evse),
     }
 

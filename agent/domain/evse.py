@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent.domain.bearers import BearerRecord
     from agent.domain.charging.profiles import InstalledProfile
     from agent.domain.charging.station_limits import PhaseCurrents
+    from agent.domain.display_messages import DisplayMessage
     from agent.domain.network_profiles import NetworkProfiles
     from agent.domain.sim_memory import SimMemory
 
@@ -265,6 +266,9 @@ class StationState:
     # blocks/smart_charging.py
     charging_profiles: dict[int, InstalledProfile] = field(default_factory=dict)
     """The installed ones by their id."""
+    # blocks/display_messages.py
+    display_messages: dict[int, DisplayMessage] = field(default_factory=dict)
+    """Those of a backend for drivers, by their id."""
     # charging/station_limits.py
     still_drawn: dict[EvseId, tuple[PhaseCurrents, float]] = field(default_factory=dict)
     """What a vehicle may still draw although it is offered less by now, and until when."""

@@ -7,12 +7,15 @@ A dialect has a row for each message, or a reason why it cannot express it. Mess
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.charging.profiles import Profile
 from agent.model.fastclass import frozen, replace
 from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
+
+if TYPE_CHECKING:  # of stations that show messages of a backend
+    from agent.domain.display_messages import DisplayMessage
 
 
 class ConnectorStatus(StrEnum):
@@ -417,5 +420,14 @@ class CustomerReport(Message):
     data: str
 
 
-REPORTS: tuple[type[Message], ...] = (DeviceModelReport, ChargingProfilesReport, CustomerReport)
+@frozen
+class DisplayMessagesReport(Message):
+    """A part of a report of the messages for drivers. ``more``: another part follows."""
+
+    request: int
+    more: bool
+    messages: tuple[DisplayMessage, ...]
+
+
+REPORTS: tuple[type[Message], ...] = (DeviceModelReport, ChargingProfilesReport, CustomerReport, DisplayMessagesReport)
 """Reports are never stored: a backend that lost its connection asks again."""

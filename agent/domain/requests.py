@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 from agent.domain.backend_connection import ANY_BEARER, BearerDemand
 from agent.domain.certificates import CertificateUse, HashData
@@ -13,6 +14,9 @@ from agent.domain.csms_cost import Cost
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, MessageContent, Token, Verdict
+
+if TYPE_CHECKING:  # of stations that show messages of a backend
+    from agent.domain.display_messages import DisplayMessage, MessagePriority, MessageState
 
 
 @frozen
@@ -211,6 +215,30 @@ class DriverMessageRequest(BackendRequest):
 
     token: Token
     texts: tuple[MessageContent, ...]
+
+
+@frozen
+class SetDisplayMessageRequest(BackendRequest):
+    """SetDisplayMessage of 2.x."""
+
+    message: DisplayMessage
+
+
+@frozen
+class GetDisplayMessagesRequest(BackendRequest):
+    """GetDisplayMessages of 2.x: those that meet every criterion that is given; ``ids`` empty: any id.
+    ``data["messages"]`` of the reply."""
+
+    ids: tuple[int, ...] = ()
+    priority: MessagePriority | None = None
+    state: MessageState | None = None
+
+
+@frozen
+class ClearDisplayMessageRequest(BackendRequest):
+    """ClearDisplayMessage of 2.x."""
+
+    id: int
 
 
 @frozen

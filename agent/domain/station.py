@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.domain.blocks.authorization import AuthorizationBlock
@@ -16,7 +17,7 @@ from agent.domain.blocks.cost_triggers import CostTriggers
 from agent.domain.blocks.customer_information import CustomerInformation
 from agent.domain.blocks.data_budget import DataBudget
 from agent.domain.blocks.device_model import DeviceModel
-from agent.domain.blocks.display import Display
+from agent.domain.blocks.display import Display, MessageValues, no_message_values
 from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.blocks.fault_latching import FaultLatching
 from agent.domain.blocks.fault_reports import FaultReports
@@ -48,6 +49,7 @@ from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks
 from agent.domain.screen_selection import ScreenSelection
+from agent.domain.variables import DISPLAY_MESSAGES
 
 if TYPE_CHECKING:
     from agent.domain.blocks.card_payment import CardPayments
@@ -66,6 +68,7 @@ def assemble_blocks(site: StationState) -> Blocks:
     clearing, webpay, budget = FaultReset(site, latches), WebPayments(site), DataBudget(site)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
     checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in payments)]
+    messages, message_values = _message_block(site)
     screens = ScreenSelection(site, _any_of(checking), costs.message_for, webpay.idle_screen_values)
     return Blocks(
         (
@@ -110,7 +113,8 @@ def assemble_blocks(site: StationState) -> Blocks:
             WebPaymentEstimate(site),
             CostTriggers(site),
             UserFeedback(site),
-            Display(site, screens),
+            *messages,
+            Display(site, screens, message_values),
             *payments,
         )
     )
@@ -136,6 +140,16 @@ def _bearer_blocks(site: StationState) -> tuple[object, ...]:
     selection = BearerSelection(site)  # it makes the records of the bearers
     recovery = ModemRecovery(site), InterfaceUpkeep(site), RadioSignal()
     return NetworkBearer(site), selection, SimCards(site), *recovery
+
+
+def _message_block(site: StationState) -> tuple[tuple[object, ...], MessageValues]:
+    """Return the block of the messages for drivers, and what a screen shows of them. Most stations have none."""
+    if not site.settings.offers_part(DISPLAY_MESSAGES):
+        return (), no_message_values
+    from agent.domain.blocks.display_messages import DisplayMessages
+    from agent.domain.display_messages import message_values
+
+    return (DisplayMessages(site),), partial(message_values, site)
 
 
 def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:

@@ -74,6 +74,7 @@ class TimerKind(StrEnum):
     SESSION_RESULT = auto()
     COUNTDOWN = auto()
     SERVICE_SCREEN = auto()
+    DISPLAY_MESSAGE = auto()
     PRICE_CHANGE = auto()
     COST_REFRESH = auto()
     COST_TRIGGER = auto()

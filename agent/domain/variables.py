@@ -244,6 +244,8 @@ def qr_code_part(n: int) -> str:
 
 LAMP = "Lamp"
 """A status lamp that the agent drives (``Settings.fitted``)."""
+DISPLAY_MESSAGES = "DisplayMessages"
+"""A display, and a version by which a backend puts messages on it (``Settings.fitted``)."""
 TERMINAL = "Terminal"
 """Bank cards are taken (``Settings.fitted``)."""
 COST = "CostDisplay"

@@ -84,7 +84,8 @@ def station_picture(
 
 
 def _merge_evse(truth: Json, own: Json, last_session: Json | None) -> Json:
-    known = {key: own.get(key) for key in ("screen", "reported", "told", "session_state", "session", "code")}
+    shown = ("screen", "reported", "told", "session_state", "session", "code", "messages")
+    known = {key: own.get(key) for key in shown}
     return {**truth, **known, "last_session": last_session, "latched": own.get("latched") or []}
 
 

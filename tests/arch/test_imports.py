@@ -22,7 +22,7 @@ LATER = (
     *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
     "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x",
     "websockets.asyncio", *UNUSED_BY_STATION, "shutil", "tempfile", "agent.services.store.recovery",
-    "agent.services.store.undelivered",
+    "agent.services.store.undelivered", "agent.domain.display_messages", "agent.domain.blocks.display_messages",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")

@@ -69,6 +69,7 @@ from agent.domain.orders import (
 from agent.domain.requests import BackendRequest, ResetRequest
 from agent.domain.station import assemble_blocks
 from agent.domain.timers import Timer
+from agent.domain.variables import DISPLAY_MESSAGES
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
 from tests.support.domain_state import configure, evse_record, station_state
@@ -219,6 +220,7 @@ class Rig:
         )
         for evse in self.site.evses.values():
             configure(evse, offer=self.config.offer)
+        self.site.settings.fitted = frozenset({DISPLAY_MESSAGES})
         self.blocks = assemble_blocks(self.site)
         self.display = next(
             b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)

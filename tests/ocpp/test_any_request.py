@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Schedule, Unit
+from agent.domain.display_messages import DisplayMessage, MessagePriority, MessageState
 from agent.domain.events import Event, RequestReceived, SecurityNoticed
 from agent.domain.orders import Response
 from agent.domain.requests import (
@@ -25,8 +26,10 @@ from agent.domain.requests import (
     CompositeScheduleRequest,
     CustomerInformationRequest,
     DeviceReportRequest,
+    GetDisplayMessagesRequest,
 )
-from agent.model.types import AuthorizationStatus, Verdict
+from agent.domain.variables import DISPLAY_MESSAGES, Settings
+from agent.model.types import AuthorizationStatus, MessageContent, Verdict
 from agent.ocpp.dialects.dialect import Dialect, MessageRow
 from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
 from agent.ocpp.inbound.requests import InboundRequests
@@ -56,6 +59,12 @@ ACCEPTED: dict[type[BackendRequest], dict[str, Any]] = {
         "cache": Verdict(AuthorizationStatus.ACCEPTED),
         "reservations": ["chargy/7"] * 60,
         "evses": [1],
+    },
+    GetDisplayMessagesRequest: {
+        "messages": [
+            DisplayMessage(n, MessagePriority.IN_FRONT, MessageContent("Ä" * 512, "de"), MessageState.IDLE, 0.0, 1e9)
+            for n in range(7)
+        ]
     },
     ChargingProfilesRequest: {"profiles": [InstalledProfile(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
 }
@@ -124,7 +133,7 @@ def broken(draw: st.DrawFn, payload: Any) -> Any:
 
 def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
     """What the station says, with a domain that says something or other."""
-    place = desk()
+    place = desk(settings=Settings(fitted=frozenset({DISPLAY_MESSAGES})))
     place.boot = boot
     asking: InboundRequests
 

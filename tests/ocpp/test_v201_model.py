@@ -8,17 +8,18 @@ import pytest
 
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.evse_status import EvseStatus
+from agent.domain.display_messages import FORMATS, MESSAGES_MAX, MessagePriority
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier
 from agent.domain.messages import DeviceModelReport
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
-from agent.domain.variables import VARIABLES, Settings, WrongValue, parse_value
+from agent.domain.variables import DISPLAY_MESSAGES, VARIABLES, Settings, WrongValue, parse_value
 from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings
 from agent.ocpp.dialects.dialect import Refused, RowContext
 from agent.ocpp.v201 import reports
-from agent.ocpp.v201.device_model import list_entries
+from agent.ocpp.v201.device_model import collect_facts, list_entries
 from agent.ocpp.v201.reports import CHUNK
 from tests.ocpp.test_v201_rows import place, row, valid
 from tests.support.domain_state import evse_record
@@ -319,6 +320,22 @@ def test_what_is_told_to_be_writable_can_be_written_and_nothing_else() -> None:
                 parse_value(VARIABLES[setting], text)
             except WrongValue as e:
                 raise AssertionError(entry) from e
+
+
+def test_a_station_that_shows_messages_says_which() -> None:
+    assert not any(e.name.component.startswith("Display") for e in list_entries(place()))
+    settings = Settings(fitted=frozenset({DISPLAY_MESSAGES}))
+    at, facts = place(settings=settings), collect_facts(inventory(settings), place())
+    entries = {e.name.variable: e.name for e in list_entries(at) if e.name.component == "DisplayMessageCtrlr"}
+    assert not any(name.is_writable for name in entries.values())
+    texts = {variable: name.present_text(facts, 0) for variable, name in entries.items()}
+    assert texts == {
+        "Available": "true", "DisplayMessages": "0", "Enabled": "true", "PersonalMessageSize": "512",
+        "SupportedFormats": ",".join(FORMATS), "SupportedPriorities": ",".join(p.value for p in MessagePriority),
+    }  # fmt: skip
+    most = entries["DisplayMessages"].high
+    assert most is not None
+    assert most(facts, 0) == MESSAGES_MAX
 
 
 def test_summary() -> None:

@@ -33,6 +33,7 @@ from agent.domain.messages import (
     ConnectorStatus,
     CustomerReport,
     DeviceModelReport,
+    DisplayMessagesReport,
     FaultNoted,
     FirmwareStatus,
     HeartbeatWanted,
@@ -90,6 +91,7 @@ from agent.ocpp.v201 import V201
 from agent.ports.store import Put
 from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, decoded, desk
 from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
+from tests.ocpp.test_rows_display_messages import BARE, DISPLAY_ACTIONS, PLAIN
 from tests.ocpp.test_rows_lists import LIST_ACTIONS
 from tests.ocpp.test_rows_reservation import RESERVATION_ACTIONS
 
@@ -282,6 +284,11 @@ GOLDEN_OUT = [
         CustomerReport(9, 1, False, T0, "reservation 7"),
         "NotifyCustomerInformation",
         {"requestId": 9, "seqNo": 1, "tbc": False, "generatedAt": WHEN, "data": "reservation 7"},
+    ),
+    (
+        DisplayMessagesReport(9, False, (BARE,)),
+        "NotifyDisplayMessages",
+        {"requestId": 9, "tbc": False, "messageInfo": [PLAIN]},
     ),
     (FirmwareStatus(), "FirmwareStatusNotification", {"status": "Idle"}),
     (
@@ -788,6 +795,7 @@ ELSEWHERE = {
     "GetTransactionStatus",
     "CostUpdated",
     *CERTIFICATE_ACTIONS,
+    *DISPLAY_ACTIONS,
     *LIST_ACTIONS,
     *RESERVATION_ACTIONS,
 }

@@ -189,7 +189,7 @@ async def test_the_picture_has_every_key_of_the_contract(rig: Rig) -> None:
     assert set(picture["evses"][0]) == {
         "number", "kind", "cable", "car", "ready", "cp", "pwm", "locked", "contactor", "limit_a", "limit_w",
         "current_a", "power_w", "meter_wh", "soc", "faults", "screen", "reported", "told", "session_state",
-        "session", "last_session", "latched", "code",
+        "session", "last_session", "latched", "code", "messages",
     }  # fmt: skip
     assert picture["evses"][0]["meter_wh"] == 5000
     assert picture["links"]["backend"]["up"] is True

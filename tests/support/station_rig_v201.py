@@ -114,15 +114,19 @@ class Street201(Street):
     async def list_version(self) -> int:
         return int((await self.csms.ask("GetLocalListVersion", {}))["versionNumber"])
 
-    async def reserve(self, n: int = 1, token: str = CARD, number: int = 7, after_s: float = 7200, **more: Any) -> str:
-        """ReserveNow; ``n`` 0: any. ``after_s``: seconds of the station's own clock, which runs ``SPEED`` times as
-        fast as the one on the wall."""
+    async def instant(self, after_s: float = 0.0) -> str:
+        """Now, by the station's own clock, which runs ``SPEED`` times as fast as the one on the wall, and so many
+        of its seconds later."""
         before, asked = len(self.csms.told), {"requestedMessage": "StatusNotification", "evse": {"id": 1}}
         await self.csms.ask("TriggerMessage", asked)
         await self.heard(lambda: len(self.csms.told) > before)
-        end = datetime.fromisoformat(self.csms.told[before]["timestamp"]) + timedelta(seconds=after_s)
+        found = datetime.fromisoformat(self.csms.told[before]["timestamp"]) + timedelta(seconds=after_s)
+        return found.isoformat().replace("+00:00", "Z")
+
+    async def reserve(self, n: int = 1, token: str = CARD, number: int = 7, after_s: float = 7200, **more: Any) -> str:
+        """ReserveNow; ``n`` 0: any. ``after_s``: as for ``instant``."""
         wanted: dict[str, Any] = {"id": number, "idToken": {"idToken": token, "type": "ISO14443"}, **more}
-        wanted |= {"expiryDateTime": end.isoformat().replace("+00:00", "Z"), **({"evseId": n} if n else {})}
+        wanted |= {"expiryDateTime": await self.instant(after_s), **({"evseId": n} if n else {})}
         return str((await self.csms.ask("ReserveNow", wanted))["status"])
 
     async def cancel(self, number: int = 7) -> str:

@@ -32,6 +32,7 @@ class DeviceModel:
             "list": site.local_list,
             "profiles": len(site.charging_profiles),
             "certificates": site.collaborators.count_trusted_roots(),
+            "messages": len(site.display_messages),
         }
         if site.bearers:
             station["data_links"] = self._describe_bearers()

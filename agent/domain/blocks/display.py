@@ -3,7 +3,8 @@ sessions, the language. ``screen_selection.py`` selects the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from agent.domain import service_screen
 from agent.domain.cost_screen import Values
@@ -75,9 +76,19 @@ _CAUSED_BY_A_PERSON = (
 _CHARGES = (ScreenName.CHARGING, ScreenName.PAUSED)
 
 
+MessageValues: TypeAlias = Callable[[EvseRecord, Moment], Values]
+"""Return what the screen of an EVSE shows of the messages of a backend."""
+
+
+def no_message_values(evse: EvseRecord, now: Moment) -> Values:
+    return {}
+
+
 class Display:
-    def __init__(self, site: StationState, selection: ScreenSelection) -> None:
-        self._site, self._selection = site, selection
+    def __init__(
+        self, site: StationState, selection: ScreenSelection, message_values: MessageValues = no_message_values
+    ) -> None:
+        self._site, self._selection, self._message_values = site, selection, message_values
         self._shown_screens: dict[EvseId, Screen] = {}
         self._act_counts: dict[EvseId, int] = {}
         self._shown_lamps: dict[EvseId, SetLamp] = {}
@@ -284,7 +295,7 @@ class Display:
             if (evse.number, problem) not in self._refused_addresses:
                 self._refused_addresses.add((evse.number, problem))
                 yield LogNote(evse.number, f"a QR code is not shown, its address {problem}", "display")
-        values = {**self._common_values(evse, now), **values}
+        values = {**self._common_values(evse, now), **values, **self._message_values(evse, now)}
         if _shows_an_act(self._shown_screens.get(evse.number), name, detail, values):
             self._count_act(evse.number)
         screen = Screen(name, self._site.language, detail, values, self._act_counts.get(evse.number, 0))

@@ -14,12 +14,14 @@ from agent.domain.transaction import TxPoint
 from agent.domain.variables import (
     AS_UPDATED,
     COST,
+    DISPLAY_MESSAGES,
     LAMP,
     MEASURANDS,
     OFFLINE_PRICES,
     OUTLETS_MOST,
     POINTS,
     TERMINAL,
+    TEXT_MAX,
     VARIABLES,
     Value,
     Variable,
@@ -183,6 +185,7 @@ def _possible_tx_points(facts: ReportFacts) -> str:
 
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
 _MEASURED = ",".join(MEASURANDS)
+_PRIORITIES = "AlwaysFront,InFront,NormalCycle"
 
 
 def _part_variables(component: str, of: Of) -> tuple[Name, ...]:
@@ -226,7 +229,19 @@ def _of_web(n: int, variable: str, setting: str) -> Name:
     )
 
 
+def _message_count(facts: ReportFacts, evse: int) -> str:
+    return str(facts.evses.get(0, {}).get("messages", 0))
+
+
+def _most_messages(facts: ReportFacts, evse: int) -> float:
+    from agent.domain.display_messages import MESSAGES_MAX
+
+    return float(MESSAGES_MAX)
+
+
 _LAMP = "ChargingStatusIndicator"
+DISPLAY = "Display"
+"""The component that a message for drivers may name."""
 
 
 def _lamp_is_lit(facts: ReportFacts, evse: int) -> str:
@@ -250,6 +265,22 @@ NAMES: tuple[Name, ...] = (
     Name(_LAMP, "Active", of=Of.EVSE, value=_lamp_is_lit, kind="boolean", profile=LAMP),
     Name(_LAMP, "Color", of=Of.EVSE, value=_evse_fact("lamp"), kind="string", profile=LAMP),
     Name(_LAMP, "Percent", "light_intensity", profile=LAMP),
+    # messages for drivers
+    *(replace(name, profile=DISPLAY_MESSAGES) for name in (
+        Name(DISPLAY, "Available", value=_fixed("true"), kind="boolean", constant=True),
+        Name("DisplayMessageCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+        Name("DisplayMessageCtrlr", "DisplayMessages", value=_message_count, kind="integer", high=_most_messages),
+        Name("DisplayMessageCtrlr", "Enabled", value=_fixed("true"), kind="boolean", constant=True),
+        Name("DisplayMessageCtrlr", "PersonalMessageSize", value=_fixed(str(TEXT_MAX)), kind="integer", constant=True),
+        Name(
+            "DisplayMessageCtrlr", "SupportedFormats", value=_fixed("ASCII,UTF8"), kind="MemberList",
+            choices="ASCII,HTML,URI,UTF8", constant=True,
+        ),
+        Name(
+            "DisplayMessageCtrlr", "SupportedPriorities", value=_fixed(_PRIORITIES), kind="MemberList",
+            choices=_PRIORITIES, constant=True,
+        ),
+    )),
     # metering
     Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
     _measurand_list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),

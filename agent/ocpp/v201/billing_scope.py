@@ -30,13 +30,15 @@ SCOPE = BackendScope(
         "NotifyReport": ALL_FIELDS,
         "ReportChargingProfiles": ALL_FIELDS,
         "NotifyCustomerInformation": ALL_FIELDS,
+        "NotifyDisplayMessages": ALL_FIELDS,
     },
     withheld=frozenset({
         "GetLog", "UpdateFirmware", "SetMonitoringBase", "SetMonitoringLevel", "SetVariableMonitoring",
         "ClearVariableMonitoring", "GetMonitoringReport",
     }),
     read_only=frozenset({
-        "DataTransfer", "GetBaseReport", "GetChargingProfiles", "GetCompositeSchedule", "GetInstalledCertificateIds",
+        "DataTransfer", "GetBaseReport", "GetChargingProfiles", "GetCompositeSchedule", "GetDisplayMessages",
+        "GetInstalledCertificateIds",
         "GetLocalListVersion", "GetLog", "GetMonitoringReport", "GetReport", "GetTransactionStatus", "GetVariables",
         "TriggerMessage",
     }),

@@ -6,7 +6,6 @@ from __future__ import annotations
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import NotOffered, Row, answer_always
 
-_DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"
 _MONITORING = "monitoring (DeviceManagement) is not offered"
 _SMART = "SmartCharging is switched off in the station file"
@@ -30,9 +29,6 @@ OFF: dict[str, tuple[Row, ...]] = {
 ROWS: tuple[Row, ...] = (
     answer_always("GetMonitoringReport", status="NotSupported"),
     answer_always("SetMonitoringBase", status="NotSupported"),
-    NotOffered("ClearDisplayMessage", _DISPLAY),
-    NotOffered("GetDisplayMessages", _DISPLAY),
-    NotOffered("SetDisplayMessage", _DISPLAY),
     NotOffered("ClearVariableMonitoring", _MONITORING),
     NotOffered("SetMonitoringLevel", _MONITORING),
     NotOffered("SetVariableMonitoring", _MONITORING),
