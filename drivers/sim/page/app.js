@@ -654,10 +654,22 @@ function requestButton([id, label, operation, make]) {
   return button;
 }
 
-function showRequests({ evses, simulation }) {
+function showRequests({ evses, simulation, backend }) {
   $("backend").hidden = !simulation.built_in_backend;
   const outlets = $("request-outlet");
   if (outlets.childElementCount !== evses.length) outlets.replaceChildren(...evses.map((evse) => new Option(evse.number)));
+  $("message-form").hidden = !backend || !String(backend.ocpp).startsWith("2.");
+}
+
+// One message of block O of OCPP 2.x; a second one takes its place.
+const MESSAGE_ID = 1;
+
+function sendMessage(e) {
+  e.preventDefault();
+  const { text, priority, state } = e.target.elements;
+  const when = state.value ? { state: state.value } : {};
+  const message = { id: MESSAGE_ID, priority: priority.value, ...when, message: { format: "UTF8", content: text.value } };
+  post("backend", { action: "SetDisplayMessage", payload: { message } });
 }
 
 // --- the recording ------------------------------------------------------------------------------------------------
@@ -887,6 +899,8 @@ function wirePage() {
   $("signal").oninput = (e) => { $("signal-out").textContent = `${-113 + 2 * e.target.value} dBm`; };
   $("signal").onchange = (e) => post("modem", { signal: Number(e.target.value) });
   $("requests").append(...REQUESTS.map(requestButton));
+  $("message-form").onsubmit = sendMessage;
+  $("message-clear").onclick = () => post("backend", { action: "ClearDisplayMessage", payload: { id: MESSAGE_ID } });
   $("recording-form").onsubmit = (e) => {
     e.preventDefault();
     const title = e.target.elements.title.value.trim();
