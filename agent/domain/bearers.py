@@ -10,8 +10,6 @@ from agent.model.fastclass import frozen, mutable, replace
 
 PROVEN_S = 120.0
 """A bearer that has worked for so long is trusted again."""
-FRUITLESS_ATTEMPTS, FRUITLESS_S = 3, 180.0
-"""After so many failed attempts within at least this time another bearer is tried, although the port answers."""
 PENALTY_S, PENALTY_MAX_S = 300.0, 3600.0
 """How long it is demoted: doubled each time, until it is trusted again."""
 
@@ -48,10 +46,6 @@ class BearerRecord:
     """When the backend was last looked for over it."""
     reached_s: float | None = None
     """When the backend was last reached over it by a probe."""
-    attempts_failed: int = 0
-    """Attempts to connect over it that have failed since the last connection, or since it is used."""
-    first_failed_s: float = 0.0
-    """When the first of them failed."""
     access: ApnAccess | None = None
     """What a network profile has set in place of the station file's; written by ``blocks/network_bearer.py``."""
     takes_apn: bool = True
@@ -86,15 +80,6 @@ class BearerRecord:
             self.up_since_s = self.reached_s = None
         elif self.up_since_s is None:
             self.up_since_s = now_s
-
-    def record_failed_attempt(self, now_s: float) -> None:
-        if not self.attempts_failed:
-            self.first_failed_s = now_s
-        self.attempts_failed += 1
-
-    def is_fruitless(self, now_s: float) -> bool:
-        """Return whether attempts to connect over it have failed for so long that another bearer is to be tried."""
-        return self.attempts_failed >= FRUITLESS_ATTEMPTS and now_s - self.first_failed_s >= FRUITLESS_S
 
     def impose_penalty(self, now_s: float) -> None:
         """Demote it: another bearer is better for a while."""

@@ -53,7 +53,6 @@ class TimerKind(StrEnum):
     """``detail``: the link."""
     BEARER_RETURN = auto()
     BEARER_ADDRESS = auto()
-    BEARER_TRIAL = auto()
     MODEM_RECOVERY = auto()
     RADIO_SIGNAL = auto()
     """``detail``: the bearer."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
-from agent.domain.bearers import FRUITLESS_S, PENALTY_S, PROVEN_S, BearerConfig
-from agent.domain.blocks.bearer_selection import ADDRESS_S, TRIAL_PAUSE_S, TRIAL_S
+from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
+from agent.domain.blocks.bearer_selection import ADDRESS_S
 from agent.domain.blocks.interface_upkeep import MOST_PAUSE_S, PAUSE_S
 from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
 from agent.domain.blocks.radio_signal import SETTLED_S
@@ -228,73 +228,6 @@ def test_a_backend_that_refuses_the_station_was_reached(play: Playbook) -> None:
     with_modem_up(play)
     for _ in range(5):
         assert play >> failed(ConnectFailure.CREDENTIALS)
-    assert play.site.bearer_in_use == LAN
-
-
-# --- the port answers, and no connection comes about: the page of a network where guests log in ----------------------
-
-
-def fruitless(play: Playbook, trouble: ConnectFailure = ConnectFailure.SERVER_CERTIFICATE) -> Playbook:
-    """Three attempts in three minutes have failed over LAN."""
-    with_modem_up(play)
-    for _ in range(2):
-        play.feed(failed(trouble))
-        play.skip().wait(FRUITLESS_S / 2)
-    return play
-
-
-def on_trial(play: Playbook, trouble: ConnectFailure = ConnectFailure.SERVER_CERTIFICATE) -> Playbook:
-    assert fruitless(play, trouble) >> failed(trouble) << LOOK_OVER_GPRS
-    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
-    assert play >> BearerProbed(LAN, True) << RECONNECT
-    assert play.site.bearer_in_use == GPRS
-    return play
-
-
-@pytest.mark.parametrize("trouble", [ConnectFailure.SERVER_CERTIFICATE, ConnectFailure.OTHER])
-def test_another_bearer_is_tried_and_stays_if_a_connection_comes_about(play: Playbook, trouble: ConnectFailure) -> None:
-    assert on_trial(play, trouble) >> Connected(LINK, ACCESS) >> LinkChanged(LINK, True)
-    assert play.wait(PENALTY_S - 1)
-    assert play.site.bearer_in_use == GPRS
-    assert play.site.bearers[LAN].penalties == 1
-    assert play.wait(1) << ProbeBearer(LAN, "eth0")
-
-
-def test_a_trial_in_vain_ends_and_the_next_one_is_later(play: Playbook) -> None:
-    """The certificate of the backend itself has expired: over the modem each attempt costs data."""
-    on_trial(play)
-    assert play.wait(TRIAL_S) << RECONNECT
-    assert play.site.bearer_in_use == LAN
-    assert play.site.bearers[LAN].penalties == 0
-    for _ in range(4):
-        assert play.wait(200) >> failed(ConnectFailure.SERVER_CERTIFICATE)
-    assert play.wait(TRIAL_PAUSE_S - 800) >> failed(ConnectFailure.SERVER_CERTIFICATE) << LOOK_OVER_GPRS
-    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
-    assert play >> BearerProbed(LAN, True) << RECONNECT
-    assert play.wait(TRIAL_S) << RECONNECT
-    assert play.wait(FRUITLESS_S) >> failed(ConnectFailure.SERVER_CERTIFICATE)
-    for _ in range(3):
-        assert play.wait(TRIAL_PAUSE_S / 2) >> failed(ConnectFailure.SERVER_CERTIFICATE)
-    assert play.wait(TRIAL_PAUSE_S / 2) >> failed(ConnectFailure.SERVER_CERTIFICATE) << LOOK_OVER_GPRS
-
-
-def test_a_trial_ends_when_its_bearer_goes_down(play: Playbook) -> None:
-    assert on_trial(play) >> BearerReported(GPRS, MODEM) << RECONNECT << SetBearer(GPRS, True)
-    assert play.site.bearer_in_use == LAN
-
-
-def test_a_link_to_another_backend_shows_that_the_bearer_works() -> None:
-    play = Playbook(bearers=CONFIGS, links=(LINK, "second"))
-    for event in (BearerReported(LAN, ETH0), Connected(LINK, ACCESS), Connected("second", ACCESS)):
-        play.feed(event)
-    assert fruitless(play) >> failed(ConnectFailure.SERVER_CERTIFICATE)
-    play.feed(ConnectFailed("second", ACCESS, ConnectFailure.OTHER))
-    assert play >> failed(ConnectFailure.SERVER_CERTIFICATE) << LOOK_OVER_GPRS
-
-
-@pytest.mark.parametrize("trouble", [ConnectFailure.CREDENTIALS, ConnectFailure.OWN_CERTIFICATE])
-def test_what_the_backend_itself_refuses_is_not_tried_elsewhere(play: Playbook, trouble: ConnectFailure) -> None:
-    assert fruitless(play, trouble) >> failed(trouble)
     assert play.site.bearer_in_use == LAN
 
 

@@ -31,14 +31,6 @@ ANSWER_S = 60.0
 
 RETURN_TIMER = Timer(TimerKind.BEARER_RETURN)
 ADDRESS_TIMER = Timer(TimerKind.BEARER_ADDRESS)
-TRIAL_TIMER = Timer(TimerKind.BEARER_TRIAL)
-
-TRIAL_S = 120.0
-"""So long another bearer is tried while the one before answers, but lets no connection come about."""
-TRIAL_PAUSE_S, TRIAL_PAUSE_MAX_S = 900.0, 86400.0
-"""From a trial in vain to the next one: doubled each time, until a connection comes about. A trial costs data."""
-REFUSALS = (ConnectFailure.CREDENTIALS, ConnectFailure.OWN_CERTIFICATE)
-"""What the backend itself says to this station: over another bearer it would say the same."""
 
 
 class BearerSelection:
@@ -54,9 +46,6 @@ class BearerSelection:
         self._connected: set[str] = set()
         self._up_since_s: float | None = None
         self._returns: deque[float] = deque(maxlen=RETURNS)
-        self._tried_instead_of = ""
-        """The bearer that another one is tried instead of; "": no trial."""
-        self._next_trial_s, self._trials_in_vain = 0.0, 0
 
     # --- what a network profile demands ------------------------------------------------------------------------------
 
@@ -136,9 +125,6 @@ class BearerSelection:
     def trust_connection(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         self._connected.add(event.link)
         yield from self._follow_demand(now)
-        if event.link == self._first_link and self._site.bearer_in_use:
-            self._site.bearers[self._site.bearer_in_use].attempts_failed = 0
-            yield from self._confirm_trial(now)
 
     @handles_events(LinkChanged)
     def follow_link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
@@ -161,11 +147,7 @@ class BearerSelection:
         reached."""
         self._connected.discard(event.link)
         yield from self._follow_demand(now)
-        if event.link != self._first_link or not self._is_carried or event.trouble in REFUSALS:
-            return
-        present = self._site.bearers[self._site.bearer_in_use]
-        present.record_failed_attempt(now.t_s)
-        if event.trouble is ConnectFailure.OTHER or self._is_trial_due(present, now):
+        if event.link == self._first_link and self._is_carried and event.trouble is ConnectFailure.OTHER:
             yield from self._look_elsewhere(now)
 
     def _look_elsewhere(self, now: Moment) -> Iterator[Yielded]:
@@ -185,13 +167,10 @@ class BearerSelection:
         if record is not present:
             if reached:
                 yield from self._probe_bearer(present, now)
-            return
-        recent = (r for r in self._site.bearers.values() if r is not present and self._is_reached(r, now))
-        other = next(recent, None)
-        if other is not None and not reached:
-            yield from self._demote_bearer(present, other, now)
-        elif other is not None and self._is_trial_due(present, now):
-            yield from self._try_other_bearer(present, other, now)
+        elif not reached:
+            recent = (r for r in self._site.bearers.values() if r is not present and self._is_reached(r, now))
+            if (other := next(recent, None)) is not None:
+                yield from self._demote_bearer(present, other, now)
 
     def _probe_bearer(self, record: BearerRecord, now: Moment) -> Iterator[Yielded]:
         record.probed_s = now.t_s
@@ -208,41 +187,6 @@ class BearerSelection:
         yield from self._use_bearer(other)
         yield from self._plan_return(now)
 
-    # --- a bearer whose port answers, and over which no connection comes about ----------------------------------------
-
-    def _is_trial_due(self, present: BearerRecord, now: Moment) -> bool:
-        """Return whether another bearer is to be tried. A page of a Wi-Fi network where guests log in answers on every
-        port, and shows a certificate of its own. A link to another backend that is connected shows that there is none.
-        """
-        may_try = not self._tried_instead_of and not self._connected and now.t_s >= self._next_trial_s
-        return may_try and present.is_fruitless(now.t_s)
-
-    def _try_other_bearer(self, present: BearerRecord, other: BearerRecord, now: Moment) -> Iterator[Yielded]:
-        yield LogNote(STATION, f"no connection comes about over it: {other.config.name} is tried", present.config.name)
-        yield from self._use_bearer(other)
-        self._tried_instead_of = present.config.name
-        yield WakeMe(RETURN_TIMER, None)
-        yield WakeMe(TRIAL_TIMER, now.t_s + TRIAL_S)
-
-    def _confirm_trial(self, now: Moment) -> Iterator[Yielded]:
-        """Demote the bearer that let no connection come about: over another one it has."""
-        self._trials_in_vain, self._next_trial_s = 0, 0.0
-        if self._tried_instead_of:
-            self._site.bearers[self._tried_instead_of].impose_penalty(now.t_s)
-            self._tried_instead_of = ""
-            yield WakeMe(TRIAL_TIMER, None)
-            yield from self._plan_return(now)
-
-    @handles_timer(TimerKind.BEARER_TRIAL)
-    def end_trial_in_vain(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        before, self._tried_instead_of = self._tried_instead_of, ""
-        pause_s = min(TRIAL_PAUSE_S * 2**self._trials_in_vain, TRIAL_PAUSE_MAX_S)
-        self._trials_in_vain += 1
-        self._next_trial_s = now.t_s + pause_s
-        if before and self._site.bearers[before].status.is_up and before != self._site.bearer_in_use:
-            yield from self._use_bearer(self._site.bearers[before])
-        yield from self._plan_return(now)
-
     # --- back to a better one ----------------------------------------------------------------------------------------
 
     def _better_bearers(self) -> Iterator[BearerRecord]:
@@ -256,7 +200,7 @@ class BearerSelection:
     def _plan_return(self, now: Moment) -> Iterator[Yielded]:
         """Set the timer for the first moment at which the link may return to a better bearer."""
         dues_s = [due_s for record in self._better_bearers() if (due_s := record.return_s) is not None]
-        if not dues_s or not self._is_carried or self._tried_instead_of:
+        if not dues_s or not self._is_carried:
             yield WakeMe(RETURN_TIMER, None)
             return
         yield WakeMe(RETURN_TIMER, max(min(dues_s), self._returns_allowed_s(), now.t_s + EXCHANGE_S))
@@ -306,8 +250,6 @@ class BearerSelection:
     def _use_bearer(self, record: BearerRecord) -> Iterator[Yielded]:
         """Use this bearer. At the start a connection that is there already stays."""
         is_first = not self._site.bearer_in_use
-        if record.config.name != self._site.bearer_in_use:
-            self._tried_instead_of, record.attempts_failed = "", 0
         self._site.bearer_in_use = record.config.name
         self._address = record.status.interface, record.status.address
         self._address_due_s = None
