@@ -338,6 +338,21 @@ def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
     assert play.site.bearers[LAN].penalties == 0
 
 
+def test_a_link_that_lasts_over_the_modem_proves_nothing_of_the_lan(play: Playbook) -> None:
+    """The link goes back to LAN: it is not LAN that has lasted."""
+    with_modem_up(play)
+    play.feed(failed())
+    play.feed(BearerProbed(GPRS, True))
+    play.feed(BearerProbed(LAN, False))
+    play.feed(Connected(LINK, ACCESS))
+    play.feed(LinkChanged(LINK, True))
+    play.skip()
+    assert play.wait(PENALTY_S) << ProbeBearer(LAN, "eth0")
+    assert play >> BearerProbed(LAN, True) << RECONNECT
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play.site.bearers[LAN].penalties == 1
+
+
 # --- the modem -------------------------------------------------------------------------------------------------------
 
 

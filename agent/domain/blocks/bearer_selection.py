@@ -45,6 +45,8 @@ class BearerSelection:
         self._demanded = ""
         self._connected: set[str] = set()
         self._up_since_s: float | None = None
+        self._carrier = ""
+        """The bearer that the first link came up over."""
         self._returns: deque[float] = deque(maxlen=RETURNS)
 
     # --- what a network profile demands ------------------------------------------------------------------------------
@@ -134,9 +136,11 @@ class BearerSelection:
         if event.link != self._first_link:
             return
         lasted = self._up_since_s is not None and now.t_s - self._up_since_s >= PROVEN_S
-        if not event.up and lasted and self._site.bearer_in_use:
-            self._site.bearers[self._site.bearer_in_use].lift_penalties()
+        if not event.up and lasted and self._carrier:
+            self._site.bearers[self._carrier].lift_penalties()
         self._up_since_s = now.t_s if event.up else None
+        if event.up:
+            self._carrier = self._site.bearer_in_use
         if not event.up and self._is_carried:
             yield from self._look_elsewhere(now)
         yield from self._plan_return(now)
