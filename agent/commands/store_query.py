@@ -8,12 +8,12 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agent.services.status import VERSION
 from agent.services.store.migrations import salvaged_path
 from agent.services.store.store import Store
-from agent.station_file.settings import StationFile
+from agent.station_file.tables import Station
 
 SYSTEM_SOCKET = Path("/run/chargy-agent/status.sock")
 PATIENCE_S = 20.0
@@ -21,12 +21,19 @@ LINE_BYTES = 16 * 1024 * 1024
 Answer = Callable[[Store, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
+class StoreAddress(Protocol):
+    """What names the store and the sockets of an agent: a station file."""
+
+    @property
+    def station(self) -> Station: ...
+
+
 class CannotDo(Exception):
     """The question cannot be answered. ``str()`` says what to do."""
 
 
 async def query_agent_or_store(
-    file: StationFile, name: str, question: dict[str, Any], answer: Answer
+    file: StoreAddress, name: str, question: dict[str, Any], answer: Answer
 ) -> dict[str, Any]:
     """Ask the running agent, otherwise its store. Raises ``CannotDo``, ``StoreError``, ``StoreRefused``."""
     said = await query_running_agent(file, name, question)
@@ -42,7 +49,7 @@ async def query_agent_or_store(
         await store.close()
 
 
-async def query_running_agent(file: StationFile, name: str, question: dict[str, Any]) -> dict[str, Any] | None:
+async def query_running_agent(file: StoreAddress, name: str, question: dict[str, Any]) -> dict[str, Any] | None:
     """Ask the running agent of this station. Returns None if none listens. Raises ``CannotDo``."""
     question = {"v": VERSION, "type": "ask", "ask": name, "store": str(store_path(file)), **question}
     for socket in candidate_sockets(file):
@@ -52,11 +59,11 @@ async def query_running_agent(file: StationFile, name: str, question: dict[str, 
     return None
 
 
-def store_path(file: StationFile) -> Path:
+def store_path(file: StoreAddress) -> Path:
     return (file.station.state_dir / "agent.db").resolve()
 
 
-def candidate_sockets(file: StationFile) -> list[Path]:
+def candidate_sockets(file: StoreAddress) -> list[Path]:
     """Return where the agent of this file may listen: by its own choice, and by that of systemd."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     candidates = [file.station.status_socket, Path(given) / "status.sock" if given else None, SYSTEM_SOCKET]

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.kit.waiting_bills import _recipient_of_bills
+from agent.commands.kit.waiting_bills import recipient_of_bills
 from agent.services.store.store import Store
 from tests.services.test_store import ended, sampled, started
 from tests.support.kit_files import KIT, call_kit
 
 
-def leave_session_in_queue(station: Path) -> None:
+def leave_session_in_queue(station: Path, link: str = "chargy") -> None:
     folder = station.parent / "state"
     folder.mkdir(exist_ok=True)
 
     async def fill_store() -> None:
         store = await Store.open(folder / "agent.db")
-        await store.commit([], [("backend", m(session="s1")) for m in (started, sampled, ended)])
+        await store.commit([], [(link, m(session="s1")) for m in (started, sampled, ended)])
         await store.close()
 
     asyncio.run(fill_store())
@@ -31,7 +31,7 @@ def test_apply_is_refused_while_bills_wait(kit: Path, station: Path, capsys: pyt
     assert call_kit("apply", kit, station) == 2
     said = capsys.readouterr().err
     assert "bills wait" in said
-    assert "queued backend 3 s1" in said
+    assert "queued s1 (3)" in said
     assert "--leave-bills" in said
     assert station.read_bytes() == before
     assert call_kit("apply", kit, station, "--leave-bills") == 0
@@ -47,7 +47,35 @@ def test_a_store_that_cannot_be_read_is_no_empty_one(
     (station.parent / "state").mkdir()
     (station.parent / "state" / "agent.db").mkdir()
     assert call_kit("apply", kit, station) == 2
-    assert "bills wait" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "it cannot be found out whether bills wait" in said
+    assert "--leave-bills does not ask" in said
+
+
+def test_a_broken_station_file_hides_no_bills(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file does not say any more where the store is; the one that is put back does."""
+    folder = station.parent / "elsewhere"
+    station.write_text(station.read_text().replace("[station]\n", f'[station]\nstate_dir = "{folder}"\n'))
+    assert call_kit("apply", kit, station) == 0
+    (station.parent / "state").symlink_to(folder)
+    folder.mkdir(exist_ok=True)
+    leave_session_in_queue(station)
+    (station.parent / "state").unlink()
+    station.write_text("[station\n")
+    assert call_kit("undo", station, "--discard-edits") == 2
+    assert "queued s1 (3)" in capsys.readouterr().err
+
+
+def test_a_mistake_in_the_station_file_is_no_bill(kit: Path, station: Path) -> None:
+    leave_session_in_queue(station, "second")  # another backend, which stays
+    station.write_text(station.read_text().replace("[station]\n", "[station]\nnonsense = 1\n"))
+    assert call_kit("apply", kit, station) == 0
+
+
+def test_a_url_that_is_none_is_compared_as_it_is(kit: Path, station: Path) -> None:
+    assert call_kit("apply", kit, station) == 0
+    station.write_text(station.read_text().replace("wss://ocpp.example.lu/chargy", "wss://[fe80::1/x"))
+    assert call_kit("undo", station, "--discard-edits") == 0
 
 
 def test_bills_wait_for_the_backend_that_stays(kit: Path, station: Path) -> None:
@@ -62,7 +90,7 @@ def test_an_empty_queue_stops_nothing(kit: Path, station: Path) -> None:
 
     async def empty_queue() -> None:
         store = await Store.open(station.parent / "state" / "agent.db")
-        for row in await store.oldest_rows("backend", 10):
+        for row in await store.oldest_rows("chargy", 10):
             await store.remove_delivered(row)
         await store.close()
 
@@ -83,4 +111,4 @@ def test_an_empty_queue_stops_nothing(kit: Path, station: Path) -> None:
 )
 def test_which_change_leads_bills_elsewhere(now: dict[str, str], then: dict[str, str], same: bool) -> None:
     before, after = ({"station": {"id": "CP-1"}, "backend": table} for table in (now, then))
-    assert (_recipient_of_bills(before) == _recipient_of_bills(after)) is same
+    assert (recipient_of_bills(before) == recipient_of_bills(after)) is same

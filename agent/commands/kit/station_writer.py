@@ -125,7 +125,8 @@ def undo_kit(station: Path, discard_edits: bool, rename: bool = True, leave_bill
                 [f"{station}: to undo this kit would give the station another number, charge point id or SIM back"]
             )
         if not leave_bills:
-            refuse_waiting_bills(station, owner, _tables_of_text(present), _tables_of_text(generation.before))
+            texts = (present, generation.before, generation.after)
+            refuse_waiting_bills(station, owner, *map(_tables_of_text, texts))
         if missing := generations.missing_files(generation.before):
             raise SettingsError(
                 [f"{station}: {generation.folder / BEFORE} names a file that is not there: {said}" for said in missing]

@@ -117,14 +117,22 @@ def _kit_choice_form(visit: Visit, path: str, name: str) -> Content:
 
 def _undo_last_kit_panel(visit: Visit) -> Content:
     texts = visit.texts
-    discard = None
+    discard: Content = None
     if visit.user_may_act_as(Role.MANUFACTURER):
-        discard = labelled_check_box("discard", texts.text_of("kit.discard"))
+        discard = [labelled_check_box("discard", texts.text_of("kit.discard")), _leave_bills_box(texts)]
     return panel(
         texts.text_of("kit.undo"),
         paragraph(texts.text_of("kit.undo_about")),
         action_form(visit, "/kit/undo", texts.text_of("kit.undo_do"), discard, class_="danger"),
     )
+
+
+def _leave_bills_box(texts: PageTexts) -> Content:
+    return labelled_check_box("leave_bills", texts.text_of("kit.leave_bills"))
+
+
+def _may_leave_bills(visit: Visit) -> bool:
+    return visit.form.get("leave_bills") == "yes" and visit.user_may_act_as(Role.MANUFACTURER)
 
 
 async def accept_chosen_kit(site: PageSite, visit: Visit) -> web.StreamResponse:
@@ -247,6 +255,7 @@ def _apply_kit_panel(
             texts.text_of("kit.apply_do"),
             hidden_field("kit", name),
             rename,
+            _leave_bills_box(texts) if visit.user_may_act_as(Role.MANUFACTURER) else None,
         ),
     )
 
@@ -265,7 +274,7 @@ async def apply_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
         kit = await asyncio.to_thread(_load_kit_of_the_page, site, path)
         if not visit.user_may_act_as(Role.MANUFACTURER):
             await asyncio.to_thread(_refuse_password_for_another_host, site, visit, kit)
-        applied = await asyncio.to_thread(apply_kit, kit, site.file.path, rename)
+        applied = await asyncio.to_thread(apply_kit, kit, site.file.path, rename, _may_leave_bills(visit))
     except (SettingsError, OSError) as e:
         return _failed_change(site, visit, e, str(path))
     keys = ", ".join(change.name for change in applied.changes)
@@ -309,7 +318,7 @@ async def undo_last_kit(site: PageSite, visit: Visit) -> web.StreamResponse:
     discard = visit.form.get("discard") == "yes" and visit.user_may_act_as(Role.MANUFACTURER)
     try:
         may_rename = visit.user_may_act_as(Role.MANUFACTURER)
-        edits = await asyncio.to_thread(undo_kit, site.file.path, discard, may_rename)
+        edits = await asyncio.to_thread(undo_kit, site.file.path, discard, may_rename, _may_leave_bills(visit))
     except (SettingsError, OSError) as e:
         return _failed_change(site, visit, e, "")
     site.activity.record_activity("kit undone", visit.user_name, visit.address, ", ".join(edits))
