@@ -416,6 +416,7 @@ def domain_collaborators(
     roots: RootCounts,
     max_token_length: Callable[[], int],
     has_open_exchange: Callable[[], bool],
+    queued_count: Callable[[str], int] = lambda link: 0,
 ) -> Collaborators:
     """Return what the domain may ask of the rest of the program."""
     return Collaborators(
@@ -423,6 +424,7 @@ def domain_collaborators(
         local_offset=wall_clock(file, facts),
         max_token_length=max_token_length,
         has_open_exchange=has_open_exchange,
+        count_queued_messages=lambda: sum(queued_count(backend.name) for backend in file.backends),
         count_trusted_roots=lambda: roots.all_roots,
         count_csms_roots=lambda: roots.csms_roots,
     )

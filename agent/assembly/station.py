@@ -110,7 +110,7 @@ class Station:
         key_store = key_store_of(file)
         self._root_counts = RootCounts(key_store)
         collaborators = domain_collaborators(
-            file, facts, self._root_counts, self._max_token_length, self._has_open_exchange
+            file, facts, self._root_counts, self._max_token_length, self._has_open_exchange, store.queued_count
         )
         boot_reason = find_boot_reason(facts, self.clock.boot.number)
         self.site = initial_state(file, facts, collaborators, self.clock.rate, boot_reason)

@@ -24,6 +24,8 @@ class Collaborators:
     (``services/keys/root_counts.py``)."""
     has_open_exchange: Callable[[], bool] = lambda: False
     """Whether an exchange with a backend is open, in either direction."""
+    count_queued_messages: Callable[[], int] = lambda: 0
+    """How many billed messages wait for all backends."""
     count_csms_roots: Callable[[], int] = lambda: 0
     """How many roots of central systems are trusted: installed ones and those of the station file. Known
     while the same requests are answered."""

@@ -24,6 +24,8 @@ from agent.model.types import Moment
 Yielded: TypeAlias = Order | Event
 EventKind: TypeAlias = type[Event] | TimerKind
 Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
+Watcher: TypeAlias = Callable[[Sequence[Order], Moment], Iterator[Order]]
+"""Sees the orders of an event when all blocks have handled it, and may add to them."""
 
 
 @frozen
@@ -97,9 +99,10 @@ class DuplicateHandler(Exception):
 class Blocks:
     """All blocks of a station. ``handle_event`` is the whole domain: an event in, orders out, in
     the order they were yielded; facts that blocks yield are handled after the event that caused
-    them."""
+    them. ``watchers`` follow; a block may join and leave them."""
 
-    def __init__(self, blocks: Sequence[object]) -> None:
+    def __init__(self, blocks: Sequence[object], watchers: Sequence[Watcher] = ()) -> None:
+        self._watchers = watchers
         self._handlers: dict[EventKind, list[Handler]] = {}
         self._answerers: dict[type[BackendRequest], Callable[[Any, Replier, Moment], Iterator[Yielded]]] = {}
         for block in blocks:
@@ -123,6 +126,9 @@ class Blocks:
                     events.append(item)
                 else:
                     orders.append(item)
+        if self._watchers:
+            for watch in tuple(self._watchers):
+                orders += [*watch(tuple(orders), now)]
         return orders
 
     def _handle_one(self, event: Event, now: Moment) -> Iterator[Yielded]:

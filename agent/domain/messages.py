@@ -87,6 +87,11 @@ class Message:
 
 
 @frozen
+class IdleMessage(Message):
+    """A message that leaves when nothing that is billed or asked for waits. It is kept in memory only."""
+
+
+@frozen
 class Sample:
     """A reading, and the part of it that is to be sent."""
 

@@ -15,8 +15,9 @@ from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, MessageContent, Token, Verdict
 
-if TYPE_CHECKING:  # of stations that show messages of a backend
+if TYPE_CHECKING:  # of stations that show messages of a backend, or have monitors
     from agent.domain.display_messages import DisplayMessage, MessagePriority, MessageState
+    from agent.domain.monitoring.monitoring_messages import MonitoringAsk
 
 
 @frozen
@@ -163,6 +164,13 @@ class SetNetworkProfileRequest(BackendRequest):
 @frozen
 class DeviceReportRequest(BackendRequest):
     """What the station is made of and how it is, beside its settings (``blocks/device_model.py``)."""
+
+
+@frozen
+class MonitoringRequest(BackendRequest):
+    """A request about monitors of variables (2.x). Few stations load what it carries."""
+
+    ask: MonitoringAsk
 
 
 @frozen

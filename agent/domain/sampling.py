@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def next_sample_s(started_s: float, interval_s: int, now_s: float) -> float:
+def next_sample_s(started_s: float, interval_s: float, now_s: float) -> float:
     """Return the next point of the grid ``started + k x interval`` after now: late handling never
     drifts the grid."""
     steps = math.floor((now_s - started_s) / interval_s + 1e-6) + 1

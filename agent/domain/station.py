@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -30,6 +31,7 @@ from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.blocks.mains_loss import MainsLoss
 from agent.domain.blocks.meter_values import MeterValues
 from agent.domain.blocks.metrology import Metrology
+from agent.domain.blocks.monitoring import Monitoring
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.overcurrent import OverCurrent
 from agent.domain.blocks.remote_control import RemoteControl
@@ -47,7 +49,7 @@ from agent.domain.blocks.user_feedback import UserFeedback
 from agent.domain.blocks.web_payment import WebPayments
 from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Blocks
+from agent.domain.functional_block import Blocks, Watcher
 from agent.domain.screen_selection import ScreenSelection
 from agent.domain.variables import DISPLAY_MESSAGES
 
@@ -59,13 +61,13 @@ T = TypeVar("T")
 
 
 def assemble_blocks(site: StationState) -> Blocks:
-    """Put the blocks in order: the state of the boards first, because all others read it; the screen last, because it
-    shows what the others have changed."""
+    """Put the blocks in order: first the boards, which all others read; last the screen, which shows all changes."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
     settlement, payments = _payment_blocks(site, choice)
     authorization = AuthorizationBlock(site, choice, early, _any_of([p.is_token_used_up for p in payments]))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
     clearing, webpay, budget = FaultReset(site, latches), WebPayments(site), DataBudget(site)
+    watchers, event_numbers = list[Watcher](), itertools.count(1)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
     checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in payments)]
     messages, message_values = _message_block(site)
@@ -92,20 +94,18 @@ def assemble_blocks(site: StationState) -> Blocks:
             SmartCharging(site),
             latches,
             Availability(site),
-            OverCurrent(site),
-            ContactorGuard(site),
-            UnreleasedCurrent(site),
-            SupplyVoltage(site),
+            *_guarding_blocks(site),
             Reservations(site),
             MainsLoss(site),
             MeterValues(site, budget.withholds_sample),
             status,
-            FaultReports(site, budget.is_exhausted),
+            FaultReports(site, budget.is_exhausted, event_numbers),
             firmware,
             logs,
             RemoteControl(site, lock, status, firmware, logs, clearing),
             clearing,
             DeviceModel(site, status),
+            Monitoring(site, status, watchers, event_numbers, budget.is_exhausted),
             CustomerInformation(site, authorization.cache, lists),
             costs,
             *settlement,
@@ -116,13 +116,19 @@ def assemble_blocks(site: StationState) -> Blocks:
             *messages,
             Display(site, screens, message_values),
             *payments,
-        )
+        ),
+        watchers,
     )
 
 
 def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
     """Return a check that is true where one of these is."""
     return lambda subject: any(check(subject) for check in checks)
+
+
+def _guarding_blocks(site: StationState) -> tuple[object, ...]:
+    """Return the blocks that compare current, contactor and voltage with what may be."""
+    return OverCurrent(site), ContactorGuard(site), UnreleasedCurrent(site), SupplyVoltage(site)
 
 
 def _bearer_blocks(site: StationState) -> tuple[object, ...]:

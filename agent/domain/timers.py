@@ -65,6 +65,8 @@ class TimerKind(StrEnum):
     FIRMWARE_JOB = auto()
     LOG_UPLOAD = auto()
     STATION_RESET = auto()
+    MONITOR_PERIOD = auto()
+    """``detail``: the id of the monitor."""
     STORE_RETRY = auto()
     """Has no owner: any event makes the engine save again."""
     # the screen and the cost

@@ -77,6 +77,7 @@ OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price
 """The backend's default price, per kWh, per hour, once (1.6: ``chargingPrice`` of DefaultPrice)."""
 TEXT_MAX = 512
 """Of a text for a driver (MessageContentType of 2.x)."""
+MONITORING_BASES = ("All", "FactoryDefault", "HardWiredOnly")
 OUTLETS_MOST = 4
 """EVSEs that can have settings of their own for payment at a web page."""
 
@@ -194,6 +195,11 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("profiles_max", 40, 1, 1000, writable=False),
         _make_variable("phase_switching", False, writable=False),
         _make_variable("nominal_voltage_v", 230, 50, 500, writable=False),
+        # monitoring of variables (2.x)
+        _make_variable("monitoring_enabled", True),
+        _make_variable("monitoring_base", "HardWiredOnly", 0, 20, choices=MONITORING_BASES, writable=False),
+        _make_variable("monitoring_level", 9, 0, 9, writable=False),
+        _make_variable("offline_event_severity", 3, 0, 9),
         # files
         _make_variable("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
         _make_variable("signed_firmware_required", False, writable=False),

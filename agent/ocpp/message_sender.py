@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from agent.domain.events import Event
-from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
+from agent.domain.messages import BootWanted, HeartbeatWanted, IdleMessage, Message, StatusChanged
 from agent.ocpp.boot_procedure import BootProcedure
 from agent.ocpp.dialects.dialect import MessageRow, RowContext
 from agent.ocpp.outbound.authorize_queue import AuthorizeQueue
@@ -20,14 +20,16 @@ from agent.ocpp.transport.backoff import growing_pause_s
 from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer
 
 STATUS_RETRY_S = 60.0
-"""Domain seconds until an unanswered status is sent again. The pause grows while the silence
-lasts."""
+"""Domain seconds until an unanswered status is sent again, and until a message follows an idle one
+that was not answered. The pause grows while the silence lasts."""
+IDLE_KEPT = 100
+"""Messages that wait until nothing else does. Of more the oldest are given up."""
 
 
 class MessageSender:
     """Sends the messages of one link, the most urgent first: BootNotification until it is
-    accepted, then Authorize, triggered messages, statuses, the durable queues, and last the
-    heartbeat."""
+    accepted, then Authorize, triggered messages, statuses, the durable queues, then what may wait
+    until nothing else does, and last the heartbeat."""
 
     def __init__(
         self,
@@ -44,6 +46,8 @@ class MessageSender:
         self.heartbeat = Heartbeat(ctx.settings, ctx, channel, ctx.clock)
         self._ctx, self._channel, self._boot, self._post_event = ctx, channel, boot, post_event
         self._urgent: deque[Message] = deque()
+        self._idle: deque[Message] = deque(maxlen=IDLE_KEPT)
+        self._idle_silences, self._idle_not_before_s = 0, 0.0
         self._status_silences = 0
 
     def queue_message(self, message: Message, is_up: bool) -> None:
@@ -52,7 +56,11 @@ class MessageSender:
             self._queue_status(message, is_up)
         elif isinstance(message, BootWanted) and not self._boot.is_accepted:
             self._boot.boot_triggered()
-        elif message not in self._urgent and isinstance(self._channel.dialect.message_row(type(message)), MessageRow):
+        elif not isinstance(self._channel.dialect.message_row(type(message)), MessageRow):
+            return
+        elif isinstance(message, IdleMessage):
+            self._idle.append(message)
+        elif message not in self._urgent:
             self._urgent.append(message)
 
     def _queue_status(self, message: StatusChanged, is_up: bool) -> None:
@@ -70,7 +78,8 @@ class MessageSender:
     def connection_opened(self) -> None:
         """Start with a new connection."""
         self.queues.connection_opened(self._channel.dialect)
-        self._status_silences = 0
+        self._status_silences = self._idle_silences = 0
+        self._idle_not_before_s = 0.0
 
     async def send_next(self) -> bool:
         """Send the most urgent message and wait for its answer. Return False if there is nothing
@@ -99,6 +108,9 @@ class MessageSender:
         if found := await self.queues.next_row():
             await deliver_row(*found, self._channel.dialect, self._channel, self._post_event)
             return True
+        if self._idle and time.monotonic() >= self._idle_not_before_s:
+            await self._send_idle()
+            return True
         if time.monotonic() < self.heartbeat.due_s():
             return False
         await self._send_message(HeartbeatWanted())
@@ -119,6 +131,8 @@ class MessageSender:
         if not self._boot.is_accepted:
             return self._boot.due_in_s
         dues_s, clock = [self.heartbeat.due_s() - now_s], self._ctx.clock
+        if self._idle:
+            dues_s.append(self._idle_not_before_s - now_s)
         domain_s = clock.now().t_s
         status_s = self.statuses.next_due_s(domain_s)
         if status_s is not None:
@@ -131,6 +145,23 @@ class MessageSender:
             self._post_event(event)
         if isinstance(message, HeartbeatWanted):
             self.heartbeat.heartbeat_sent()
+
+    async def _send_idle(self) -> None:
+        """Send the oldest message that could wait. One that gets no answer is not sent again, and those behind it rest:
+        a backend that is silent about them must not hold up what is billed."""
+        message = self._idle.popleft()
+        try:
+            await self._channel.send_message(message)
+        except (ConnectionLost, asyncio.CancelledError):
+            if len(self._idle) < IDLE_KEPT:
+                self._idle.appendleft(message)
+            raise
+        except NoAnswer:
+            self._idle_silences += 1
+            pause_s = growing_pause_s(STATUS_RETRY_S, self._idle_silences) / self._ctx.clock.rate
+            self._idle_not_before_s = time.monotonic() + pause_s
+        else:
+            self._idle_silences = 0
 
     async def _send_status(self, status: QueuedStatus) -> None:
         try:

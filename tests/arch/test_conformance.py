@@ -62,8 +62,8 @@ def test_what_is_declared_is_what_the_device_model_and_the_requests_say() -> Non
 
 
 def test_needs() -> None:
-    assert lacking("") == lacking("C-49 LA-0") == lacking("DM-0|reports") == lacking("!AQ-2") == ""
-    assert lacking("C-49 DM-0") == ABSENT["DM-0"][0]
+    assert lacking("") == lacking("C-49 LA-0") == lacking("ISO|reports") == lacking("!AQ-2") == ""
+    assert lacking("C-49 ISO") == ABSENT["ISO"][0]
     assert lacking("!C-13").startswith("for stations without this")
 
 

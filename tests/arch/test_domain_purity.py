@@ -52,6 +52,7 @@ HANDED_IN = {
     "new_id": "random numbers of the operating system; no file, cannot fail or wait",
     "max_token_length": "a figure of the link's version",
     "local_offset": "arithmetic on a time zone that is in memory; a station with prices has loaded it at the start",
+    "count_queued_messages": "figures that the store keeps in memory",
     "count_trusted_roots": "a figure that the key store has worked out before the request",
     "count_csms_roots": "a figure that the key store has worked out before the request",
     "has_open_exchange": "a look at the links: does a CALL or a request wait for its answer?",

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.domain.blocks.evse_status import EvseStatus
+from agent.domain.blocks.monitoring import Monitoring
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.display_messages import DisplayMessage, MessagePriority, MessageState
 from agent.domain.events import Event, RequestReceived, SecurityNoticed
+from agent.domain.functional_block import Replier
 from agent.domain.orders import Response
 from agent.domain.requests import (
     BackendRequest,
@@ -27,9 +32,10 @@ from agent.domain.requests import (
     CustomerInformationRequest,
     DeviceReportRequest,
     GetDisplayMessagesRequest,
+    MonitoringRequest,
 )
 from agent.domain.variables import DISPLAY_MESSAGES, Settings
-from agent.model.types import AuthorizationStatus, MessageContent, Verdict
+from agent.model.types import AuthorizationStatus, MessageContent, Moment, Stamp, Verdict
 from agent.ocpp.dialects.dialect import Dialect, MessageRow
 from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
 from agent.ocpp.inbound.requests import InboundRequests
@@ -40,6 +46,7 @@ from agent.ocpp.wire.rpc import Rpc
 from agent.station_file.settings import Backend
 from tests.ocpp.ocpp_stand_ins import desk
 from tests.ocpp.test_negotiation import INVENTORY
+from tests.support.domain_state import evse_record, station_state
 from tests.support.simulated_station import CAMPAIGN
 
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
@@ -131,6 +138,16 @@ def broken(draw: st.DrawFn, payload: Any) -> Any:
     return copy
 
 
+def domain_data(ask: BackendRequest) -> Mapping[str, Any]:
+    """What the domain says beside its word; of monitors what its own block says."""
+    if not isinstance(ask, MonitoringRequest):
+        return ACCEPTED.get(type(ask), {})
+    site = station_state({n: evse_record(n) for n in (1, 2)})
+    block = Monitoring(site, EvseStatus(site), [], itertools.count(1), lambda: False)
+    orders = block.answer_monitoring_request(ask, Replier("chargy", "1"), Moment(Stamp(1, 5.0), 1_795_600_800.0))
+    return next(order for order in orders if isinstance(order, Response)).data
+
+
 def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
     """What the station says, with a domain that says something or other."""
     place = desk(settings=Settings(fitted=frozenset({DISPLAY_MESSAGES})))
@@ -141,7 +158,7 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
         if isinstance(event, SecurityNoticed):
             return  # it broke the schema
         assert isinstance(event, RequestReceived)
-        data = ACCEPTED.get(type(event.ask), {}) if reply == "Accepted" else {}
+        data = domain_data(event.ask) if reply == "Accepted" else {}
         asking.resolve_request(Response(event.link, event.request, reply, data))
 
     asking = InboundRequests(place, hear, 1.0)

@@ -222,6 +222,9 @@ INVENTORY: dict[str, Any] = {
             "phases": 3,
             "power_w": 0,
             "max_power_w": 22080,
+            "energy_wh": 123456,
+            "queued": 0,
+            "store_problem": False,
             "list": LocalAuthList(),
         }
         for n in (0, 1, 2)

@@ -45,7 +45,10 @@ CODES = ("NotImplemented", "NotSupported", "InternalError", "FormationViolation"
 DIALECTS = {d.name: d for d in (V16, V201)}
 MAY_NOT_REFUSE = ("BootNotification",)
 """Without it there is no registration, and nothing may be sent."""
-REPORTS = ("NotifyCustomerInformation", "NotifyDisplayMessages", "NotifyReport", "ReportChargingProfiles")
+REPORTS = (
+    "NotifyCustomerInformation", "NotifyDisplayMessages", "NotifyMonitoringReport", "NotifyReport",
+    "ReportChargingProfiles",
+)  # fmt: skip
 """Said when the backend has asked for it, by the way of the other messages that wait in memory."""
 numbers = itertools.count(1)
 

@@ -34,6 +34,7 @@ REQUIRED = {
     "ItemsPerMessage@GetReport ItemsPerMessage@GetVariables ItemsPerMessage@SetVariables",
     "EVSE": "Available AvailabilityState Power SupplyPhases",
     "LocalAuthListCtrlr": "BytesPerMessage Enabled Entries ItemsPerMessage",
+    "MonitoringCtrlr": "BytesPerMessage@SetVariableMonitoring ItemsPerMessage@SetVariableMonitoring",
     "OCPPCommCtrlr": "FileTransferProtocols MessageAttemptInterval@TransactionEvent MessageAttempts@TransactionEvent "
     "MessageTimeout@Default NetworkConfigurationPriority NetworkProfileConnectionAttempts OfflineThreshold "
     "ResetRetries RetryBackOffRandomRange RetryBackOffRepeatTimes RetryBackOffWaitMinimum UnlockOnEVSideDisconnect "
@@ -342,7 +343,7 @@ def test_summary() -> None:
     status, data = report("GetBaseReport", {"requestId": 7, "reportBase": "SummaryInventory"})
     assert status == "Accepted"
     assert {e["variable"]["name"] for e in data} == {"AvailabilityState", "Problem"}
-    assert len(data) == 12  # of the station; of two EVSEs, connectors and locks, which have no state
+    assert len(data) == 13  # of the station and its store; of two EVSEs, connectors and locks, which have no state
 
 
 def test_the_answer_to_a_request_for_a_report_selects_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,7 @@ from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, decoded, desk
 from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
 from tests.ocpp.test_rows_display_messages import BARE, DISPLAY_ACTIONS, PLAIN
 from tests.ocpp.test_rows_lists import LIST_ACTIONS
+from tests.ocpp.test_rows_monitoring import MONITORING_ACTIONS, MONITORING_MESSAGES
 from tests.ocpp.test_rows_reservation import RESERVATION_ACTIONS
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v201" / "schemas"
@@ -172,11 +173,20 @@ LOCK_CODES = ("CX001", "ConnectorLockFailure")
 
 
 def event(
-    value: str, number: int, code: tuple[str, str], part: str, evse: dict[str, int], cleared: bool = False
+    value: str,
+    number: int,
+    code: tuple[str, str],
+    part: str,
+    evse: dict[str, int],
+    cleared: bool = False,
+    monitor: int = 0,
 ) -> dict[str, Any]:
+    kind: dict[str, Any] = {"eventNotificationType": "HardWiredNotification"}
+    if monitor:
+        kind = {"eventNotificationType": "HardWiredMonitor", "variableMonitoringId": monitor}
     one = {
         "eventId": number, "timestamp": WHEN, "trigger": "Delta", "actualValue": value, "techCode": code[0],
-        "techInfo": code[1], "cleared": cleared, "eventNotificationType": "HardWiredNotification",
+        "techInfo": code[1], "cleared": cleared, **kind,
         "component": {"name": part, "evse": evse}, "variable": {"name": "Problem"},
     }  # fmt: skip
     return {"generatedAt": WHEN, "seqNo": 0, "tbc": False, "eventData": [one]}
@@ -258,12 +268,17 @@ GOLDEN_OUT = [
     (
         FaultNoted(1, Fault.LOCK_FAILURE, True, (Fault.GROUND_FAILURE, Fault.LOCK_FAILURE), T0, 7),
         "NotifyEvent",
-        event("true", 7, LOCK_CODES, LOCK, {"id": 1, "connectorId": 1}),
+        event("true", 7, LOCK_CODES, LOCK, {"id": 1, "connectorId": 1}, monitor=1),
     ),
     (
         FaultNoted(1, Fault.LOCK_FAILURE, False, (Fault.GROUND_FAILURE,), T0, 8),
         "NotifyEvent",
-        event("false", 8, LOCK_CODES, LOCK, {"id": 1, "connectorId": 1}, True),
+        event("false", 8, LOCK_CODES, LOCK, {"id": 1, "connectorId": 1}, True, monitor=1),
+    ),
+    (
+        FaultNoted(1, Fault.MREC25, True, (Fault.LOCK_FAILURE, Fault.MREC25), T0, 7),
+        "NotifyEvent",
+        event("true", 7, ("CX025", "MREC25BrokenLatch"), LOCK, {"id": 1, "connectorId": 1}),
     ),
     (
         FaultNoted(2, Fault.DOOR_OPEN, False, (Fault.GROUND_FAILURE,), T0, 9),
@@ -363,7 +378,10 @@ def test_the_stopping_card_in_an_update() -> None:
 
 
 def test_every_out_row_has_a_golden_line() -> None:
-    assert {r.message for r in V201.rows if isinstance(r, MessageRow)} == {type(m) for m, _, _ in GOLDEN_OUT}
+    told_elsewhere = set(MONITORING_MESSAGES)
+    assert {r.message for r in V201.rows if isinstance(r, MessageRow)} == {
+        *(type(m) for m, _, _ in GOLDEN_OUT), *told_elsewhere
+    }  # fmt: skip
 
 
 def test_nothing_is_left_unsaid_and_nothing_unanswered() -> None:
@@ -613,8 +631,6 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"requestId": 1, "firmware": {"location": "ftp://h/f", "retrieveDateTime": "2026-11-25T10:00:00Z"}},
         {"status": "InvalidCertificate"},
     ),
-    ("GetMonitoringReport", {}, {"status": "NotSupported"}),
-    ("SetMonitoringBase", {}, {"status": "NotSupported"}),
 ]
 _AT = {"startSchedule": "2026-11-25T10:00:00Z"}
 
@@ -797,6 +813,7 @@ ELSEWHERE = {
     *CERTIFICATE_ACTIONS,
     *DISPLAY_ACTIONS,
     *LIST_ACTIONS,
+    *MONITORING_ACTIONS,
     *RESERVATION_ACTIONS,
 }
 

@@ -29,6 +29,10 @@ class DeviceModel:
             "status": str(self._status.derive_status(STATION, now.stamp).connector),
             "phases": max((e.config.phases for e in site.evses.values()), default=1),
             "problem": any(e["problem"] for e in evses.values()),
+            "power_w": sum(e["power_w"] for e in evses.values()),
+            "max_power_w": sum(e["max_power_w"] for e in evses.values()),
+            "queued": site.collaborators.count_queued_messages(),
+            "store_problem": not site.store_ok,
             "list": site.local_list,
             "profiles": len(site.charging_profiles),
             "certificates": site.collaborators.count_trusted_roots(),
@@ -62,5 +66,6 @@ class DeviceModel:
             "bay": evse.config.bay_sensor,
             "phases": evse.config.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
+            "energy_wh": evse.metering.reading.energy_wh if evse.metering.reading else None,
             "max_power_w": round(evse.config.max_a * evse.config.phases * evse.config.nominal_v, 1),
         }

@@ -7,21 +7,24 @@ from collections.abc import Callable, Iterator
 
 from agent.domain.events import LinkChanged, SituationChanged
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.faults import CATALOGUE, most_severe_first
+from agent.domain.faults import CATALOGUE, LOCKING, most_severe_first
 from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import FaultNoted
 from agent.domain.orders import Send
 from agent.model.types import STATION, EvseId, Fault, Moment
 
+LOCK_SEVERITY = 4
+"""Of the hard-wired monitor of a lock (2.x): 4 is an error."""
+
 
 class FaultReports:
     """Nothing is queued for a backend that cannot be reached. It gets what has changed when it is
-    back. ``is_muted``: no report is sent now; what has changed meanwhile is reported later."""
+    back. ``is_muted``: no report is sent now; what has changed meanwhile is reported later. ``numbers``: of the events
+    of this process."""
 
-    def __init__(self, site: StationState, is_muted: Callable[[], bool]) -> None:
-        self._site, self._is_muted = site, is_muted
+    def __init__(self, site: StationState, is_muted: Callable[[], bool], numbers: Iterator[int]) -> None:
+        self._site, self._is_muted, self._numbers = site, is_muted, numbers
         self._reported: dict[tuple[str, EvseId], frozenset[Fault]] = {}
-        self._event_number = 0
 
     @handles_events(LinkChanged)
     def report_faults_on_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
@@ -36,12 +39,17 @@ class FaultReports:
                     yield from self._report_fault_changes(link, evse, now)
 
     def _report_fault_changes(self, link: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        new = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
+        new = frozenset(f for f in evse.faults if CATALOGUE[f].alert and not self._is_below_level(f))
         old = self._reported.get((link, evse.number), frozenset())
         if new == old or not self._site.link_up.get(link) or self._is_muted():
             return
         self._reported[link, evse.number] = new
         for fault in most_severe_first(new ^ old):
-            self._event_number += 1
-            noted = FaultNoted(evse.number, fault, fault in new, most_severe_first(new), now.stamp, self._event_number)
+            number = next(self._numbers)
+            noted = FaultNoted(evse.number, fault, fault in new, most_severe_first(new), now.stamp, number)
             yield Send(link, noted)
+
+    def _is_below_level(self, fault: Fault) -> bool:
+        """Return whether the backend wants no events of this severity (2.x N05.FR.03). A fault of the lock is one of a
+        monitor; other faults are notifications, which the level is not about."""
+        return fault in LOCKING and self._site.settings.int_value("monitoring_level") < LOCK_SEVERITY

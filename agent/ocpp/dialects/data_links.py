@@ -33,13 +33,16 @@ def _interface_names(interface: str, fitted: frozenset[str]) -> Iterator[Name]:
             yield from (_make_link_variable(interface, part, *row) for row in rows)
 
 
-def _make_link_variable(interface: str, part: str, variable: str, kind: str, unit: str, text: LinkText) -> Name:
+def _make_link_variable(
+    interface: str, part: str, variable: str, kind: str, unit: str, text: LinkText, watched: str = ""
+) -> Name:
     def present_text(facts: ReportFacts, evse: int) -> str:
         return text(facts.evses[STATION]["data_links"][interface])
 
     return Name(
-        DATA_LINK, variable, value=present_text, kind=kind, unit=unit, profile=part, component_instance=interface
-    )
+        DATA_LINK, variable, value=present_text, kind=kind, unit=unit, profile=part, component_instance=interface,
+        watched=watched,
+    )  # fmt: skip
 
 
 def _boolean_text(value: bool) -> str:
@@ -50,18 +53,18 @@ def _signal_text(status: BearerStatus) -> str:
     return "" if status.signal_dbm is None else str(status.signal_dbm)
 
 
-_ROWS: tuple[tuple[str, str, str, LinkText], ...] = (
-    ("Active", "boolean", "", lambda link: _boolean_text(link["in_use"])),
+_ROWS: tuple[tuple[Any, ...], ...] = (
+    ("Active", "boolean", "", lambda link: _boolean_text(link["in_use"]), "link_in_use"),
     ("Available", "boolean", "", lambda link: _boolean_text(link["status"].state is not BearerState.ABSENT)),
-    ("Problem", "boolean", "", lambda link: _boolean_text(not link["status"].is_up)),
-    ("State", "string", "", lambda link: str(link["status"].state)),
+    ("Problem", "boolean", "", lambda link: _boolean_text(not link["status"].is_up), "link_problem"),
+    ("State", "string", "", lambda link: str(link["status"].state), "link_state"),
     ("NetworkAddress", "string", "", lambda link: str(link["status"].address)),
 )
-"""Variable, data type, unit and value."""
-_SIM_ROWS: tuple[tuple[str, str, str, LinkText], ...] = (
+"""Variable, data type, unit, value, and the name by which monitors know it."""
+_SIM_ROWS: tuple[tuple[Any, ...], ...] = (
     ("ICCID", "string", "", lambda link: str(link["status"].iccid)),
     ("IMSI", "string", "", lambda link: str(link["status"].imsi)),
-    ("SignalStrength", "decimal", "dBm", lambda link: _signal_text(link["status"])),
+    ("SignalStrength", "decimal", "dBm", lambda link: _signal_text(link["status"]), "signal_dbm"),
     ("Operator", "string", "", lambda link: str(link["status"].operator)),
     ("AccessTechnology", "string", "", lambda link: str(link["status"].technology)),
 )

@@ -17,6 +17,7 @@ from agent.domain.variables import (
     DISPLAY_MESSAGES,
     LAMP,
     MEASURANDS,
+    MONITORING_BASES,
     OFFLINE_PRICES,
     OUTLETS_MOST,
     POINTS,
@@ -68,7 +69,8 @@ class ReportFacts:
 @frozen
 class Name:
     """One variable. Either it is a ``setting`` of ours, or ``value`` computes its text (of the
-    EVSE with this number, 0: of the station). ``kind``: DataEnumType. ``shown``: a setting that
+    EVSE with this number, 0: of the station). ``watched``: the name under which the domain knows this
+    value, for monitors (``domain/monitoring/watched_values.py``). ``kind``: DataEnumType. ``shown``: a setting that
     cannot be written under this name. ``profile``: the variable exists only where the station
     offers this profile (``feature_profiles``) or has this part (``LAMP``). ``only``: of this
     EVSE and of no other. ``component_instance``: of which of several components of this name."""
@@ -88,6 +90,14 @@ class Name:
     profile: str = ""
     only: int = 0
     component_instance: str = ""
+    watched: str = ""
+
+    @property
+    def watched_name(self) -> str:
+        """Return the name under which the domain knows the value; "": it cannot be monitored."""
+        if self.watched or self.constant or self.value is not None:
+            return self.watched
+        return self.setting
 
     @property
     def own_variable(self) -> Variable | None:
@@ -147,6 +157,16 @@ def _most_power(facts: ReportFacts, evse: int) -> float:
     return float(facts.evses[evse]["max_power_w"])
 
 
+def _energy_register(facts: ReportFacts, evse: int) -> str:
+    """Return the register of the meter (Wh); "" before it was read."""
+    energy_wh = facts.evses[evse]["energy_wh"]
+    return "" if energy_wh is None else str(energy_wh)
+
+
+def _has_store_problem(facts: ReportFacts, evse: int) -> str:
+    return "true" if facts.evses[evse]["store_problem"] else "false"
+
+
 def _list_entry_count(facts: ReportFacts, evse: int) -> str:
     return str(len(facts.evses[evse]["list"].entries))
 
@@ -186,15 +206,19 @@ def _possible_tx_points(facts: ReportFacts) -> str:
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
 _MEASURED = ",".join(MEASURANDS)
 _PRIORITIES = "AlwaysFront,InFront,NormalCycle"
+_BASES = ",".join(MONITORING_BASES)
 
 
 def _part_variables(component: str, of: Of) -> tuple[Name, ...]:
     return (
         Name(component, "Available", of=of, value=_fixed("true"), kind="boolean", constant=True),
-        Name(component, "AvailabilityState", of=of, value=_evse_fact("status"), kind="OptionList", choices=_STATES),
+        Name(
+            component, "AvailabilityState", of=of, value=_evse_fact("status"), kind="OptionList", choices=_STATES,
+            watched="status",
+        ),
         Name(component, "SupplyPhases", of=of, value=_evse_fact("phases"), kind="integer", constant=True),
-        Name(component, "Problem", of=of, value=_has_problem, kind="boolean"),
-    )
+        Name(component, "Problem", of=of, value=_has_problem, kind="boolean", watched="problem"),
+    )  # fmt: skip
 
 
 def _interval_or_updated(own: str, as_updated: str) -> Callable[[ReportFacts, int], str]:
@@ -256,14 +280,21 @@ NAMES: tuple[Name, ...] = (
     Name("ChargingStation", "FirmwareVersion", value=lambda f, n: f.identity.firmware, kind="string", constant=True),
     *_part_variables("EVSE", Of.EVSE),
     Name("EVSE", "AllowReset", of=Of.EVSE, value=_fixed("true"), kind="boolean", constant=True),
-    Name("EVSE", "Power", of=Of.EVSE, value=_present_power, kind="decimal", unit="W", high=_most_power),
+    *(
+        Name(part, "Power", of=of, value=_present_power, kind="decimal", unit="W", high=_most_power, watched="power_w")
+        for part, of in (("ChargingStation", Of.STATION), ("EVSE", Of.EVSE))
+    ),
+    Name(
+        "FiscalMetering", "EnergyImportRegister", of=Of.EVSE, value=_energy_register, kind="decimal", unit="Wh",
+        watched="energy_wh",
+    ),
     *_part_variables("Connector", Of.CONNECTOR),
     Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector_type, kind="string", constant=True),
     Name(LOCK, "Available", of=Of.CONNECTOR, value=_has_lock, kind="boolean", constant=True),
-    Name(LOCK, "Problem", of=Of.CONNECTOR, value=_has_lock_problem, kind="boolean"),
+    Name(LOCK, "Problem", of=Of.CONNECTOR, value=_has_lock_problem, kind="boolean", watched="lock_problem"),
     # the lamp
     Name(_LAMP, "Active", of=Of.EVSE, value=_lamp_is_lit, kind="boolean", profile=LAMP),
-    Name(_LAMP, "Color", of=Of.EVSE, value=_evse_fact("lamp"), kind="string", profile=LAMP),
+    Name(_LAMP, "Color", of=Of.EVSE, value=_evse_fact("lamp"), kind="string", profile=LAMP, watched="lamp"),
     Name(_LAMP, "Percent", "light_intensity", profile=LAMP),
     # messages for drivers
     *(replace(name, profile=DISPLAY_MESSAGES) for name in (
@@ -310,7 +341,10 @@ NAMES: tuple[Name, ...] = (
         Name("LocalAuthListCtrlr", "BytesPerMessage", value=_fixed(str(LIST_BYTES_MAX)), kind="integer", constant=True),
         Name("LocalAuthListCtrlr", "DisablePostAuthorize", "list_settles"),
         Name("LocalAuthListCtrlr", "Enabled", "local_list_enabled"),
-        Name("LocalAuthListCtrlr", "Entries", value=_list_entry_count, kind="integer", high=_most_entries),
+        Name(
+            "LocalAuthListCtrlr", "Entries", value=_list_entry_count, kind="integer", high=_most_entries,
+            watched="list_entries",
+        ),
         Name("LocalAuthListCtrlr", "ItemsPerMessage", "list_max_items", constant=True),
         Name("LocalAuthListCtrlr", "Storage", value=_list_bytes, kind="integer", unit="B"),
     )),
@@ -333,8 +367,24 @@ NAMES: tuple[Name, ...] = (
         for variable, most in (("BytesPerMessage", BYTES_MAX), ("ItemsPerMessage", ITEMS_MAX))
         for of in ("GetReport", "GetVariables", "SetVariables")
     ),
+    Name("DeviceDataCtrlr", "Problem", value=_has_store_problem, kind="boolean", watched="store_problem"),
+    # monitoring
+    Name("MonitoringCtrlr", "ActiveMonitoringBase", "monitoring_base", kind="OptionList", choices=_BASES),
+    Name("MonitoringCtrlr", "ActiveMonitoringLevel", "monitoring_level"),
+    Name("MonitoringCtrlr", "Available", value=_fixed("true"), kind="boolean", constant=True),
+    *(
+        Name("MonitoringCtrlr", variable, instance=of, value=_fixed(str(most)), kind="integer", constant=True)
+        for variable, most in (("BytesPerMessage", BYTES_MAX), ("ItemsPerMessage", ITEMS_MAX))
+        for of in ("ClearVariableMonitoring", "SetVariableMonitoring")
+    ),
+    Name("MonitoringCtrlr", "Enabled", "monitoring_enabled"),
+    Name("MonitoringCtrlr", "OfflineQueuingSeverity", "offline_event_severity"),
     # communication
     Name("OCPPCommCtrlr", "ActiveNetworkProfile", "network_slot"),
+    Name(
+        "OCPPCommCtrlr", "Entries", instance="MessageQueue", value=_evse_fact("queued"), kind="integer",
+        watched="queued_messages",
+    ),
     Name("OCPPCommCtrlr", "FileTransferProtocols", "file_transfer_protocols", choices="FTP,FTPS,HTTP,HTTPS,SFTP"),
     Name("OCPPCommCtrlr", "HeartbeatInterval", "heartbeat_interval_s", unit="s"),
     Name("OCPPCommCtrlr", "MessageAttemptInterval", "message_retry_interval_s", "TransactionEvent", unit="s"),
@@ -362,7 +412,7 @@ NAMES: tuple[Name, ...] = (
     Name("SmartChargingCtrlr", "Enabled", value=_smart_charging_offered, kind="boolean", constant=True),
     Name(
         "SmartChargingCtrlr", "Entries", instance="ChargingProfiles",
-        value=lambda f, n: str(f.evses.get(0, {}).get("profiles", 0)), kind="integer",
+        value=lambda f, n: str(f.evses.get(0, {}).get("profiles", 0)), kind="integer", watched="profile_count",
         high=lambda f, n: float(str(f.settings.get("profiles_max", 0))),
     ),
     Name("SmartChargingCtrlr", "LimitChangeSignificance", value=_fixed("0"), kind="decimal", constant=True),
@@ -429,6 +479,7 @@ UNNAMED_2: Mapping[str, str] = {
                 if n.startswith(("tariff_", "offline_"))
                 and n
                 not in (
+                    "offline_event_severity",
                     "offline_threshold_s",
                     "offline_tx_for_unknown_id",
                     "tariff_fallback",

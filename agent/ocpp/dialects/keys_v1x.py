@@ -219,6 +219,10 @@ UNNAMED_16: Mapping[str, str] = {
     "start_measurands": "2.x only; StartTransaction carries the register and nothing else",
     "stop_clock_interval_s": "2.x only; 1.6 has one interval for both",
     "stop_sample_interval_s": "2.x only; 1.6 has one interval for both",
+    **dict.fromkeys(
+        ("monitoring_enabled", "monitoring_base", "monitoring_level", "offline_event_severity"),
+        "2.x only; 1.6 has no monitors",
+    ),
     "time_sources": "2.x only",
     "tx_start_points": "2.x only; 1.6 begins when there is a token (decision 9)",
     "tx_stop_points": "2.x only",

@@ -7,7 +7,6 @@ from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import NotOffered, Row, answer_always
 
 _FIRMWARE = "FirmwareManagement is not offered"
-_MONITORING = "monitoring (DeviceManagement) is not offered"
 _SMART = "SmartCharging is switched off in the station file"
 
 OFF: dict[str, tuple[Row, ...]] = {
@@ -27,11 +26,6 @@ OFF: dict[str, tuple[Row, ...]] = {
 """The answers where a profile (by its name in 1.6) is switched off in the station file."""
 
 ROWS: tuple[Row, ...] = (
-    answer_always("GetMonitoringReport", status="NotSupported"),
-    answer_always("SetMonitoringBase", status="NotSupported"),
-    NotOffered("ClearVariableMonitoring", _MONITORING),
-    NotOffered("SetMonitoringLevel", _MONITORING),
-    NotOffered("SetVariableMonitoring", _MONITORING),
     NotOffered("PublishFirmware", _FIRMWARE),
     NotOffered("UnpublishFirmware", _FIRMWARE),
 )

@@ -46,7 +46,7 @@ def encode_report_entry(entry: Entry, known: ReportFacts) -> dict[str, Any]:
 
 def _encode_characteristics(entry: Entry, known: ReportFacts) -> dict[str, Any]:
     name, ours = entry.name, entry.name.own_variable
-    out: dict[str, Any] = {"dataType": name.data_type, "supportsMonitoring": False}
+    out: dict[str, Any] = {"dataType": name.data_type, "supportsMonitoring": bool(name.watched_name)}
     if name.unit:
         out["unit"] = name.unit
     if name.choices:

@@ -1,7 +1,8 @@
 """StatusNotification (OCPP 2.0.1 G01), NotifyEvent (G05) and SecurityEventNotification (A04). A
 connector has five statuses; the station as a whole has none (its connectors report it). A fault
 is sent beside the status, as the Problem of a part, by its minimum required error code where it
-has one, and our name. Monitors that a backend sets are not offered."""
+has one, and our name. The Problem of a lock has a hard-wired monitor (N07), whose id is the number
+of its EVSE: what changes it is its event. Other monitors: ``monitoring.py``."""
 
 from __future__ import annotations
 
@@ -38,6 +39,7 @@ def _encode_notify_event(message: FaultNoted, ctx: RowContext) -> dict[str, Any]
     whether that part has any fault now."""
     lock = message.fault in LOCKING
     wrong = [f for f in message.faults if not lock or f in LOCKING]
+    monitored = lock and wrong == ([message.fault] if message.present else [])
     at = format_rfc3339(ctx.clock.utc_s(message.at))
     event = {
         "eventId": message.number,
@@ -47,7 +49,8 @@ def _encode_notify_event(message: FaultNoted, ctx: RowContext) -> dict[str, Any]
         "techCode": chargex_code(message.fault) or message.fault.value[:50],
         "techInfo": message.fault.value,
         "cleared": not message.present,
-        "eventNotificationType": "HardWiredNotification",
+        "eventNotificationType": "HardWiredMonitor" if monitored else "HardWiredNotification",
+        **({"variableMonitoringId": message.evse} if monitored else {}),
         "component": {"name": LOCK, "evse": encode_evse(message.evse)}
         if lock
         else {"name": "EVSE", "evse": {"id": message.evse}},
