@@ -338,6 +338,18 @@ def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
     assert play.site.bearers[LAN].penalties == 0
 
 
+@pytest.mark.parametrize("trouble", [ConnectFailure.CREDENTIALS, ConnectFailure.OTHER])
+def test_a_better_bearer_is_taken_back_while_no_connection_comes_about(play: Playbook, trouble: ConnectFailure) -> None:
+    """The backend refuses the station, or is down behind its port: each attempt over the modem costs data."""
+    on_gprs(play)
+    play.feed(LinkChanged(LINK, False))
+    play.feed(failed(trouble))
+    play.skip()
+    assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
+    assert play >> BearerProbed(LAN, True) << RECONNECT
+    assert play.site.bearer_in_use == LAN
+
+
 def test_a_link_that_lasts_over_the_modem_proves_nothing_of_the_lan(play: Playbook) -> None:
     """The link goes back to LAN: it is not LAN that has lasted."""
     with_modem_up(play)

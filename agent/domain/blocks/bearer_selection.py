@@ -212,6 +212,11 @@ class BearerSelection:
     def _returns_allowed_s(self) -> float:
         return self._returns[0] + RETURNS_WITHIN_S if len(self._returns) == RETURNS else 0.0
 
+    def _may_return_to(self, record: BearerRecord, now: Moment) -> bool:
+        """Return whether this is a better bearer whose time has come. Without a link it is taken at once."""
+        due_s = record.return_s
+        return record in self._better_bearers() and due_s is not None and due_s <= now.t_s
+
     @handles_timer(TimerKind.BEARER_RETURN)
     def consider_return(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         due = (r for r in self._better_bearers() if r.return_s is not None and r.return_s <= now.t_s)
@@ -230,13 +235,13 @@ class BearerSelection:
 
     @handles_events(BearerProbed)
     def judge_probe(self, event: BearerProbed, now: Moment) -> Iterator[Yielded]:
-        """While the link is connected a probe is about a return, otherwise about a way out."""
+        """While the link is connected a probe is about a return, otherwise about a way out, or about both."""
         record = self._site.bearers[event.bearer]
         if self._demanded or not (record.status.is_up and self._is_carried):
             return
         if event.reached:
             record.reached_s = now.t_s
-        if self._first_link not in self._connected:
+        if self._first_link not in self._connected and not (event.reached and self._may_return_to(record, now)):
             yield from self._seek_way_out(record, event.reached, now)
         elif event.reached:
             yield from self.consider_return(TimeCame(RETURN_TIMER), now)
