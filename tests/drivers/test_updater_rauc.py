@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from agent.domain.events import Event, FirmwareBooted, FirmwareInstalled, InstallOutcome
+from agent.domain.orders import InstallFirmware
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import StationFacts, Where
 from agent.ports.updater import Running, Untrusted, UpdaterPort
+from agent.services.devices.updater import UpdaterSupervisor
 from drivers.updater_rauc import DRIVER, RECORD_NAME
 from drivers.updater_rauc.settings import RaucSettings
 from tests.support.busy_machine import deadline, stretched
@@ -404,3 +407,23 @@ def test_settings_that_cannot_work(tmp_path: Path) -> None:
     ):
         [complaint] = DRIVER.check(settings, where)
         assert complaint.startswith(words), complaint
+
+
+async def test_an_update_finds_its_way_after_the_message_bus_was_restarted(board: RaucBoard, desk: Desk) -> None:
+    """The driver's connection ended while it was idle. Every update after that failed."""
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    image = await desk.file(await board.bundle("2.0"))
+    keeper = UpdaterSupervisor("updater", desk.open, heard.put_nowait, image, asyncio.Event())
+    task = asyncio.create_task(keeper.run())
+    try:
+        async with deadline(60):
+            assert await heard.get() == FirmwareBooted(False, False, "")
+            await board.boot()
+            keeper.accept_order(InstallFirmware("i"))
+            assert await heard.get() == FirmwareBooted(False, False, "")
+            assert await heard.get() == FirmwareInstalled("i", InstallOutcome.REBOOT)
+    finally:
+        keeper.prepare_to_stop()
+        task.cancel()
+        await asyncio.wait((task,))
+    assert board.primary == "B"

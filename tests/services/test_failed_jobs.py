@@ -303,6 +303,41 @@ async def test_no_updater_installs_over_the_only_accepted_system(tmp_path: Path)
         task.cancel()
 
 
+class LostUpdater(OddUpdater):
+    """Its connection is lost while it is idle: no call of this opening gets through any more."""
+
+    def __init__(self, lost_openings: int) -> None:
+        super().__init__()
+        self.lost_openings, self.tries = lost_openings, 0
+
+    async def install(self, file: Path) -> bool:
+        self.tries += 1
+        if self.opened <= self.lost_openings:
+            raise Unreachable("the connection to the system bus (D-Bus) is lost")
+        return True
+
+
+@pytest.mark.parametrize(("lost_openings", "outcome"), [(1, InstallOutcome.REBOOT), (9, InstallOutcome.FAILED)])
+async def test_an_updater_whose_connection_is_lost_is_opened_again_and_tried_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost_openings: int, outcome: InstallOutcome
+) -> None:
+    """Every update after the loss failed until something else opened the updater again."""
+    monkeypatch.setattr("agent.services.devices.supervisor.BACK_OFF_S", (0.01,))
+    async with station() as s:
+        lost = LostUpdater(lost_openings)
+        keeper = UpdaterSupervisor("updater", lost.open, s.heard.put_nowait, tmp_path, asyncio.Event())
+        task = s.begin(keeper.run())
+        assert await s.answer() == FirmwareBooted(False, False, "1")
+        keeper.accept_order(InstallFirmware("i"))
+        assert await s.answer() == FirmwareBooted(False, False, "1")
+        assert await s.answer() == FirmwareInstalled("i", outcome)
+        assert lost.tries == 2
+        if outcome is InstallOutcome.FAILED:
+            assert await s.answer() == FirmwareBooted(False, False, "1"), "the next update finds it opened again"
+        keeper.prepare_to_stop()
+        task.cancel()
+
+
 class BusyUpdater(OddUpdater):
     """One that installs something else, or does not answer at all."""
 

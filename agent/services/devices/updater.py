@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from agent.domain.events import Event, FirmwareBooted, FirmwareCommitted, FirmwareInstalled, InstallOutcome
 from agent.domain.orders import CommitFirmware, InstallFirmware
 from agent.model.types import STATION, EvseId
-from agent.ports import Broken, DeviceError, Refused
+from agent.ports import Broken, DeviceError, Refused, Unreachable
 from agent.ports.updater import Untrusted
 from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
 from agent.services.ordered_jobs import describe_defect
@@ -27,8 +27,8 @@ UPDATER_S = 60.0
 class UpdaterSupervisor(DeviceSupervisor):
     """The system updater.
 
-    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``. A station without its
-    updater charges as well as with it.
+    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``. One that finds its
+    connection lost is tried once more when it is open again. A station without its updater charges as well as with it.
     """
 
     raises_fault = False
@@ -45,6 +45,8 @@ class UpdaterSupervisor(DeviceSupervisor):
         self._pending = False
         """The system that runs was not committed yet."""
         self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self._tried_again = ""
+        """The last job that was tried a second time."""
         self.version: str | None = None
         """What the updater calls the system that runs; None: it has not reported yet."""
 
@@ -120,10 +122,21 @@ class UpdaterSupervisor(DeviceSupervisor):
         except Refused as e:
             log.warning("firmware: %s", e)
             outcome = InstallOutcome.UNFIT
+        except Unreachable:
+            self._retry_once(job)
+            raise  # of this opening nothing more is to be expected: the updater is opened again
         except DeviceError as e:
             log.warning("firmware: %s", e)
             outcome = InstallOutcome.FAILED
         self._report_outcome(job, outcome)
+
+    def _retry_once(self, job: str) -> None:
+        """Queue the job again, as an order that waits for an updater; the second time it has failed."""
+        if job == self._tried_again:
+            self._report_outcome(job, InstallOutcome.FAILED)
+            return
+        self._tried_again = job
+        self.accept_order(InstallFirmware(job))
 
 
 async def _without_defect(work: Awaitable[T]) -> T:
