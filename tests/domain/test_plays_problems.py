@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.domain.events import FaultCleared, FaultRaised, LinkChanged
+from agent.domain.events import FaultCleared, FaultRaised, LinkChanged, StoreFailed, StoreRecovered
 from agent.domain.messages import FaultNoted
-from agent.domain.orders import Send
+from agent.domain.orders import LogNote, Send
 from agent.model.types import STATION, Fault
 from tests.domain.playbook import LINK, Playbook
 
@@ -47,3 +47,38 @@ def test_off_line_nothing_is_kept_but_the_difference_is_told() -> None:
     assert len(noted(play)) == 1
     play.feed(LinkChanged(LINK, True))
     assert [(n.fault, n.present) for n in noted(play)] == [(LOCK, True), (LOCK, False)]
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+
+def notes(play: Playbook) -> list[tuple[int, str]]:
+    return [(o.evse, o.text) for o in play.log if isinstance(o, LogNote) and o.part == "outlet"]
+
+
+def test_an_outlet_that_becomes_faulted_is_noted_once_with_what_and_where() -> None:
+    """The log had nothing of it: a technician saw a status at the backend, and no reason here."""
+    play = Playbook(evses=2, online=False)
+    for _ in range(3):
+        play.feed(FaultRaised(2, DOOR))
+    assert notes(play) == [(2, "Faulted: DoorOpen")]
+    play.feed(FaultRaised(2, LOCK))
+    play.feed(FaultCleared(2, DOOR))
+    play.feed(FaultRaised(1, Fault.METER_DISAGREES))
+    assert notes(play)[1:] == [(2, "Faulted: ConnectorLockFailure")], "a warning takes no outlet out of service"
+    play.feed(FaultCleared(2, LOCK))
+    assert notes(play)[2:] == [(2, "not Faulted any more: ConnectorLockFailure")]
+
+
+def test_what_is_wrong_with_the_station_is_noted_for_each_outlet() -> None:
+    play = Playbook(evses=2)
+    play.feed(FaultRaised(STATION, Fault.POWER_LOSS))
+    assert notes(play) == [(1, "Faulted: PowerLoss"), (2, "Faulted: PowerLoss")]
+
+
+def test_a_store_that_takes_nothing_is_noted_too() -> None:
+    play = Playbook()
+    play.feed(StoreFailed())
+    assert notes(play) == [(1, "Faulted: StoreFailed")]
+    play.feed(StoreRecovered())
+    assert notes(play)[1:] == [(1, "not Faulted any more: StoreFailed")]

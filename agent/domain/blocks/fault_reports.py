@@ -1,5 +1,5 @@
 """Report a fault when it begins and when it is over (OCPP 2.x G05, NotifyEvent; 1.x reports it with
-the status)."""
+the status), and note in the log when an outlet becomes Faulted and when it is in service again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 from agent.domain.events import LinkChanged, SituationChanged
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.faults import CATALOGUE, LOCKING, most_severe_first
+from agent.domain.faults import CATALOGUE, LOCKING, blocks_charging, most_severe_first
 from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import FaultNoted
-from agent.domain.orders import Send
+from agent.domain.orders import LogNote, Send
 from agent.model.types import STATION, EvseId, Fault, Moment
 
 LOCK_SEVERITY = 4
@@ -25,11 +25,35 @@ class FaultReports:
     def __init__(self, site: StationState, is_muted: Callable[[], bool], numbers: Iterator[int]) -> None:
         self._site, self._is_muted, self._numbers = site, is_muted, numbers
         self._reported: dict[tuple[str, EvseId], frozenset[Fault]] = {}
+        self._blocking: dict[EvseId, frozenset[Fault]] = {}
+        """The faults of each outlet that is Faulted, as the log has them."""
 
     @handles_events(LinkChanged)
     def report_faults_on_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from self._report_fault_changes(event.link, evse, now)
+
+    @handles_events(SituationChanged)
+    def note_faulted_outlets(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        for evse in self._site.evses.values():
+            if event.evse in (STATION, evse.number):
+                yield from self._note_blocking_faults(evse)
+
+    def _note_blocking_faults(self, evse: EvseRecord) -> Iterator[Yielded]:
+        """Write one line when faults begin to block the outlet, and one when none does any more."""
+        old = self._blocking.get(evse.number, frozenset())
+        if not (evse.faults or old) and self._site.store_ok:
+            return
+        new = frozenset(f for f in evse.faults if blocks_charging(f))
+        if not self._site.store_ok:
+            new |= {Fault.STORE_FAILED}
+        if added := most_severe_first(new - old):
+            yield LogNote(evse.number, f"Faulted: {', '.join(f.value for f in added)}", "outlet")
+        elif old and not new:
+            yield LogNote(
+                evse.number, f"not Faulted any more: {', '.join(f.value for f in most_severe_first(old))}", "outlet"
+            )
+        self._blocking[evse.number] = new
 
     @handles_events(SituationChanged)
     def report_changed_faults(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
