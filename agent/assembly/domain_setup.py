@@ -397,6 +397,7 @@ def initial_state(
         payment_terms=startup_payment_terms(file, facts),
         bearers=bearer_configs(file),
         data_plan=_data_plan(file),
+        has_display=any("display" in devices for devices in file.all_devices),
         has_updater="updater" in file.devices,
         program_version=__version__,
         boot_reason=boot_reason,

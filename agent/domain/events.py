@@ -637,6 +637,14 @@ class OutletMeant(EvseEvent):
 
 
 @frozen
+class MasterPassAnswered(Event):
+    """The holder of a master pass has answered which outlets to stop."""
+
+    token: Token
+    evses: tuple[EvseId, ...]
+
+
+@frozen
 class OutletChosen(EvseEvent):
     """The button of this outlet was pressed."""
 

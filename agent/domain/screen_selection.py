@@ -21,7 +21,7 @@ from agent.domain.tariff_screen import (
 from agent.model.fastclass import frozen
 from agent.model.types import EvseId, Fault, Lamp, MessageContent, Moment, ScreenName, TokenType
 
-QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug", "new_charge")
+QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug", "new_charge", "stop_which")
 """Notices that ask the driver which outlet is meant, or whether one is meant, and how to answer."""
 
 

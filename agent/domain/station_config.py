@@ -44,6 +44,8 @@ class StationConfig:
     """In order of preference; empty: the routes of the kernel decide."""
     data_plan: DataPlan | None = None
     """What a month of traffic may be; None: as much as it takes."""
+    has_display: bool = False
+    """There is a screen on which a person can be asked something."""
     has_updater: bool = False
     """Firmware can be installed here."""
     program_version: str = ""

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from agent.domain.authorization_cache import CACHE_MAX
+from agent.domain.blocks.outlet_selection import CHOICE_S
 from agent.domain.events import (
+    ButtonPressed,
+    ButtonsKnown,
     CablePlugged,
     CardPresented,
     Event,
@@ -153,6 +156,81 @@ def test_it_stops_every_transaction(at: int) -> None:
         stop = play.session(n).stop
         assert stop is not None
         assert (stop.reason, stop.token) == (StopReason.MASTER_PASS, MASTER)
+
+
+ASKING = ButtonsKnown(("outlet-1", "outlet-2", "outlet-3"))
+
+
+def asked_which(display: bool = True, buttons: bool = True) -> Playbook:
+    """Two of three outlets charge, and the master pass was held up."""
+    play = Playbook(settings={"master_group": "MASTERS"}, evses=3, has_display=display)
+    if buttons:
+        play.feed(ASKING)
+    play = charging(charging(play, A, 1), B, 2)
+    present(play, 3)
+    return play
+
+
+def states(play: Playbook) -> list[SessionState]:
+    return [play.state(n) for n in (1, 2)]
+
+
+ENDING, ACTIVE = SessionState.ENDING, SessionState.ACTIVE
+
+
+@pytest.mark.parametrize(("number", "after"), [(1, [ENDING, ACTIVE]), (2, [ACTIVE, ENDING])])
+def test_with_buttons_and_a_screen_its_holder_chooses_what_it_stops(number: int, after: list[SessionState]) -> None:
+    """C16.FR.01."""
+    play = asked_which()
+    assert states(play) == [ACTIVE, ACTIVE]
+    assert {n for n, s in play.screens.items() if s.name is ScreenName.CHOOSE_OUTLET} == {1, 2}
+    assert play.screens[1].detail == "stop_which"
+    play.feed(ButtonPressed("outlet-3"))
+    assert states(play) == [ACTIVE, ACTIVE], "nothing charges there"
+    play.feed(ButtonPressed(f"outlet-{number}"))
+    assert states(play) == after
+    assert not [s for s in play.screens.values() if s.name is ScreenName.CHOOSE_OUTLET]
+    stop = play.session(number).stop
+    assert stop is not None
+    assert (stop.reason, stop.token) == (StopReason.MASTER_PASS, MASTER)
+
+
+def test_the_same_master_pass_once_more_stops_all_of_them() -> None:
+    play = asked_which()
+    play.feed(CardPresented(0, MASTER))
+    assert states(play) == [ENDING, ENDING]
+    assert not [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+
+
+def test_a_holder_who_does_not_answer_stops_nothing() -> None:
+    play = asked_which().wait(CHOICE_S + 1)
+    assert states(play) == [ACTIVE, ACTIVE]
+    assert not [s for s in play.screens.values() if s.name is ScreenName.CHOOSE_OUTLET]
+    present(play.skip(), 3)
+    play.feed(CardPresented(3, MASTER))
+    assert states(play) == [ENDING, ENDING]
+
+
+def test_a_driver_may_stop_by_card_while_the_holder_is_asked() -> None:
+    play = asked_which()
+    play.feed(CardPresented(1, A))
+    assert states(play) == [ENDING, ACTIVE]
+    play.feed(CardPresented(3, MASTER))
+    assert states(play) == [ENDING, ENDING]
+
+
+@pytest.mark.parametrize(("display", "buttons"), [(False, True), (True, False)])
+def test_where_nothing_can_be_chosen_it_stops_all(display: bool, buttons: bool) -> None:
+    """C16.FR.02."""
+    assert states(asked_which(display, buttons)) == [ENDING, ENDING]
+
+
+def test_of_one_transaction_nothing_is_asked() -> None:
+    play = Playbook(settings={"master_group": "MASTERS"}, evses=2, has_display=True)
+    play.feed(ASKING)
+    play = charging(play, A, 1)
+    present(play, 2)
+    assert play.state(1) is ENDING
 
 
 def test_off_line_it_stops_them_if_it_is_known() -> None:

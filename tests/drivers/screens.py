@@ -87,7 +87,7 @@ CASES: list[Case] = [
     *((S.REFUSED, d, {}) for d in ("invalid", "concurrent", "unreadable", "wrong_card")),
     *((S.REFUSED, d, {}) for d in ("just_begun", "not_chosen")),
     *((S.CHOOSE_OUTLET, d, {"remaining_s": 14}) for d in ("choose_outlet", "choose_cable")),
-    *((S.CHOOSE_OUTLET, d, {"remaining_s": 14}) for d in ("choose_plug", "new_charge")),
+    *((S.CHOOSE_OUTLET, d, {"remaining_s": 14}) for d in ("choose_plug", "new_charge", "stop_which")),
     (S.REFUSED, "other_price", {}),
     (S.PREPARING, "", {}),
     (S.CHARGING, "", SESSION),

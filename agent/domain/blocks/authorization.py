@@ -6,8 +6,8 @@ list and cache decide if ``local_authorize_offline`` is set; unknown tokens are 
 ``offline_tx_for_unknown_id`` is set. Online, an Accepted entry of list or cache is enough if
 ``local_pre_authorize`` is set. For any other entry the backend is asked again, unless
 ``list_settles`` or ``cache_settles`` is set. With ``local_authorization_only`` the backend is never
-asked. A token of ``master_group`` stops every transaction and starts none (2.x C16). A reader at
-which card after card is refused pauses (``card_rate_limit.py``). ``known_verdicts.py`` knows what
+asked. A token of ``master_group`` stops transactions and starts none (``master_pass.py``). A reader
+at which card after card is refused pauses (``card_rate_limit.py``). ``known_verdicts.py`` knows what
 list and cache say, ``evse_selection.py`` which EVSE is meant."""
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from agent.domain.events import (
     CableClaimed,
     CardPresented,
     CardRefused,
+    MasterPassAnswered,
     OutletChosen,
     SessionClosed,
     SituationChanged,
@@ -32,7 +33,6 @@ from agent.domain.events import (
     StopWanted,
     TokenAccepted,
     TokenAuthorized,
-    TransactionAbandoned,
     TransactionAcknowledged,
     VehicleConnected,
 )
@@ -40,6 +40,7 @@ from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationSta
 from agent.domain.evse_selection import EvseSelection
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.known_verdicts import LOCALLY, KnownVerdicts
+from agent.domain.master_pass import stop_transactions, stoppable_evses
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist
 from agent.domain.pending_authorization import Pending
@@ -106,6 +107,9 @@ class AuthorizationBlock:
     def authorize_card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
         if self._startup_taps.is_early(event, now) and not self._selection.is_token_here(event.token):
             yield from self._startup_taps.keep_early_card(event)
+            return
+        if self._outlet_selection.is_master_pass_again(event):
+            yield from self._outlet_selection.choose_all_outlets()
             return
         evse, movable, among = self._selection.select_for_card(event, now)
         if evse is not None and self._outlet_selection.should_ask_driver(among):
@@ -226,7 +230,7 @@ class AuthorizationBlock:
         if not verdict.is_accepted:
             yield from self._refuse_bad_card(evse, pending.reader, _REFUSAL_DETAIL.get(verdict.status, "invalid"), now)
         elif self._master_group and verdict.group == self._master_group:
-            yield from self._stop_all_by_master_pass(pending)
+            yield from self._use_master_pass(pending, now)
         elif pending.stops:
             yield from self._stop_by_group(evse, pending, verdict, now)
         elif not verdict.holds_at(evse.number):
@@ -250,20 +254,19 @@ class AuthorizationBlock:
     def _master_group(self) -> str:
         return self._site.settings.text_value("master_group")
 
-    def _stop_all_by_master_pass(self, pending: Pending) -> Iterator[Yielded]:
-        """Stop all transactions. The driver cannot choose one at this station, so the master pass
-        ends every one (2.x C16)."""
-        why, token = (StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED), pending.token
-        evses = [] if pending.remote_id else list(self._site.evses.values())
-        charging = [e for e in evses if e.state in (SessionState.ACTIVE, SessionState.RECOVERING)]
-        waiting = [e for e in evses if e.session is None and e.tx is not None]
-        yield from (StopWanted(e.number, *why, token) for e in charging)
-        yield from (
-            StopWanted(e.number, *why, token) if e.authorization else TransactionAbandoned(e.number, *why)
-            for e in waiting
-        )
-        if not charging and not waiting:
+    def _use_master_pass(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
+        """Stop what its holder chooses, or all transactions where nothing can be chosen (2.x C16)."""
+        evses = [] if pending.remote_id else stoppable_evses(self._site)
+        if not evses:
             yield CardRefused(pending.evse, "master")
+        elif self._site.config.has_display and self._outlet_selection.should_ask_driver(evses):
+            yield from self._outlet_selection.ask_master_pass(pending.token, evses, now)
+        else:
+            yield from stop_transactions(self._site, [e.number for e in evses], pending.token)
+
+    @handles_events(MasterPassAnswered)
+    def stop_chosen_transactions(self, event: MasterPassAnswered, now: Moment) -> Iterator[Yielded]:
+        yield from stop_transactions(self._site, event.evses, event.token)
 
     def is_closed(self, evse: EvseRecord) -> bool:
         """True if this EVSE is closed to a driver without a card."""

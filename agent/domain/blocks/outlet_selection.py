@@ -4,7 +4,8 @@ With buttons (or fields of a touch panel) named ``outlet-1``, ``outlet-2`` ... t
 and may also press the button before the card. For a card at the station's own reader, without such
 buttons, or without an answer, the cable that came last decides. A bank card pays only for an outlet
 that its driver has chosen, by a button or by a cable that is plugged in after the question
-(``blocks/card_payment.py`` asks)."""
+(``blocks/card_payment.py`` asks). The holder of a master pass is asked which outlet to stop: the
+same card once more means all of them, no answer none (2.x C16)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from agent.domain.events import (
     ButtonsKnown,
     CardPresented,
     CardRefused,
+    MasterPassAnswered,
     NoticeShown,
     OutletChosen,
     OutletMeant,
@@ -27,8 +29,8 @@ from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import WakeMe
 from agent.domain.timers import Timer, TimerKind
-from agent.model.fastclass import mutable, replace
-from agent.model.types import STATION, EvseId, Moment
+from agent.model.fastclass import frozen, mutable, replace
+from agent.model.types import STATION, EvseId, Moment, Token
 
 CHOICE_S, PAYER_S = 15.0, 30.0
 """How long a question waits for its answer; the second value about a bank card: time to plug in
@@ -36,12 +38,19 @@ CHOICE_S, PAYER_S = 15.0, 30.0
 PREFIX = "outlet-"
 
 
+@frozen
+class MasterPass:
+    """The card of a person who may stop every transaction."""
+
+    token: Token
+
+
 @mutable
 class OutletQuestion:
     """A card that waits for its driver's answer."""
 
-    about: CardPresented | str
-    """An RFID card, or the payment of a bank card."""
+    about: CardPresented | MasterPass | str
+    """An RFID card, a master pass, or the payment of a bank card."""
     among: tuple[EvseId, ...]
     otherwise: EvseId
     """The outlet if there is no answer (0: no outlet)."""
@@ -51,7 +60,7 @@ class OutletQuestion:
 
     @property
     def payment_id(self) -> str:
-        """The payment whose bank card waits, "" for an RFID card."""
+        """The payment whose bank card waits, "" for another card."""
         return self.about if isinstance(self.about, str) else ""
 
 
@@ -115,6 +124,28 @@ class OutletSelection:
         yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
         yield NoticeShown(self._question.among, why, until_s)
 
+    def ask_master_pass(self, token: Token, among: Sequence[EvseRecord], now: Moment) -> Iterator[Yielded]:
+        """Ask the holder of a master pass. ``MasterPassAnswered`` comes back. While another card is being asked about,
+        its answer comes first."""
+        numbers = tuple(e.number for e in among)
+        if self._question is not None:
+            yield CardRefused(numbers[0], "concurrent")
+            return
+        until_s = now.t_s + CHOICE_S * self._site.config.io_s
+        self._question = OutletQuestion(MasterPass(token), numbers, STATION, until_s, "stop_which")
+        yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
+        yield NoticeShown(numbers, self._question.why, until_s)
+
+    def is_master_pass_again(self, card: CardPresented) -> bool:
+        """True for the master pass that is being asked about, held up once more."""
+        asking = self._question
+        return asking is not None and isinstance(asking.about, MasterPass) and _same_card(asking.about, card)
+
+    def choose_all_outlets(self) -> Iterator[Yielded]:
+        """Take the master pass that is held up once more as the answer "all"."""
+        assert self._question is not None
+        yield from self._end_question(self._question.among)
+
     def withdraw_question(self) -> Iterator[Yielded]:
         """Withdraw the question: the card is gone."""
         if self._question is not None:
@@ -145,7 +176,7 @@ class OutletSelection:
         """Drop an outlet whose cable was pulled. If one is left, there is nothing to ask about an
         RFID card. A bank card's driver may pull the cable to plug it in again."""
         asking = self._question
-        if asking is None or asking.payment_id or event.evse not in asking.among:
+        if asking is None or not isinstance(asking.about, CardPresented) or event.evse not in asking.among:
             return
         yield NoticeShown((event.evse,), asking.why, 0.0)
         asking.among = tuple(n for n in asking.among if n != event.evse)
@@ -160,16 +191,26 @@ class OutletSelection:
             yield from self._finish_question(asking.otherwise)
 
     def _finish_question(self, number: EvseId) -> Iterator[Yielded]:
+        yield from self._end_question((number,) if number != STATION else ())
+
+    def _end_question(self, chosen: tuple[EvseId, ...]) -> Iterator[Yielded]:
+        """End the question. ``chosen``: one outlet, none, or all of them for a master pass."""
         assert self._question is not None
         asking, self._question = self._question, None
         yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), None)
         yield NoticeShown(asking.among, asking.why, 0.0)
-        about = asking.about
-        yield OutletMeant(number, about) if isinstance(about, str) else replace(about, evse=number)
+        number = chosen[0] if chosen else STATION
+        match asking.about:
+            case MasterPass(token):
+                yield MasterPassAnswered(token, chosen)
+            case CardPresented() as card:
+                yield replace(card, evse=number)
+            case payment:
+                yield OutletMeant(number, payment)
         yield SituationChanged(STATION)
 
 
-def _same_card(about: CardPresented | str, card: CardPresented) -> bool:
+def _same_card(about: CardPresented | MasterPass | str, card: CardPresented) -> bool:
     token = None if isinstance(about, str) else about.token
     return token is not None and card.token is not None and card.token.matches_token(token)
 

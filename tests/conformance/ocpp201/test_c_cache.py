@@ -1,12 +1,13 @@
 """Block C, what a station knows by itself: the cache and its life, tokens that turn out to be bad, the master pass."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, STRANGER, Street201
+from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, STRANGER, Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -202,12 +203,13 @@ async def test_TC_C_18_CS(by_cache: Street201) -> None:
 # --- the master pass ------------------------------------------------------------------------------------------------
 
 MASTER = "04FFFFFF"
+OF_MASTERS = {"status": "Accepted", "groupIdToken": {"idToken": "MASTERS", "type": "Central"}}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def mastered(s: Street201) -> AsyncIterator[Street201]:
     assert await s.put("AuthCtrlr.MasterPassGroupId", "MASTERS") == "Accepted"
-    s.csms.infos[MASTER] = {"status": "Accepted", "groupIdToken": {"idToken": "MASTERS", "type": "Central"}}
+    s.csms.infos[MASTER] = OF_MASTERS
     yield s
     assert await s.put("AuthCtrlr.MasterPassGroupId", "") == "Accepted"
     await s.csms.ask("ClearCache", {})
@@ -221,24 +223,68 @@ async def test_TC_C_45_CS(mastered: Street201) -> None:
     assert mastered.events() == []
 
 
-async def test_TC_C_49_CS_TC_C_14_CS(mastered: Street201) -> None:
-    """A master pass card, a cached one too, stops the sessions of a station without a user interface."""
+async def held_up(s: Street201) -> None:
+    s.begin()
+    await s.session(CARD, 1)
+    await s.session(STRANGER, 2)
+    await s.tap(MASTER, None)
+    await s.screen("choose_outlet", 1)
+    await s.screen("choose_outlet", 2)
+    assert s.events("Ended") == []
+
+
+def stopped_by(events: list[dict[str, Any]]) -> list[tuple[int, str, str, str]]:
+    return sorted(
+        (e["evse"]["id"], e["triggerReason"], e["transactionInfo"]["stoppedReason"], e["idToken"]["idToken"])
+        for e in events
+    )
+
+
+async def test_TC_C_47_CS(mastered: Street201) -> None:
+    """A master pass with a choice: held up once more it stops everything (C16.FR.01)."""
     s = mastered
-    assert await s.put("AuthCtrlr.LocalPreAuthorize", "true") == "Accepted"
-    try:
+    await held_up(s)
+    await s.tap(MASTER, None)
+    await s.heard(lambda: len(s.events("Ended")) == 2)
+    assert stopped_by(s.events("Ended")) == [(n, "StopAuthorized", "MasterPass", MASTER) for n in (1, 2)]
+
+
+async def test_TC_C_48_CS(mastered: Street201) -> None:
+    """A master pass with a choice: the button of an outlet stops that one, and the other goes on (C16.FR.01)."""
+    s = mastered
+    await held_up(s)
+    await s.station.post("/buttons/outlet-1")
+    await s.ended()
+    assert stopped_by(s.events("Ended")) == [(1, "StopAuthorized", "MasterPass", MASTER)]
+    await s.screen("charging", 2)
+    assert len(s.events("Ended")) == 1
+    await s.tap(STRANGER, 2)
+    await s.heard(lambda: len(s.events("Ended")) == 2)
+
+
+NO_CHOICE = """sample_interval_s = 0
+[buttons]
+driver = "buttons_evdev"
+keys = { language = 2 }
+"""
+
+
+async def test_TC_C_49_CS_TC_C_14_CS(tmp_path: Path) -> None:
+    """A master pass card, a cached one too, stops the sessions of a station without buttons to choose with."""
+    async with street201(tmp_path, settings=NO_CHOICE) as s:
+        s.csms.infos[MASTER] = OF_MASTERS
+        assert await s.put("AuthCtrlr.MasterPassGroupId", "MASTERS") == "Accepted"
+        await s.tap(MASTER)
+        await s.screen("refused")
+        assert await s.put("AuthCtrlr.LocalPreAuthorize", "true") == "Accepted"
         for _ in range(2):
             s.begin()
             await s.session(CARD, 1)
             await s.session(STRANGER, 2)
             await s.tap(MASTER, 2)
             await s.heard(lambda: len(s.events("Ended")) == 2)
-            for ended in s.events("Ended"):
-                assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == (
-                    "StopAuthorized", "MasterPass",
-                )  # fmt: skip
-                assert ended["idToken"]["idToken"] == MASTER
+            assert stopped_by(s.events("Ended")) == [(n, "StopAuthorized", "MasterPass", MASTER) for n in (1, 2)]
             for n in (1, 2):
                 await s.leave(n)
         assert MASTER not in [p["idToken"]["idToken"] for p in s.payloads("Authorize")]
-    finally:
-        assert await s.put("AuthCtrlr.LocalPreAuthorize", "false") == "Accepted"
+        await s.end()
