@@ -197,6 +197,7 @@ class Station:
             trace=self._trace_frame,
             password=lambda: backend_password(backend, self.mask),
             access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
+            is_known_address=lambda access: self.site.network_profiles[backend.name].is_known_address(access),
             installed_transports=installed_transports,
             interface=lambda: interface_in_use(self.site, backend.name),
             bearer_via=lambda: bearer_via(self.file, self.site.bearer_in_use, backend.name),

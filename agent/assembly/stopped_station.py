@@ -59,6 +59,7 @@ class StoppedStation:
             identity=self._identity.current_identity,
             password=lambda: backend_password(backend, LogMask()),
             access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
+            is_known_address=lambda access: self.site.network_profiles[backend.name].is_known_address(access),
             installed_transports=installed_transports,
             interface=lambda: interface,
             bearer_via=lambda: bearer_via(self._file, bearer, backend.name),

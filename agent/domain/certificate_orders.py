@@ -39,12 +39,24 @@ class TakeChain(PkiOrder):
 
 @frozen
 class InstallRoot(PkiOrder):
-    """Install a root. At most ``most`` roots may be installed. ``RootInstalled`` comes back."""
+    """Install a root. At most ``most`` roots may be installed. ``RootInstalled`` comes back.
+
+    ``replaces``: it takes the place of the trusted ones, and one of them has to have signed it.
+    """
 
     use: CertificateUse
     certificate: str = field(repr=False)
     most: int = 0
     utc_s: float | None = None
+    replaces: bool = False
+
+
+@frozen
+class ConfirmReplacement(PkiOrder):
+    """Delete the roots that a new one replaces, if the connection of this link hangs on it. ``RootDeleted`` comes
+    back."""
+
+    link: str
 
 
 @frozen

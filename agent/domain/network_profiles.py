@@ -46,6 +46,10 @@ class NetworkProfiles:
         """Return the connection profile whose turn it is."""
         return self.using or self.profiles_in_turn()[0]
 
+    def is_known_address(self, access: ConnectionProfile) -> bool:
+        """Return whether the last connection was at this address, or there was none yet."""
+        return self.worked is None or access.url == self.worked.url
+
     def wanted_profile(self, slot: int) -> ConnectionProfile:
         data = self.slots[slot]
         return ConnectionProfile(slot, data.url, data.profile, self.key, self.certificate, data.bearer)

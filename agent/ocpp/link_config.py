@@ -52,6 +52,9 @@ class LinkHooks:
     access: Callable[[], ConnectionProfile] | None = None
     """Return the address and credentials for the next attempt; None: what the station file and the
     settings say."""
+    is_known_address: Callable[[ConnectionProfile], bool] = lambda access: True
+    """Return whether the station was connected at this address before: then a certificate that a new root has not
+    signed is checked with the roots that it replaces (2.x M05.FR.14)."""
     installed_transports: Callable[[], Mapping[str, str]] = dict
     """Find the transports that other distributions add (``transport/families.py``)."""
     interface: Callable[[], str | None] = lambda: ""

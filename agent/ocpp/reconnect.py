@@ -4,10 +4,11 @@ report of the result (decision 12)."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from agent.domain.backend_connection import ConnectionProfile
+from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.events import Connected, ConnectFailed
 from agent.domain.variables import Settings
 from agent.model.fastclass import replace
@@ -26,8 +27,10 @@ from agent.ocpp.transport.transport import (
     url_scheme,
     without_user_info,
 )
-from agent.ports.pki import NO_ROOTS, PkiPort
+from agent.ports.pki import NO_ROOTS, PkiPort, TrustedRoots
 from agent.station_file.settings import Backend
+
+log = logging.getLogger("agent.ocpp")
 
 RECONNECT_LEAST_S = 0.02
 """The shortest pause, whatever the station file says: a server that closes at once must not keep
@@ -103,7 +106,22 @@ class Reconnector:
                 f"{without_user_info(url)}: security_profile {access.profile} needs TLS: not connected, nothing sent: "
                 "use a wss:// address in [backend] url"
             )
-        return await self._connector_for(url).connect(backend, secret, roots)
+        return await self._connect_with_roots(access, backend, secret, roots)
+
+    async def _connect_with_roots(
+        self, access: ConnectionProfile, backend: Backend, secret: bytes | None, roots: TrustedRoots
+    ) -> Transport:
+        """Connect. A new root is tried alone, then the roots that it replaces, at an address that is known (2.x
+        M05.FR.14-16): another central system has to show a certificate of the new root."""
+        connector = self._connector_for(backend.connection_url)
+        if roots.first is not None:
+            try:
+                return await connector.connect(backend, secret, roots.first)
+            except NoConnection as e:
+                if e.trouble is not ConnectFailure.SERVER_CERTIFICATE or not self._hooks.is_known_address(access):
+                    raise
+                log.warning("%s: the new root is not proven: the roots that it replaces are tried", self.url)
+        return await connector.connect(backend, secret, roots)
 
     def _connector_for(self, url: str) -> GuardedConnector:
         """Return the connector of the transport for this address. The addresses of one transport

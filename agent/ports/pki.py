@@ -12,17 +12,26 @@ from agent.model.fastclass import frozen
 class TrustedRoots:
     """Whom TLS may trust beside the station file's ``ca``. ``installed``: PEM files. ``withdrawn``: fingerprints
     (``agent/model/root_certificates.py``) of roots of that ``ca`` which the backend has deleted: they are not trusted
-    any more."""
+    any more. ``is_pinned``: one of them was signed by another root, which need not be trusted any more; then the
+    system's authorities are not trusted either. ``first``: to be tried before these and without them."""
 
     installed: tuple[Path, ...] = ()
     withdrawn: frozenset[str] = frozenset()
+    is_pinned: bool = False
+    first: TrustedRoots | None = None
+
+    def all_together(self) -> TrustedRoots:
+        """Return all of them in one, for a check of a certificate that changes nothing."""
+        if self.first is None:
+            return self
+        return TrustedRoots(self.first.installed + self.installed, self.withdrawn, self.is_pinned)
 
 
 NO_ROOTS = TrustedRoots()
 
 
 class PkiPort(Protocol):
-    """What a link needs to know of them, and says. All answer from memory."""
+    """What a link needs to know of them, and says. All answer from memory, but while a new root is not proven."""
 
     def trusted_roots(self) -> TrustedRoots:
         """Roots of central systems."""

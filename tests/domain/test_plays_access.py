@@ -562,3 +562,12 @@ def test_a_raised_security_profile_keeps_the_address_that_works() -> None:
     change(play, security_profile="2")
     play.skip().wait(10).skip()
     assert (dialled(play).url, dialled(play).profile) == ("ws://second.example", 2)
+
+
+def test_a_known_address_is_that_of_the_last_connection() -> None:
+    """M05.FR.14-16. Until there was one, every address is."""
+    profiles = NetworkProfiles(BackendConfig())
+    there, elsewhere = ConnectionProfile(profile=2, key="new"), ConnectionProfile(2, "wss://other/o", 2)
+    assert profiles.is_known_address(elsewhere)
+    profiles.worked = ConnectionProfile(profile=1)
+    assert (profiles.is_known_address(there), profiles.is_known_address(elsewhere)) == (True, False)

@@ -9,6 +9,7 @@ import pytest
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.certificate_orders import (
     ChainTaken,
+    ConfirmReplacement,
     DeleteRoot,
     InstallRoot,
     KeepCertificates,
@@ -277,6 +278,36 @@ def test_a_root_is_installed_if_it_can_be(status: str) -> None:
     play = play << InstallRoot("pki:1", CertificateUse.CSMS_ROOT, "PEM", 7, play.now.utc_s)
     assert play >> RootInstalled("pki:1", status) << Response(LINK, "q1", status)
     assert len(play.noticed()) == 1 + (status == "Accepted")
+
+
+@pytest.mark.parametrize("use", CertificateUse)
+def test_with_the_additional_check_a_root_of_central_systems_replaces_the_others(use: CertificateUse) -> None:
+    """M05.FR.10: the keys decide whether it may."""
+    play = Playbook(settings={"certificates_max": 7, "root_check": True})
+    play = play >> ask(InstallCertificateRequest(use, "PEM"))
+    replaces = use is CertificateUse.CSMS_ROOT
+    assert play << InstallRoot("pki:1", use, "PEM", 7, play.now.utc_s, replaces)
+
+
+def test_replaced_roots_are_looked_at_once_every_backend_with_tls_was_reached() -> None:
+    """A second backend may hang on the old root."""
+    play = Playbook(links=(LINK, SECOND), settings={"root_check": True})
+    secure = ConnectionProfile(profile=2)
+    for link in (LINK, SECOND):
+        play.site.network_profiles[link].using = secure
+    play = (play >> Connected(LINK, secure)).skip()
+    assert orders(play, ConfirmReplacement) == []
+    play = (play >> Connected(SECOND, secure)).skip()
+    assert orders(play, ConfirmReplacement) == [ConfirmReplacement("pki:1", LINK)]
+    assert (play >> RootDeleted("pki:1", "Accepted")).noticed()[-1] == "ReconfigurationOfSecurityParameters"
+
+
+@pytest.mark.parametrize(("check", "profile"), [(False, 2), (True, 1)])
+def test_without_the_check_or_tls_nothing_is_replaced(check: bool, profile: int) -> None:
+    play = Playbook(settings={"root_check": check})
+    play.site.network_profiles[LINK].using = access = ConnectionProfile(profile=profile)
+    play = (play >> Connected(LINK, access)).skip()
+    assert orders(play, ConfirmReplacement) == []
 
 
 @pytest.mark.parametrize(("profile", "spares"), [(1, False), (2, True), (3, True)])

@@ -286,6 +286,7 @@ def build(
     traffic: TrafficCounter | None = None,
     wire: WireOptions = WireOptions(),  # noqa: B008  frozen
     outbox: Outbox | None = None,
+    is_known_address: Callable[[ConnectionProfile], bool] = lambda access: True,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -316,6 +317,7 @@ def build(
         trace=lambda *frame: room.traced.append(frame),
         password=lambda: backend.password or None,
         access=access,
+        is_known_address=is_known_address,
         installed_transports=transports,
         interface=interface,
         silence_limit_s=silence_limit_s,

@@ -121,6 +121,48 @@ async def test_a_root_of_the_file_that_was_deleted_is_not_trusted(
     assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
+@pytest.fixture(scope="module")
+def newer(ours: Authority, tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A root that ``ours`` has signed."""
+    return Authority(tmp_path_factory.mktemp("newer"), "Newer Root", above=ours)
+
+
+def replaced(ours: Authority, newer: Authority, of_file: frozenset[str] = frozenset()) -> Installed:
+    """The new root is not proven yet."""
+    pki = Installed(ours.root)
+    pki._trusted = TrustedRoots((ours.root,), is_pinned=True, first=TrustedRoots((newer.root,), of_file, True))
+    return pki
+
+
+async def test_a_new_root_that_another_has_signed_is_an_end_of_the_chain(ours: Authority, newer: Authority) -> None:
+    """M05.FR.13: by itself, and where the server shows more of the chain."""
+    longer = newer.server()
+    longer.write_text(longer.read_text() + newer.pem + ours.pem)
+    for server in (newer.server(), longer):
+        for ca in (None, ours.root):
+            pki = replaced(ours, newer, frozenset({certificate_fingerprint(ours.pem)}))
+            assert await connects(tls(server), ca=ca, pki=pki)
+            assert pki.roots_used[-1] == newer.certificate.public_bytes(Encoding.DER)
+    proven = Installed(newer.root)
+    proven._trusted = TrustedRoots((newer.root,), is_pinned=True)
+    assert await connects(tls(newer.server()), pki=proven)
+    found, _ = await trouble(tls(ours.server()), pki=proven)
+    assert found is ConnectFailure.SERVER_CERTIFICATE
+
+
+async def test_the_roots_that_a_new_one_replaces_are_tried_after_it(ours: Authority, newer: Authority) -> None:
+    """M05.FR.14."""
+    pki = replaced(ours, newer)
+    assert await connects(tls(ours.server()), pki=pki)
+    assert pki.roots_used[-1] == ours.certificate.public_bytes(Encoding.DER)
+
+
+async def test_another_central_system_has_to_show_the_new_root(ours: Authority, newer: Authority) -> None:
+    """M05.FR.15: where the station was never connected, the old root counts no more."""
+    found, _ = await trouble(tls(ours.server()), pki=replaced(ours, newer), is_known_address=lambda access: False)
+    assert found is ConnectFailure.SERVER_CERTIFICATE
+
+
 async def test_a_damaged_file_of_which_a_root_was_deleted_is_a_failed_attempt(ours: Authority, tmp_path: Path) -> None:
     """A comment in another encoding is no damage."""
     file, gone = tmp_path / "roots.pem", Installed(withdrawn=frozenset({"another"}))

@@ -314,6 +314,171 @@ def test_the_last_root_stays_whether_a_file_names_it_or_not(tmp_path: Path) -> N
     assert pki.delete_root(hashes_of(STRANGER), True) == "Failed"
 
 
+# --- roots that replace others (AdditionalRootCertificateCheck) ------------------------------------------------------
+
+NEW = Authority(name="New root", above=CPO)
+ROOTS = CertificateUse.CSMS_ROOT
+
+
+def der(authority: Authority) -> bytes:
+    return authority.certificate.public_bytes(Encoding.DER)
+
+
+def replace_by(pki: KeyStore, authority: Authority, most: int = 5) -> str:
+    return pki.install_root(ROOTS, authority.pem, most, None, replaces=True)
+
+
+def trusted(pki: KeyStore) -> set[str]:
+    """The serial numbers of the roots of central systems."""
+    return {root.hashes.serial for _, root in pki.installed_roots((ROOTS,))}
+
+
+def serials(*authorities: Authority) -> set[str]:
+    return {f"{a.certificate.serial_number:x}" for a in authorities}
+
+
+def marks(*authorities: Authority) -> set[str]:
+    return {certificate_fingerprint(a.pem) for a in authorities}
+
+
+@pytest.mark.parametrize(
+    ("pem_text", "why"),
+    [
+        (STRANGER.pem, "none of the roots that it would replace has signed it"),
+        (Authority(name="Other", above=STRANGER).pem, "none of the roots that it would replace has signed it"),
+        (Authority(name="Late", above=CPO, span=(-20, -10)).pem, "is valid from"),
+        (NEW.pem + CPO.pem, "one certificate is wanted, 2 came"),
+        (pem(CPO.certify(named("a server"), STRANGER.key.public_key())), "not an authority"),
+    ],
+)
+def test_a_root_that_no_trusted_one_has_signed_replaces_none(pki: KeyStore, pem_text: str, why: str) -> None:
+    """M05.FR.10, M05.FR.11."""
+    before = names(pki, "")
+    assert why in pki.install_root(ROOTS, pem_text, 5, None, replaces=True)
+    assert names(pki, "") == before
+    assert pki.trusted_roots().first is None
+
+
+def test_an_old_root_that_has_ended_signs_no_new_one(tmp_path: Path) -> None:
+    old = Authority(name="Old", span=(-20, -10))
+    file = tmp_path / "ca.pem"
+    file.write_text(old.pem)
+    pki = KeyStore(tmp_path / "pki", NamedFiles(((ROOTS, file),)))
+    assert "none of the roots" in replace_by(pki, Authority(name="New", above=old))
+
+
+def test_a_new_root_is_tried_alone_and_the_old_one_is_the_way_back(pki: KeyStore) -> None:
+    """M05.FR.12, M05.FR.14. It is the same after a restart."""
+    assert replace_by(pki, NEW) == ""
+    for again in (pki, KeyStore(folder(pki))):
+        roots = again.trusted_roots()
+        assert roots.first is not None
+        assert [p.read_text() for p in roots.first.installed] == [NEW.pem]
+        assert roots.first.is_pinned
+        assert [p.read_text() for p in roots.installed] == [CPO.pem]
+        assert trusted(again) == serials(CPO, NEW)
+        assert {p.read_text() for p in roots.all_together().installed} == {CPO.pem, NEW.pem}
+    assert replace_by(pki, NEW) == "", "once more is no change"
+    assert replace_by(pki, CPO) == ""
+    assert pki.trusted_roots() == roots
+
+
+def test_the_old_root_goes_when_a_connection_hangs_on_the_new_one(pki: KeyStore) -> None:
+    """M05.FR.13."""
+    replace_by(pki, NEW)
+    pki.root_used("a", der(CPO))
+    assert not pki.confirm_replacement("a")
+    assert trusted(pki) == serials(CPO, NEW)
+    pki.root_used("a", der(NEW))
+    pki.root_used("b", der(CPO))
+    assert not pki.confirm_replacement("a"), "another link hangs on the old one"
+    assert pki.trusted_roots().first is not None
+    pki.root_used("b", None)
+    assert pki.confirm_replacement("a")
+    for again in (pki, KeyStore(folder(pki))):
+        assert trusted(again) == serials(NEW)
+        assert (again.trusted_roots().first, again.trusted_roots().is_pinned) == (None, True)
+    assert not pki.confirm_replacement("a")
+
+
+def test_the_hashes_of_a_new_root_are_made_with_the_key_of_the_old_one(pki: KeyStore) -> None:
+    """Also when that is not trusted any more (RFC 6960): a backend names the root by them."""
+    replace_by(pki, NEW)
+    pki.root_used("a", der(NEW))
+    assert pki.confirm_replacement("a")
+    ((_, root),) = pki.installed_roots((ROOTS,))
+    made = ocsp.OCSPRequestBuilder().add_certificate(NEW.certificate, CPO.certificate, hashes.SHA256()).build()
+    assert (root.hashes.issuer_name, root.hashes.issuer_key) == (
+        made.issuer_name_hash.hex(),
+        made.issuer_key_hash.hex(),
+    )
+    assert pki.delete_root(root.hashes, False) == "Failed", "the connection hangs on it"
+    pki.root_used("a", None)
+    assert pki.delete_root(root.hashes, False) == "Accepted"
+    assert names(pki, "") == set()
+
+
+def test_the_way_back_is_not_deleted_and_the_new_root_may_be(pki: KeyStore) -> None:
+    replace_by(pki, NEW)
+    pki.root_used("a", der(CPO))
+    assert pki.delete_root(hashes_of(CPO), False) == "Failed"
+    (new,) = [r.hashes for _, r in pki.installed_roots((ROOTS,)) if r.hashes.serial in serials(NEW)]
+    assert pki.delete_root(new, False) == "Accepted"
+    assert (trusted(pki), pki.trusted_roots().first) == (serials(CPO), None)
+    assert names(pki, ".issuer") | names(pki, ".first") == set()
+
+
+@pytest.mark.parametrize("above", [CPO, NEW], ids=["by the old one", "by the new one"])
+def test_a_second_new_root_takes_the_place_of_one_that_was_never_proven(pki: KeyStore, above: Authority) -> None:
+    newer = Authority(name="Newer root", above=above)
+    replace_by(pki, NEW)
+    assert replace_by(pki, newer) == ""
+    assert trusted(pki) == serials(CPO, newer)
+    pki.root_used("a", der(newer))
+    assert pki.confirm_replacement("a")
+    assert trusted(pki) == serials(newer)
+
+
+def test_a_root_of_the_station_file_is_replaced_too(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text(CPO.pem)
+    stores = [KeyStore(tmp_path / "pki", NamedFiles(((ROOTS, file),))) for _ in range(2)]
+    assert replace_by(stores[0], NEW) == ""
+    roots = KeyStore(tmp_path / "pki", NamedFiles(((ROOTS, file),))).trusted_roots()
+    assert roots.first is not None
+    assert (roots.first.withdrawn, roots.withdrawn) == (marks(CPO), frozenset())
+    stores[0].root_used("a", der(NEW))
+    assert stores[0].confirm_replacement("a")
+    roots = KeyStore(tmp_path / "pki", NamedFiles(((ROOTS, file),))).trusted_roots()
+    assert (roots.withdrawn, roots.first) == (marks(CPO), None)
+
+
+def test_the_first_root_replaces_none_and_a_full_store_takes_none(tmp_path: Path) -> None:
+    pki = KeyStore(tmp_path / "pki")
+    assert replace_by(pki, CPO) == ""
+    assert pki.trusted_roots().first is None
+    assert "1 roots are installed already" in replace_by(pki, NEW, most=1)
+    assert trusted(pki) == serials(CPO)
+
+
+def test_without_the_check_all_roots_count_alike_again(pki: KeyStore) -> None:
+    replace_by(pki, NEW)
+    assert pki.install_root(ROOTS, STRANGER.pem, 5, None) == ""
+    assert pki.trusted_roots().first is None
+    assert len(pki.trusted_roots().installed) == 3
+
+
+@pytest.mark.parametrize("kept", [(".issuer",), (".issuer", ".first"), (".issuer", ".first", ".pem")])
+def test_a_process_that_ends_while_a_root_is_replaced(pki: KeyStore, kept: tuple[str, ...]) -> None:
+    """Until the root itself is there nothing has changed."""
+    replace_by(pki, NEW)
+    for path in folder(pki).glob(f"csms-{certificate_fingerprint(NEW.pem)}.*"):
+        if path.suffix not in kept:
+            path.unlink()
+    roots = KeyStore(folder(pki)).trusted_roots()
+    assert (roots.first is None, roots.is_pinned) == ((False, True) if ".pem" in kept else (True, False))
+
+
 @pytest.mark.parametrize("issuer_is_known", [False, True])
 def test_the_own_certificate_of_the_station_file_cannot_be_deleted(tmp_path: Path, issuer_is_known: bool) -> None:
     own = CPO.certify(named("SN-1"), STRANGER.key.public_key())

@@ -50,14 +50,17 @@ class Guarded(Street201):
 
 
 @asynccontextmanager
-async def at_home(folder: Path, profile: int, more: str = "") -> AsyncIterator[Guarded]:
-    """A station that is at its central system with this security profile. A client certificate is in its file."""
+async def at_home(
+    folder: Path, profile: int, more: str = "", own_certificate: bool = True, settings: str = "sample_interval_s = 0"
+) -> AsyncIterator[Guarded]:
+    """A station that is at its central system with this security profile. A client certificate is in its file, unless
+    it shall have none (``own_certificate``)."""
     ours = Authority(folder, "Our Root")
     lines = f'versions = ["2.0.1"]\nsecurity_profile = {profile}\nca = "{ours.root}"\npassword = "{FIRST.decode()}"\n'
-    lines += f'client_cert = "{ours.client("CP-1")}"\n{more}'
+    lines += f'client_cert = "{ours.client("CP-1")}"\n{more}' if own_certificate else more
     context = tls(ours.server(), ours.root if profile == 3 else None) if profile >= 2 else None
     csms = SecureBackend(speaks=("2.0.1",), tls=context, key=FIRST if profile in (1, 2) else None)
-    async with guarded(folder, csms, lines) as station:
+    async with guarded(folder, csms, lines, settings=settings) as station:
         s = Guarded(station, csms)
         s.ours = ours
         yield s

@@ -195,6 +195,6 @@ class Ladder:
 def _installed_roots(file: StationFile) -> TrustedRoots:
     """Return the roots that were installed over the air, as far as this user may see them."""
     try:
-        return key_store_of(file).trusted_roots()
+        return key_store_of(file).trusted_roots().all_together()
     except OSError:
         return NO_ROOTS

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.certificate_orders import (
     ChainTaken,
+    ConfirmReplacement,
     DeleteRoot,
     InstallRoot,
     KeepCertificates,
@@ -78,6 +79,7 @@ class Certificates:
         self._waiting_requests: dict[str, Replier | None] = {}
         self._job_count = 0
         self._csr, self._signing_repeats = "", 0
+        self._connected_links: set[str] = set()
 
     # --- a certificate of its own ----------------------------------------------------------------------------------
 
@@ -211,7 +213,20 @@ class Certificates:
             yield reply("Rejected")
             return
         most = self._site.settings.int_value("certificates_max")
-        yield InstallRoot(self._new_job(reply), request.use, request.certificate, most, now.utc_s)
+        replaces = request.use is CertificateUse.CSMS_ROOT and self._site.settings.bool_value("root_check")
+        yield InstallRoot(self._new_job(reply), request.use, request.certificate, most, now.utc_s, replaces)
+
+    @handles_events(Connected)
+    def confirm_new_root(self, event: Connected, now: Moment) -> Iterator[Yielded]:
+        """Drop the roots that a new one replaces, once a connection hangs on it (2.x M05.FR.13). Every backend with TLS
+        has been reached by then: what it hangs on stays."""
+        if not self._site.settings.bool_value("root_check"):
+            return
+        self._connected_links.add(event.link)
+        routes = self._site.network_profiles.items()
+        secured = {link for link, route in routes if route.profile_in_turn.profile >= 2}
+        if self._link in secured and secured <= self._connected_links:
+            yield ConfirmReplacement(self._new_job(None), self._link)
 
     @handles_events(RootInstalled)
     def reply_root_installed(self, event: RootInstalled, now: Moment) -> Iterator[Yielded]:

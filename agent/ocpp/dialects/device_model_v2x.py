@@ -400,6 +400,7 @@ NAMES: tuple[Name, ...] = (
     Name("OCPPCommCtrlr", "UnlockOnEVSideDisconnect", "unlock_on_ev_disconnect"),
     Name("OCPPCommCtrlr", "WebSocketPingInterval", "ping_interval_s", unit="s"),
     # security
+    Name("SecurityCtrlr", "AdditionalRootCertificateCheck", "root_check"),
     Name("SecurityCtrlr", "BasicAuthPassword", "authorization_key", kind="string"),
     Name("SecurityCtrlr", "CertificateEntries", value=_certificate_count, kind="integer", high=_most_certificates),
     Name("SecurityCtrlr", "CertSigningRepeatTimes", "signing_repeats"),
@@ -490,7 +491,6 @@ UNNAMED_2: Mapping[str, str] = {
         ),
         "what charging costs: no name of 2.0.1",
     ),
-    "root_check": "optional in 2.x: who does not offer the check does not show it",
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
     "refused_cards_per_min": "a matter of the place where the readers are",

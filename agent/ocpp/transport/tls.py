@@ -39,7 +39,9 @@ def build_context(backend: Backend, roots: TrustedRoots = NO_ROOTS, one_key_shar
     made = ResumingContext(
         ssl.PROTOCOL_TLS_CLIENT
     )  # not Python's default: from 3.13 on that refuses many private roots
-    if backend.ca is None:
+    if roots.is_pinned:
+        made.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    elif backend.ca is None:
         made.load_default_certs()
     for path in roots.installed:
         made.load_verify_locations(cafile=str(_require_readable(path)))

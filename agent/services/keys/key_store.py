@@ -6,6 +6,7 @@ A file is complete or it does not exist, whatever happens meanwhile. These files
 * ``ID.pem`` is the certificate chain that belongs to this key.
 * ``csms-FINGERPRINT.pem`` and ``manufacturer-FINGERPRINT.pem`` are installed root certificates.
 * ``csms-FINGERPRINT.withdrawn`` marks that a root of the station file was deleted.
+* ``csms-FINGERPRINT.issuer`` and ``.first`` belong to a root that replaces others (``root_replacement.py``).
 
 Roots that the station file names are trusted, listed and deleted like installed ones. All methods block.
 ``services/keys/orders.py`` calls them one at a time, beside the event loop.
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +25,12 @@ from agent.model.fastclass import frozen
 from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
 from agent.model.root_certificates import certificate_fingerprint, pem_certificates
 from agent.ports.pki import TrustedRoots
-from agent.services.folder_sync import sync_folder
+from agent.services.keys.key_files import KeyFiles
+from agent.services.keys.root_replacement import FIRST, ISSUER, has_signed_roots, separate_new_roots, unproven_marks
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.x509 import Certificate
 
@@ -64,22 +67,24 @@ class KeyStore:
 
     def __init__(self, folder: Path, named: NamedFiles | None = None) -> None:
         self._folder, self._named = folder, named or NamedFiles()
-        self._names: frozenset[str] = frozenset()
+        self._files = KeyFiles(folder)
         self._used: dict[str, str] = {}
-        self._list_files()
 
-    def _list_files(self) -> None:
-        try:
-            self._names = frozenset(os.listdir(self._folder))
-        except FileNotFoundError:
-            self._names = frozenset()
+    @property
+    def _names(self) -> frozenset[str]:
+        return self._files.names
 
     # --- from memory ---------------------------------------------------------------------------------------------
 
     def trusted_roots(self) -> TrustedRoots:
-        return TrustedRoots(
-            self.installed_files(CertificateUse.CSMS_ROOT), self._withdrawn_roots(CertificateUse.CSMS_ROOT)
-        )
+        """Return the roots of central systems. Only while a new one is not proven, the station file's are read."""
+        use = CertificateUse.CSMS_ROOT
+        trusted = TrustedRoots(self.installed_files(use), self._withdrawn_roots(use), has_signed_roots(self._names))
+        unproven = unproven_marks(self._names)
+        if not unproven:
+            return trusted
+        of_file = frozenset(mark for path in self._named_roots(use) for mark, _ in _fingerprinted_pems(path))
+        return separate_new_roots(trusted, unproven, of_file - unproven)
 
     def installed_files(self, use: CertificateUse) -> tuple[Path, ...]:
         """Return the PEM files that a backend has installed for this use."""
@@ -108,11 +113,14 @@ class KeyStore:
         for path in self.installed_files(use):
             for mark, pem in _fingerprinted_pems(path)[:1]:
                 found[mark] = path, pem
-        for path in (path for named_use, path in self._named.roots if named_use is use):
+        for path in self._named_roots(use):
             for mark, pem in _fingerprinted_pems(path):
                 if mark not in withdrawn:
                     found.setdefault(mark, (path, pem))
         return list(found.values())
+
+    def _named_roots(self, use: CertificateUse) -> list[Path]:
+        return [path for named_use, path in self._named.roots if named_use is use]
 
     def root_used(self, link: str, root: bytes | None) -> None:
         """Remember the root that this link's connection uses, until its next connection: that will need it again."""
@@ -139,8 +147,8 @@ class KeyStore:
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         secret = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
         unanswered = [n for n in self._names if n.endswith(".key") and f"{n[:-4]}.pem" not in self._names]
-        self._write_file(f"{_public_key_id(key.public_key())}.key", secret)
-        self._remove_files(unanswered)
+        self._files.write_file(f"{_public_key_id(key.public_key())}.key", secret)
+        self._files.remove_files(unanswered)
         return made.public_bytes(pem).decode("ascii")
 
     def take_chain(self, chain: str, name: str, utc_s: float | None) -> Taken:
@@ -163,7 +171,7 @@ class KeyStore:
             return Taken(why=f"its common name is not the serial number {name}")
         if why := x509_certificates.chain_problem(certificates, list(self._trusted_certificates()), now):
             return Taken(why=why)
-        self._write_file(f"{id_}.pem", b"".join(map(_certificate_pem, certificates)))
+        self._files.write_file(f"{id_}.pem", b"".join(map(_certificate_pem, certificates)))
         return Taken(id_, own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
 
     def keep_certificates(self, ids: tuple[str, ...]) -> None:
@@ -173,14 +181,17 @@ class KeyStore:
         """
         chains = [n for n in self._names if n.endswith(".pem") and not n.startswith(tuple(HEADS.values()))]
         old = [n[:-4] for n in chains if n[:-4] not in ids]
-        self._remove_files([f"{id_}{tail}" for id_ in old for tail in (".pem", ".key")])
+        self._files.remove_files([f"{id_}{tail}" for id_ in old for tail in (".pem", ".key")])
 
     # --- roots -------------------------------------------------------------------------------------------------------
 
-    def install_root(self, use: CertificateUse, pem: str, most: int, utc_s: float | None) -> str:
+    def install_root(
+        self, use: CertificateUse, pem: str, most: int, utc_s: float | None, replaces: bool = False
+    ) -> str:
         """Install a root. Return why it was refused, or "".
 
-        At most ``most`` roots may be installed. Raise ``OSError`` if the disk refuses.
+        At most ``most`` roots may be installed. ``replaces``: it takes the place of those that are trusted for this
+        use, and one of them has to have signed it. Raise ``OSError`` if the disk refuses.
         """
         from agent.services.keys import x509_certificates
 
@@ -188,14 +199,59 @@ class KeyStore:
             chain = x509_certificates.read_certificates(pem)
         except (ValueError, UnicodeEncodeError):
             return "it is no PEM certificate"
-        if why := x509_certificates.root_problem(chain, x509_certificates.station_time(utc_s)):
-            return why
-        mark = f"{HEADS[use]}{_certificate_fingerprint(chain[0])}"
+        now = x509_certificates.station_time(utc_s)
+        if replaces and (trusted := self._trusted_fingerprints(use)):
+            return self._replace_roots(use, chain, trusted, most, now)
+        return x509_certificates.root_problem(chain, now) or self._write_root_files(use, chain[0], most)
+
+    def _replace_roots(
+        self, use: CertificateUse, chain: list[Certificate], trusted: frozenset[str], most: int, now: datetime
+    ) -> str:
+        from agent.services.keys import x509_certificates
+
+        if len(chain) == 1 and _certificate_fingerprint(chain[0]) in trusted:
+            return ""
+        why, issuer = x509_certificates.replacement_problem(chain, list(self._trusted_certificates()), now)
+        return why or self._write_root_files(use, chain[0], most, issuer)
+
+    def _write_root_files(
+        self, use: CertificateUse, root: Certificate, most: int, issuer: Certificate | None = None
+    ) -> str:
+        """Write the files of a root. ``issuer``: one of those that it replaces. Return why there is no room, or ""."""
+        mark = f"{HEADS[use]}{_certificate_fingerprint(root)}"
         if f"{mark}.pem" not in self._names and self._installed_count() >= most:
             return f"{most} roots are installed already"
-        self._write_file(f"{mark}.pem", _certificate_pem(chain[0]))
-        self._remove_files([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
+        unproven = unproven_marks(self._names)
+        if issuer is not None:
+            self._files.write_file(f"{mark}{ISSUER}", _certificate_pem(issuer))
+            self._files.write_file(f"{mark}{FIRST}", b"")
+        self._files.write_file(f"{mark}.pem", _certificate_pem(root))
+        self._files.remove_files([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
+        for other in unproven if issuer is not None else ():
+            self._withdraw_root(use, other)  # it was never proven; those that it would have replaced are still there
+        if issuer is None and use is CertificateUse.CSMS_ROOT:  # the check is off: all roots count alike
+            self._files.remove_files([f"{HEADS[use]}{other}{FIRST}" for other in unproven])
         return ""
+
+    def confirm_replacement(self, link: str) -> bool:
+        """Remove the replaced roots if the connection of this link hangs on the new one (OCPP 2.0.1 M05.FR.13).
+
+        One that the connection of another link hangs on stays until that changes. Return whether one was removed.
+        Raise ``OSError`` if the disk refuses.
+        """
+        use, mark = CertificateUse.CSMS_ROOT, self._used.get(link, "")
+        if mark not in unproven_marks(self._names):
+            return False
+        replaced = self._trusted_fingerprints(use) - {mark}
+        gone = replaced.difference(self._used.values())
+        for other in gone:
+            self._withdraw_root(use, other)
+        if gone == replaced:
+            self._files.remove_files([f"{HEADS[use]}{mark}{FIRST}"])
+        return bool(gone)
+
+    def _trusted_fingerprints(self, use: CertificateUse) -> frozenset[str]:
+        return frozenset(certificate_fingerprint(pem) for pem in self.trusted_pems(use))
 
     def _installed_count(self) -> int:
         return sum(len(self.installed_files(use)) for use in CertificateUse)
@@ -212,12 +268,20 @@ class KeyStore:
         return [
             (
                 certificate_fingerprint(pem),
-                InstalledCertificate(use, x509_certificates.certificate_hash_data(root, root, algorithm)),
+                InstalledCertificate(
+                    use, x509_certificates.certificate_hash_data(root, self._find_root_issuer(path, root), algorithm)
+                ),
             )
             for use in uses
             for path, pem in self._trusted_texts(use)
             for root in _parse_certificates(path, pem)
         ]
+
+    def _find_root_issuer(self, path: Path, root: Certificate) -> Certificate:
+        """Return the root that has signed this one: another one if it came as a replacement."""
+        other = path.with_suffix(ISSUER)
+        found = _read_certificates(other) if path.parent == self._folder and other.name in self._names else []
+        return found[0] if found else root
 
     def delete_root(self, named: HashData, spare_last: bool) -> str:
         """Delete a root, and return a DeleteCertificateStatusEnumType.
@@ -241,15 +305,16 @@ class KeyStore:
         The mark is on the disk before the file is removed. So a root of both sources is not trusted again after a
         power cut.
         """
-        named = [
-            pair for named_use, path in self._named.roots if named_use is use for pair in _fingerprinted_pems(path)
-        ]
+        named = [pair for path in self._named_roots(use) for pair in _fingerprinted_pems(path)]
         if any(fingerprint == mark for fingerprint, _ in named):
-            self._write_file(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
-        self._remove_files([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
+            self._files.write_file(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
+        files = (f"{HEADS[use]}{mark}{tail}" for tail in (".pem", FIRST, ISSUER))
+        self._files.remove_files([n for n in files if n in self._names])
 
     def _must_keep_root(self, mark: str, spare_last: bool) -> bool:
-        used = frozenset(self._used.values())
+        used, unproven = frozenset(self._used.values()), unproven_marks(self._names)
+        if unproven and mark not in unproven:
+            return True  # the way back, until the new root is proven
         if spare_last and (len(self.trusted_pems(CertificateUse.CSMS_ROOT)) == 1 or not used or "" in used):
             return True
         return mark in used
@@ -274,38 +339,6 @@ class KeyStore:
     def _trusted_certificates(self) -> Iterator[Certificate]:
         for path, pem in self._trusted_texts(CertificateUse.CSMS_ROOT):
             yield from _parse_certificates(path, pem)
-
-    # --- files -------------------------------------------------------------------------------------------------------
-
-    def _write_file(self, name: str, content: bytes) -> None:
-        """Write a file so that it is complete and durable when this returns.
-
-        The file is written beside its place, synced and renamed; then the folder is synced.
-        """
-        if not self._folder.is_dir():
-            self._folder.mkdir(mode=0o700, parents=True)
-            sync_folder(self._folder.parent)
-        os.chmod(self._folder, 0o700)
-        self._remove_files([n for n in self._names if n.endswith(".new")])  # they belong to a write that was cut off
-        beside = self._folder / f"{name}.new"
-        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(file, "wb") as f:
-                f.write(content)
-                f.flush()
-                os.fsync(f.fileno())
-            os.replace(beside, self._folder / name)
-        finally:
-            beside.unlink(missing_ok=True)
-        sync_folder(self._folder)
-        self._list_files()
-
-    def _remove_files(self, names: list[str]) -> None:
-        for name in names:
-            (self._folder / name).unlink(missing_ok=True)
-        if names:
-            sync_folder(self._folder)
-            self._list_files()
 
 
 def _pem_texts(path: Path) -> list[str]:

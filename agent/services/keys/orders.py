@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.certificate_orders import (
     ChainTaken,
+    ConfirmReplacement,
     DeleteRoot,
     InstallRoot,
     KeepCertificates,
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 class KeyOrders:
     """The queue of the orders of keys and certificates. ``orders`` are the classes that belong here."""
 
-    orders = (MakeRequest, TakeChain, InstallRoot, DeleteRoot, ListRoots, KeepCertificates)
+    orders = (MakeRequest, TakeChain, InstallRoot, ConfirmReplacement, DeleteRoot, ListRoots, KeepCertificates)
 
     def __init__(
         self, pki: KeyStore, post: Callable[[Event], None], serial: str, begin: BeginTask = asyncio.create_task
@@ -83,13 +84,16 @@ class KeyOrders:
                 if taken.why:
                     log.warning("the certificate that the backend has had signed is not taken: %s", taken.why)
                 return ChainTaken(job, taken.id, taken.begins_utc_s, taken.expires_utc_s, taken.why)
-            case InstallRoot(job, use, certificate, most, utc_s):
-                why = self._unless_disk_fails(self.pki.install_root, None, use, certificate, most, utc_s)
+            case InstallRoot(job, use, certificate, most, utc_s, replaces):
+                why = self._unless_disk_fails(self.pki.install_root, None, use, certificate, most, utc_s, replaces)
                 if why:
                     log.warning("a %s of the backend is not installed: %s", use.value, why)
                 return RootInstalled(job, "Failed" if why is None else "Rejected" if why else "Accepted", why or "")
             case DeleteRoot(job, named, spare_last):
                 return RootDeleted(job, self._unless_disk_fails(self.pki.delete_root, "Failed", named, spare_last))
+            case ConfirmReplacement(job, link):
+                gone = self._unless_disk_fails(self.pki.confirm_replacement, False, link)
+                return RootDeleted(job, "Accepted" if gone else "NotFound")
             case ListRoots(job, uses):
                 return RootsListed(job, tuple(root for _, root in self.pki.installed_roots(uses)))
             case KeepCertificates(ids):
@@ -114,7 +118,7 @@ def _failure_event(order: Order) -> Event | None:
             return ChainTaken(job, why="it could not be looked at")
         case InstallRoot(job):
             return RootInstalled(job, "Failed")
-        case DeleteRoot(job):
+        case DeleteRoot(job) | ConfirmReplacement(job):
             return RootDeleted(job, "Failed")
         case ListRoots(job):
             return RootsListed(job)

@@ -152,6 +152,23 @@ def root_problem(chain: Sequence[Certificate], now: datetime) -> str:
     return out_of_date(root, now) or key_problem(root)
 
 
+def replacement_problem(
+    chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime
+) -> tuple[str, Certificate | None]:
+    """Return why this is not exactly one root that may replace the trusted ones, or "", and which of them has signed it
+    (OCPP 2.0.1 M05.FR.10, M05.FR.11)."""
+    if len(chain) != 1:
+        return f"one certificate is wanted, {len(chain)} came", None
+    (root,) = chain
+    if not is_authority(root):
+        return "it is no root: not an authority", None
+    if why := out_of_date(root, now) or key_problem(root):
+        return why, None
+    good = (old for old in trusted if not (out_of_date(old, now) or key_problem(old)))
+    issuer = next((old for old in good if is_issued_by(root, old, 1)), None)
+    return ("" if issuer else "none of the roots that it would replace has signed it"), issuer
+
+
 def common_name(cert: Certificate) -> str:
     from cryptography.x509.oid import NameOID
 

@@ -87,3 +87,26 @@ async def test_TC_B_50_CS(tmp_path: Path) -> None:
         await s.reset()
         await s.up(new)
         assert new.users == [("CP-1", FIRST)]
+
+
+async def test_TC_B_47_CS(tmp_path: Path) -> None:
+    """The new central system shows a certificate of the old root, where the new root is to count alone: after the
+    attempts the old system is used again, with the old root (B10.FR.07, M05.FR.15, M05.FR.16)."""
+    place = tmp_path / "newer"
+    place.mkdir()
+    settings = "sample_interval_s = 0\nroot_check = true"
+    async with at_home(tmp_path, 2, settings=settings) as s, another(s) as elsewhere:
+        newer = Authority(place, "Newer Root", above=s.ours)
+        root = {"certificateType": "CSMSRootCertificate", "certificate": newer.pem}
+        assert (await s.csms.ask("InstallCertificate", root))["status"] == "Accepted"
+        assert await s.put(ATTEMPTS, "1") == "Accepted"
+        assert await s.network(2, elsewhere.url, 2) == "Accepted"
+        assert await s.order("2,1") in ("Accepted", "RebootRequired")
+        s.begin()
+        await s.reset()
+        await s.rebooted()
+        assert elsewhere.users == []
+        assert elsewhere.front.tries > 0
+        assert await s.get("OCPPCommCtrlr.ActiveNetworkProfile") == ("Accepted", "1")
+        answer = await s.csms.ask("GetInstalledCertificateIds", {"certificateType": ["CSMSRootCertificate"]})
+        assert s.ours.hashes in [found["certificateHashData"] for found in answer["certificateHashDataChain"]]

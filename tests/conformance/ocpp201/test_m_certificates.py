@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 
-from tests.support.certificate_authorities import Authority, hash_data
-from tests.support.security_csms_v201 import at_home
+from tests.support.busy_machine import deadline
+from tests.support.certificate_authorities import Authority, hash_data, tls
+from tests.support.security_csms_v201 import FIRST, Guarded, at_home
 from tests.support.station_rig_v201 import Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -99,6 +101,74 @@ async def test_TC_M_20_CS_TC_M_22_CS(s: Street201) -> None:
 @pytest.mark.parametrize("kind", ["V2GRootCertificate", "MORootCertificate"])
 async def test_nothing_of_iso_15118_is_installed(s: Street201, kind: str) -> None:
     assert await install(s, ROOT.pem, kind) == "Rejected"
+
+
+# --- AdditionalRootCertificateCheck --------------------------------------------------------------------------------
+
+CHECK = "sample_interval_s = 0\nroot_check = true"
+
+
+def newer_root(s: Guarded, folder: Path) -> Authority:
+    """One that the present root has signed."""
+    place = folder / "newer"
+    place.mkdir()
+    return Authority(place, "Newer Root", above=s.ours)
+
+
+def entry(root: Authority, issuer: Authority) -> dict[str, object]:
+    return {"certificateType": CSMS, "certificateHashData": hash_data(root.certificate, issuer.certificate)}
+
+
+async def restarted(s: Guarded) -> None:
+    """Reset, and connected again."""
+    s.csms.users.clear()
+    s.begin()
+    await s.reset()
+    await s.rebooted()
+
+
+async def test_TC_M_09_CS(tmp_path: Path) -> None:
+    """A new root that the old one has not signed is refused; the old one stays (M05.FR.10, M05.FR.11)."""
+    async with at_home(tmp_path, 2, settings=CHECK) as s:
+        assert await s.get("SecurityCtrlr.AdditionalRootCertificateCheck") == ("Accepted", "true")
+        assert await s.put("SecurityCtrlr.AdditionalRootCertificateCheck", "false") == "Rejected"
+        assert await install(s, OTHER.pem) == "Rejected"
+        assert await install(s, Authority(name="Of another", above=OTHER).pem) == "Rejected"
+        assert await listed(s, CSMS) == [chain(CSMS, s.ours)]
+        assert await install(s, OTHER.pem, MAKER) == "Accepted", "the check is about central systems"
+
+
+@pytest.mark.parametrize("profile", [2, 3])
+async def test_TC_M_30_CS(tmp_path: Path, profile: int) -> None:
+    """The old root signed the new one: the next connection hangs on the new one, and the old one is gone
+    (M05.FR.12, M05.FR.13)."""
+    async with at_home(tmp_path, profile, settings=CHECK) as s:
+        newer = newer_root(s, tmp_path)
+        assert await install(s, newer.pem) == "Accepted"
+        assert {str(e) for e in await listed(s, CSMS)} == {str(chain(CSMS, s.ours)), str(entry(newer, s.ours))}
+        clients = s.ours.root if profile == 3 else None
+        s.csms.become(tls(newer.server(), clients), FIRST if profile == 2 else None)
+        await s.up()
+        await restarted(s)
+        async with deadline(30):
+            while await listed(s, CSMS) != [entry(newer, s.ours)]:
+                await asyncio.sleep(0.05)
+        s.csms.become(tls(s.ours.server(), clients))
+        await s.shut_out()
+        s.csms.become(tls(newer.server(), clients), FIRST if profile == 2 else None)
+        await s.up()
+
+
+async def test_TC_M_31_CS(tmp_path: Path) -> None:
+    """The central system still shows a certificate of the old root: it is checked with that, which stays
+    (M05.FR.14)."""
+    async with at_home(tmp_path, 2, settings=CHECK) as s:
+        newer = newer_root(s, tmp_path)
+        assert await install(s, newer.pem) == "Accepted"
+        await restarted(s)
+        both = {str(chain(CSMS, s.ours)), str(entry(newer, s.ours))}
+        assert {str(e) for e in await listed(s, CSMS)} == both
+        assert await delete(s, s.ours.hashes) == "Failed", "it is the way back"
 
 
 def _client_certificate(folder: Path) -> x509.Certificate:

@@ -81,7 +81,7 @@ class Dialer:
     def _tls_context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
         files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
-        made_of = self._one_key_share, roots.withdrawn, *((path, _file_state(path)) for path in files)
+        made_of = self._one_key_share, roots.withdrawn, roots.is_pinned, *((path, _file_state(path)) for path in files)
         if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
             try:
                 made = tls.build_context(backend, roots, self._one_key_share)

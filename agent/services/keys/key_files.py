@@ -1,0 +1,56 @@
+"""Write and remove the files of the key store: each is complete and durable, or it does not exist."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.services.folder_sync import sync_folder
+
+
+class KeyFiles:
+    """The files in ``folder``; ``names`` are those that are there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.names: frozenset[str] = frozenset()
+        self._list_files()
+
+    def _list_files(self) -> None:
+        try:
+            self.names = frozenset(os.listdir(self._folder))
+        except FileNotFoundError:
+            self.names = frozenset()
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file so that it is complete and durable when this returns.
+
+        The file is written beside its place, synced and renamed; then the folder is synced. Raise ``OSError`` if the
+        disk refuses.
+        """
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True)
+            sync_folder(self._folder.parent)
+        os.chmod(self._folder, 0o700)
+        self.remove_files([n for n in self.names if n.endswith(".new")])  # they belong to a write that was cut off
+        beside = self._folder / f"{name}.new"
+        file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(file, "wb") as f:
+                f.write(content)
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(beside, self._folder / name)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_folder(self._folder)
+        self._list_files()
+
+    def remove_files(self, names: Sequence[str]) -> None:
+        """Remove files in this order. Raise ``OSError`` if the disk refuses."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+        if names:
+            sync_folder(self._folder)
+            self._list_files()
