@@ -75,6 +75,7 @@ class TriggerReason(StrEnum):
     REMOTE_START = "RemoteStart"
     REMOTE_STOP = "RemoteStop"
     RESET_COMMAND = "ResetCommand"
+    SIGNED_DATA_RECEIVED = "SignedDataReceived"
     STOP_AUTHORIZED = "StopAuthorized"
     TIME_LIMIT = "TimeLimitReached"
     TX_RESUMED = "TxResumed"

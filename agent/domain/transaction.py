@@ -20,6 +20,7 @@ class TxPoint(StrEnum):
     BAY = "ParkingBayOccupancy"
     EV_CONNECTED = "EVConnected"
     AUTHORIZED = "Authorized"
+    DATA_SIGNED = "DataSigned"
     POWER_PATH = "PowerPathClosed"
     ENERGY = "EnergyTransfer"
 

@@ -64,6 +64,8 @@ def _make_variable(name: str, default: Value, low: int = 0, high: int = 2**31 - 
 
 POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
 """Where a transaction may begin or end (2.x; decision 9)."""
+START_POINTS = (*POINTS, "DataSigned")
+"""A signed register is a point to begin at, not to end at (decision 58)."""
 AS_UPDATED = -1
 """Values for the end of a transaction are those that are sent while it lasts (1.x knows nothing
 else); 0: none."""
@@ -126,7 +128,7 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("message_attempts", 3, 0, 1000),
         _make_variable("message_retry_interval_s", 60, 0, 86400),
         _make_variable("retry_start_while_charging", True, writable=False),
-        _make_variable("tx_start_points", ("PowerPathClosed",), 1, 5, choices=POINTS),
+        _make_variable("tx_start_points", ("PowerPathClosed",), 1, 6, choices=START_POINTS),
         _make_variable("tx_stop_points", ("Authorized",), 1, 5, choices=POINTS),
         _make_variable("free_vending", False, writable=False),
         # metering
@@ -203,6 +205,7 @@ VARIABLES: dict[str, Variable] = {
         # files
         _make_variable("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
         _make_variable("signed_firmware_required", False, writable=False),
+        _make_variable("sessions_before_update", False, own=True),
         # station
         _make_variable("connector_phase_rotation", ("0.RST",), 0, 50, pattern=rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"),
         _make_variable("connector_count", 1, writable=False),

@@ -20,6 +20,7 @@ from agent.domain.events import (
     LogSent,
     MeterRead,
     RequestReceived,
+    SettingChanged,
     SignerJudged,
     Started,
 )
@@ -46,8 +47,9 @@ from agent.domain.requests import (
     TriggerMessageRequest,
     UpdateFirmwareRequest,
 )
+from agent.model.fastclass import replace
 from agent.model.types import Token
-from tests.domain.playbook import LINK, UTC0_S, A, Playbook, charging, forgotten, kept, told, wh
+from tests.domain.playbook import LINK, UTC0_S, A, B, Playbook, charging, forgotten, kept, told, wh
 
 PLAIN = UpdateFirmwareRequest("http://h/fw", UTC0_S, None, 1, 30)
 SIGNED = UpdateFirmwareRequest("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")
@@ -207,6 +209,48 @@ def test_who_charges_may_finish_and_nobody_begins() -> None:
     for event in (CardPresented(1, A), ContactorOpened(1), MeterRead(1, end_reading(1), wh(1500))):
         play.feed(event)
     assert said(play)[-1] == "Installing"
+
+
+@pytest.mark.parametrize("set_late", [False, True])
+def test_sessions_begin_while_firmware_waits_where_the_backend_allows_it(set_late: bool) -> None:
+    """L01.FR.07. It is installed when the last one has ended, and then nothing begins."""
+    play = charging(station(evses=2), A, 1)
+    play.site.settings.put_value("sessions_before_update", not set_late)
+    play = asked(play, PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    assert said(play)[-1] == "InstallScheduled"
+    assert play.site.updating is set_late
+    play.site.settings.put_value("sessions_before_update", True)
+    play = (play >> SettingChanged("sessions_before_update")).skip()
+    assert play.site.updating is False
+    play = charging(play, B, 2)
+    for event in (CardPresented(1, A), ContactorOpened(1), MeterRead(1, end_reading(1), wh(1500))):
+        play.feed(event)
+    assert said(play)[-1] == "InstallScheduled"
+    for event in (CardPresented(2, B), ContactorOpened(2), MeterRead(2, end_reading(1), wh(1500))):
+        play.feed(event)
+    assert said(play)[-1] == "Installing"
+    assert play.site.updating is True
+
+
+def test_a_permission_that_is_withdrawn_lets_nothing_more_begin() -> None:
+    play = charging(station(evses=2), A, 1)
+    play.site.settings.put_value("sessions_before_update", True)
+    play = asked(play, PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play.site.settings.put_value("sessions_before_update", False)
+    play = (play >> SettingChanged("sessions_before_update")).skip()
+    assert play.site.updating is True
+    assert said(play)[-1] == "InstallScheduled"
+
+
+def test_a_setting_brings_no_installation_before_its_time() -> None:
+    play = station()
+    play = asked(play, replace(PLAIN, install_utc_s=UTC0_S + 3600))
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = (play >> SettingChanged("sessions_before_update")).skip()
+    assert said(play)[-1] == "InstallScheduled"
+    assert InstallFirmware(job(play)) not in play.log
 
 
 def test_a_boot_that_comes_up_is_committed_once_the_backend_has_it() -> None:
@@ -498,6 +542,21 @@ def test_who_only_looks_on_takes_no_place_of_another_ones_log() -> None:
     play = (play >> LogSent(first, "Uploaded")).skip()
     play = (play >> RequestReceived("second", "q9", GetLogRequest("ftp://x/logs", request_id=9))).skip()
     assert replies(play) == ["Accepted", "Rejected", "Accepted"]
+
+
+@pytest.mark.parametrize(
+    ("oldest_s", "latest_s", "status"),
+    [
+        (UTC0_S + 3600, None, "Rejected"), (UTC0_S + 30, None, "Accepted"), (UTC0_S - 5, UTC0_S - 6, "Rejected"),
+        (UTC0_S - 6, UTC0_S - 5, "Accepted"), (None, UTC0_S - 9e9, "Accepted"),
+    ],
+)  # fmt: skip
+def test_a_log_of_a_time_that_has_none_is_rejected(oldest_s: float | None, latest_s: float | None, status: str) -> None:
+    """2.x N01.FR.05. The backend's clock may be a little ahead."""
+    wanted = GetLogRequest("ftp://h/logs", request_id=8, oldest_utc_s=oldest_s, latest_utc_s=latest_s)
+    play = asked(station(), wanted)
+    assert replies(play) == [status]
+    assert said(play, LogStatus) == (["Uploading"] if status == "Accepted" else [])
 
 
 def test_a_log_survives_a_restart() -> None:

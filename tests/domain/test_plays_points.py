@@ -10,9 +10,11 @@ from agent.domain.events import (
     BayChanged,
     CablePlugged,
     CardPresented,
+    ContactorClosed,
     Event,
     MeterFailed,
     MeterRead,
+    OfferChanged,
     RequestReceived,
     StopRequested,
     TokenAuthorized,
@@ -57,8 +59,8 @@ from tests.domain.playbook import (
 from tests.support.domain_state import configure
 from tests.support.reading_purposes import SAMPLED, transaction_reading
 
-BAY, EV, RIGHT, PATH, ENERGY = (
-    "ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer",
+BAY, EV, RIGHT, PATH, ENERGY, SIGNED = (
+    "ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer", "DataSigned",
 )  # fmt: skip
 Points: TypeAlias = tuple[str, ...]
 COUNTS = EvseTraits(counts_plugged=True)
@@ -549,7 +551,6 @@ def test_an_orderly_stop_keeps_it() -> None:
         (",".join((BAY, EV, RIGHT, PATH, ENERGY)), True, "Accepted"),
         (BAY, True, "Accepted"),
         (BAY, False, "Rejected"),
-        ("DataSigned", True, "Rejected"),
         ("", True, "Rejected"),
         ("Authorized,Authorized", True, "Rejected"),
         ("evconnected", True, "Rejected"),
@@ -562,6 +563,34 @@ def test_setting(name: str, text: str, sensor: bool, status: str) -> None:
     p.feed(RequestReceived(LINK, "q", SetVariablesRequest({name: text})))
     assert p.unclaimed[-1] == Response(LINK, "q", "Accepted", {name: status})
     assert (p.site.settings.list_value(name) == tuple(text.split(","))) is (status == "Accepted")
+
+
+@pytest.mark.parametrize(("name", "status"), [("tx_start_points", "Accepted"), ("tx_stop_points", "Rejected")])
+def test_a_signature_is_a_point_to_begin_at_only(name: str, status: str) -> None:
+    p = play()
+    p.feed(RequestReceived(LINK, "q", SetVariablesRequest({name: "DataSigned"})))
+    assert p.unclaimed[-1] == Response(LINK, "q", "Accepted", {name: status})
+
+
+@pytest.mark.parametrize(
+    ("starts", "signs", "trigger"),
+    [
+        ((SIGNED,), True, TriggerReason.SIGNED_DATA_RECEIVED),
+        ((SIGNED, ENERGY), True, TriggerReason.SIGNED_DATA_RECEIVED),
+        ((SIGNED, PATH), True, TriggerReason.AUTHORIZED),
+        ((SIGNED,), False, TriggerReason.AUTHORIZED),
+        ((ENERGY,), True, None),
+        ((SIGNED, ENERGY), False, None),
+    ],
+)
+def test_a_signed_register_begins_the_transaction(starts: Points, signs: bool, trigger: TriggerReason | None) -> None:
+    """E01.FR.04. Without a signature it begins with its session, or with the energy where that is a point too."""
+    p = card(plug(play(starts, settings={"sign_samples": signs})).skip()).skip()
+    p.feed(MeterRead(1, begin_reading(1), wh(1000)))
+    assert [m.trigger for m in p.skip().told if isinstance(m, TransactionStarted)] == ([trigger] if trigger else [])
+    for event in (OfferChanged(1, True), VehicleReady(1), ContactorClosed(1)):
+        p.feed(event)
+    assert len([m for m in p.skip().told if isinstance(m, TransactionStarted)]) == 1
 
 
 def test_a_set_survives_and_what_is_open_stays_open() -> None:

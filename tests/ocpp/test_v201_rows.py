@@ -100,6 +100,7 @@ FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locati
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")
 CARD_TYPE = {"idToken": "04A1B2C3", "type": "ISO14443"}
+CERTIFICATE = {"hashAlgorithm": "SHA256", "issuerNameHash": "aa", "issuerKeyHash": "bb", "serialNumber": "1"}
 WHEN = "2026-11-25T10:00:00.000Z"
 REGISTER = "Energy.Active.Import.Register"
 
@@ -559,8 +560,12 @@ GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
         CustomerInformationRequest(CARD, True, False), "Accepted", "",
     ),
     (
-        "CustomerInformation", {"requestId": 1, "report": False, "clear": True, "customerIdentifier": "x"},
-        CustomerInformationRequest(None, False, True), "Rejected", "",
+        "CustomerInformation", {"requestId": 1, "report": False, "clear": True, "customerIdentifier": CARD.value},
+        CustomerInformationRequest(CARD, False, True), "Rejected", "",
+    ),
+    (
+        "CustomerInformation", {"requestId": 1, "report": True, "clear": False, "customerCertificate": CERTIFICATE},
+        CustomerInformationRequest(None, True, False), "Accepted", "",
     ),
     ("ClearCache", {}, ClearCacheRequest(), "Rejected", ""),
     ("DataTransfer", {"vendorId": "v", "messageId": "m"}, DataTransferRequest("v", "m"), "UnknownMessageId", ""),

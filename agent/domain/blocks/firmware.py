@@ -8,7 +8,6 @@ systems runs."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from agent.domain.events import (
     AuthorizationDropped,
@@ -22,12 +21,14 @@ from agent.domain.events import (
     LinkChanged,
     SecurityNoticed,
     SessionClosed,
+    SettingChanged,
     SignerJudged,
     SituationChanged,
     Started,
     TimeCame,
 )
 from agent.domain.evse import SessionState, StationState
+from agent.domain.firmware_job import FirmwareJob, Phase
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
@@ -46,72 +47,22 @@ from agent.domain.requests import UpdateFirmwareRequest
 from agent.domain.running_firmware import RunningFirmware
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer, TimerKind
-from agent.model.fastclass import mutable
-from agent.model.string_enum import StrEnum
 from agent.model.types import STATION, Moment
 
 RETRY_LEAST_S = 10.0
 MOST_INSTALLATIONS = 5
 """How often one job installs: each restart in the middle, and each boot that did not happen, makes it begin again."""
 
+ALLOWS_SESSIONS = "sessions_before_update"
+"""The setting that lets sessions begin while new firmware waits for the end of others."""
 UNTRUSTED = "of the updater's file"
 FELL_BACK = "new firmware did not come up: the boot loader fell back"
-
-
-class Phase(StrEnum):
-    """What the job waits for."""
-
-    FETCH_LATER = "fetch later"
-    FETCHING = "fetching"
-    CHECKING = "checking"
-    INSTALL_LATER = "install later"
-    INSTALLING = "installing"
-    BOOTING = "booting"
-
-
-@mutable
-class _Job:
-    id: str
-    link: str
-    request: UpdateFirmwareRequest
-    phase: Phase = Phase.FETCH_LATER
-    tries: int = 0
-    reported_status: str = ""
-    installations: int = 0
-    before: str = ""
-    """The version that ran when the installation began, as the updater names it; "": unknown."""
-    commit_ordered: bool = False
-    """The backend has accepted the boot of what this job installed."""
-
-    def to_record(self) -> dict[str, Any]:
-        own = {stored: getattr(self, name) for name, stored in _OWN.items()}
-        return own | {name: getattr(self.request, name) for name in _KEPT}
-
-    @classmethod
-    def from_record(cls, r: Any) -> _Job:
-        """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        request = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
-        job = cls(str(r["id"]), str(r["link"]), request, Phase(r["phase"]), int(r["tries"]))
-        job.reported_status, job.before = str(r["told"]), str(r.get("before", ""))
-        job.installations, job.commit_ordered = int(r.get("installations", 0)), r.get("commit_ordered") is True
-        return job
-
-
-_OWN = {
-    "id": "id", "link": "link", "phase": "phase", "tries": "tries", "reported_status": "told", "before": "before",
-    "installations": "installations", "commit_ordered": "commit_ordered",
-}  # fmt: skip
-"""The fields of a job, and their names in the store."""
-_KEPT = (
-    "location", "retrieve_utc_s", "install_utc_s", "retries", "retry_interval_s", "request_id", "certificate",
-    "signature",
-)  # fmt: skip
 
 
 class FirmwareUpdate:
     def __init__(self, site: StationState) -> None:
         self._site = site
-        self._job: _Job | None = None
+        self._job: FirmwareJob | None = None
         self._signer_check: tuple[Replier, UpdateFirmwareRequest] | None = None
         self._running = RunningFirmware()
         self._is_resumed = False
@@ -167,7 +118,7 @@ class FirmwareUpdate:
         if replaced:
             yield DropFirmware(replaced.id)
         self._is_resumed = False
-        self._job = _Job(f"{reply.request_key}@{now.t_s:.3f}", reply.link, request)
+        self._job = FirmwareJob(f"{reply.request_key}@{now.t_s:.3f}", reply.link, request)
         yield from self._block_new_sessions(False)
         if now.utc_s is not None and request.retrieve_utc_s > now.utc_s + 1:
             yield from self._enter_phase(Phase.FETCH_LATER, "DownloadScheduled")
@@ -212,7 +163,7 @@ class FirmwareUpdate:
         if job is None:
             return
         if event.ok:
-            yield from self._report_firmware_status("SignatureVerified")
+            yield from job.report_status("SignatureVerified")
             yield from self._await_install(now)
             return
         yield from self._end_job("InvalidSignature")
@@ -222,15 +173,17 @@ class FirmwareUpdate:
 
     def _await_install(self, now: Moment) -> Iterator[Yielded]:
         """Install at the requested time, when no session runs and the running system was accepted. Running sessions may
-        finish; no other one begins."""
+        finish. No other one begins meanwhile, unless the setting allows it (2.x L01.FR.06, L01.FR.07)."""
         assert self._job is not None
         at = self._job.request.install_utc_s
         if at is not None and now.utc_s is not None and at > now.utc_s + 1:
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
             yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + at - now.utc_s)
             return
-        yield from self._block_new_sessions(True)
-        if _is_station_in_use(self._site) or self._running.commit_pending:
+        self._job.is_due = True
+        has_to_wait = _is_station_in_use(self._site) or self._running.commit_pending
+        yield from self._block_new_sessions(not (has_to_wait and self._site.settings.bool_value(ALLOWS_SESSIONS)))
+        if has_to_wait:
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
         elif self._job.installations >= MOST_INSTALLATIONS:
             yield from self._end_job("InstallationFailed")
@@ -244,8 +197,13 @@ class FirmwareUpdate:
     def install_when_idle(self, event: SessionClosed | AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         yield from self._install_when_free(now)
 
+    @handles_events(SettingChanged)
+    def apply_session_permission(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
+        if event.name == ALLOWS_SESSIONS:
+            yield from self._install_when_free(now)
+
     def _install_when_free(self, now: Moment) -> Iterator[Yielded]:
-        if self._job is not None and self._job.phase is Phase.INSTALL_LATER and self._site.updating:
+        if self._job is not None and self._job.phase is Phase.INSTALL_LATER and self._job.is_due:
             yield from self._await_install(now)
 
     @handles_events(FirmwareInstalled)
@@ -285,7 +243,7 @@ class FirmwareUpdate:
         if event.pending and self._site.backend_online:
             yield from self._commit_firmware()
 
-    def _booting_job(self) -> _Job | None:
+    def _booting_job(self) -> FirmwareJob | None:
         return self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
 
     def _note_early_boot(self) -> Iterator[Yielded]:
@@ -299,7 +257,7 @@ class FirmwareUpdate:
             yield from self._enter_phase(Phase.BOOTING)
             yield from self._block_new_sessions(False)
 
-    def _resume_interrupted_boot(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
+    def _resume_interrupted_boot(self, job: FirmwareJob, version: str, now: Moment) -> Iterator[Yielded]:
         """Resume a boot during which the agent was killed. After the commit another version runs
         than before. Before the boot the file is installed again, which does no harm."""
         if version and version != job.before and (job.before or job.commit_ordered):
@@ -348,7 +306,7 @@ class FirmwareUpdate:
         if record is None:
             return
         try:
-            self._job = job = _Job.from_record(record)
+            self._job = job = FirmwareJob.from_record(record)
             self._is_resumed = True
         except (KeyError, TypeError, ValueError) as e:
             yield Persist("poisoned", "firmware/job", {"why": str(e)})
@@ -368,26 +326,16 @@ class FirmwareUpdate:
 
     # --- the job -----------------------------------------------------------------------------------------------
 
-    def _job_waiting_for(self, event: FileEvent, phase: Phase) -> _Job | None:
+    def _job_waiting_for(self, event: FileEvent, phase: Phase) -> FirmwareJob | None:
         """Return the job if it waits for this answer."""
         job = self._job
         return job if job is not None and job.id == event.job and job.phase is phase else None
 
     def _enter_phase(self, phase: Phase, status: str = "") -> Iterator[Yielded]:
         assert self._job is not None
-        self._job.phase = phase
-        reports = list(self._report_firmware_status(status)) if status else []
-        yield Persist("firmware", "job", self._job.to_record())
-        yield from reports
+        yield from self._job.enter_phase(phase, status)
 
-    def _report_firmware_status(self, status: str) -> Iterator[Yielded]:
-        """Report each status once: a second attempt is still downloading."""
-        job = self._job
-        if job is not None and status != job.reported_status:
-            job.reported_status = status
-            yield Send(job.link, FirmwareStatus(status, job.request.request_id, job.request.request_id is not None))
-
-    def _finish_successfully(self, job: _Job) -> Iterator[Yielded]:
+    def _finish_successfully(self, job: FirmwareJob) -> Iterator[Yielded]:
         yield from self._end_job("Installed")
         yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._running.version)
 
@@ -396,7 +344,7 @@ class FirmwareUpdate:
         job = self._job
         assert job is not None
         if status:
-            yield from self._report_firmware_status(status)
+            yield from job.report_status(status)
         self._job = None
         yield Persist("firmware", "job", None)
         yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)

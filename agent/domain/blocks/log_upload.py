@@ -18,6 +18,8 @@ from agent.model.fastclass import mutable, replace
 from agent.model.types import Moment
 
 RETRY_LEAST_S = 10.0
+CLOCK_SLACK_S = 60.0
+"""So much the backend's clock may be ahead of the station's."""
 
 
 @mutable
@@ -62,9 +64,9 @@ class LogUpload:
     @answers_requests(GetLogRequest)
     def answer_get_log(self, request: GetLogRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Accept a newer request in place of the running one, except from a backend that only
-        observes."""
+        observes. Of a time that has no log yet, or of none at all, nothing is available (2.x N01.FR.05)."""
         taken = self._job is not None and reply.link not in (self._job.link, self._site.config.links[0])
-        if taken or not self._site.can_fetch(request.location):
+        if taken or not self._site.can_fetch(request.location) or _is_span_empty(request, now):
             yield reply("Rejected")
             return
         name = self._log_file_name(request, now)
@@ -127,3 +129,13 @@ class LogUpload:
             yield WakeMe(Timer(TimerKind.LOG_UPLOAD), now.t_s + 1.0)
         else:
             yield Persist("log", "job", None)
+
+
+def _is_span_empty(request: GetLogRequest, now: Moment) -> bool:
+    """Return whether no moment until now is within the wanted span."""
+    oldest_s, latest_s = request.oldest_utc_s, request.latest_utc_s
+    if oldest_s is None:
+        return False
+    return (latest_s is not None and latest_s < oldest_s) or (
+        now.utc_s is not None and now.utc_s + CLOCK_SLACK_S < oldest_s
+    )

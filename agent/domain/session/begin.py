@@ -37,7 +37,12 @@ from agent.domain.session.signed_readings import (
     signing_at_begin,
     take_owed_record,
 )
-from agent.domain.session.tx_points import authorization_trigger, session_begun, transaction_starts_late
+from agent.domain.session.tx_points import (
+    authorization_trigger,
+    session_begun,
+    session_start_trigger,
+    transaction_starts_late,
+)
 from agent.domain.session_records import Authorization, Session
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment
@@ -159,6 +164,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
     if late:  # it goes to disk first, then the meter begins and forgets it
         yield from begin_session(s, evse, event, now)
         return
+    is_signed = reading.signed is not None or s.settings.bool_value("sign_samples")
     session = Session(
         id=evse.tx.id if evse.tx else evse.metering.signing or s.collaborators.new_id(),
         evse=evse.number,
@@ -173,7 +179,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         offline=right.offline or not s.backend_online,
         profile=right.profile,
         reservation=right.reservation,
-        reported=not transaction_starts_late(s, evse),
+        reported=not transaction_starts_late(s, evse, is_signed),
         signing=evse.metering.signing,
         web=right.web,
         judged_by=right.judged_by,
@@ -184,17 +190,17 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
     to_sign = bill_of_reading(s, evse, reading, "sign_samples", "B", now)
     evse.state, evse.progress.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
     evse.progress.energy_delivered = evse.progress.resumed = False
-    trigger = authorization_trigger(right)
     yield Persist("session", session.id, session.to_record())
     started = TransactionStarted(
-        session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
+        session.id, evse.number, session.token, reading.at, reading.energy_wh,
+        session_start_trigger(s, right, is_signed), offline=session.offline,
         remote_id=right.remote_id, reading=reading, reservation=right.reservation,
     )  # fmt: skip
     yield from session_begun(s, evse, session, started, now, to_sign)
     yield from set_limit_before_release(s, evse, now)
     yield from set_release(s, evse, True)
     yield from restart_settle_timer(s, evse, now)
-    yield SessionOpened(evse.number, session.id, trigger)
+    yield SessionOpened(evse.number, session.id, authorization_trigger(right))
     yield situation_changed(evse)
 
 

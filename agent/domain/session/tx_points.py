@@ -40,6 +40,8 @@ RIGHT_ENDED = frozenset(
 lost proof."""
 OUTLASTING = frozenset((TxPoint.EV_CONNECTED, TxPoint.BAY))
 """Stop points that may come after the authorization has ended."""
+LATE_POINTS = frozenset((TxPoint.ENERGY, TxPoint.DATA_SIGNED))
+"""Start points that may come after the session has begun."""
 UNPLUGGING = frozenset((TxPoint.EV_CONNECTED, TxPoint.POWER_PATH, TxPoint.ENERGY))
 """Stop points that come with the vehicle's end of the cable, whether or not the authorization ends."""
 
@@ -165,8 +167,23 @@ def session_begun(
         ), to_sign)  # fmt: skip
 
 
-def transaction_starts_late(s: StationState, evse: EvseRecord) -> bool:
-    return evse.tx is None and s.tx_start_points() == {TxPoint.ENERGY}
+def transaction_starts_late(s: StationState, evse: EvseRecord, is_signed: bool) -> bool:
+    """Return whether the transaction waits for energy. ``is_signed``: the register of the begin is (``DATA_SIGNED``).
+
+    Where DataSigned is the only point and nothing is signed, the transaction begins with its session: what is charged
+    has to be billed.
+    """
+    starts = s.tx_start_points()
+    late = evse.tx is None and TxPoint.ENERGY in starts and starts <= LATE_POINTS
+    return late and not (is_signed and TxPoint.DATA_SIGNED in starts)
+
+
+def session_start_trigger(s: StationState, grant: Authorization, is_signed: bool) -> TriggerReason:
+    """Return what begins a transaction that begins with its session. A remote start is named whatever the point is
+    (2.x F02)."""
+    starts = s.tx_start_points()
+    by_signature = is_signed and TxPoint.DATA_SIGNED in starts and TxPoint.POWER_PATH not in starts
+    return TriggerReason.SIGNED_DATA_RECEIVED if by_signature and not grant.remote_id else authorization_trigger(grant)
 
 
 def start_late_transaction(s: StationState, evse: EvseRecord, session: Session, at: Stamp) -> Iterator[Yielded]:

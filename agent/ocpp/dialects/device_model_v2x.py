@@ -21,6 +21,7 @@ from agent.domain.variables import (
     OFFLINE_PRICES,
     OUTLETS_MOST,
     POINTS,
+    START_POINTS,
     TERMINAL,
     TEXT_MAX,
     VARIABLES,
@@ -197,10 +198,14 @@ def _rate_units(facts: ReportFacts, evse: int) -> str:
     return ",".join(u for u, word in (("A", "Current"), ("W", "Power")) if isinstance(units, tuple) and word in units)
 
 
-def _possible_tx_points(facts: ReportFacts) -> str:
-    """Return the possible points. A parking bay counts only where there is a sensor."""
-    sensed = any(evse.get("bay") for evse in facts.evses.values())
-    return ",".join(p for p in POINTS if sensed or p != TxPoint.BAY)
+def _possible_points(points: tuple[str, ...]) -> Callable[[ReportFacts], str]:
+    """Make the list of the possible points. A parking bay counts only where there is a sensor."""
+
+    def list_possible_points(facts: ReportFacts) -> str:
+        sensed = any(evse.get("bay") for evse in facts.evses.values())
+        return ",".join(p for p in points if sensed or p != TxPoint.BAY)
+
+    return list_possible_points
 
 
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
@@ -274,6 +279,7 @@ def _lamp_is_lit(facts: ReportFacts, evse: int) -> str:
 
 NAMES: tuple[Name, ...] = (
     *_part_variables("ChargingStation", Of.STATION),
+    Name("ChargingStation", "AllowNewSessionsPendingFirmwareUpdate", "sessions_before_update"),
     Name("ChargingStation", "Model", value=lambda f, n: f.identity.model, kind="string", constant=True),
     Name("ChargingStation", "VendorName", value=lambda f, n: f.identity.vendor, kind="string", constant=True),
     Name("ChargingStation", "SerialNumber", value=lambda f, n: f.identity.serial, kind="string", constant=True),
@@ -449,8 +455,8 @@ NAMES: tuple[Name, ...] = (
     Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
     Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
     Name("TxCtrlr", "StopTxOnInvalidId", "stop_on_invalid_id"),
-    Name("TxCtrlr", "TxStartPoint", "tx_start_points", choices=_possible_tx_points),
-    Name("TxCtrlr", "TxStopPoint", "tx_stop_points", choices=_possible_tx_points),
+    Name("TxCtrlr", "TxStartPoint", "tx_start_points", choices=_possible_points(START_POINTS)),
+    Name("TxCtrlr", "TxStopPoint", "tx_stop_points", choices=_possible_points(POINTS)),
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {

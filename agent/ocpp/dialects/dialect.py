@@ -158,6 +158,9 @@ class RequestRow:
     data."""
     follow_up: Callable[[Response, Payload, RowContext], Sequence[Message]] = lambda reply, payload, ctx: ()
     """Return the messages to send right after the answer."""
+    open_enumerations: tuple[str, ...] = ()
+    """Fields at the top of the payload in which a word that the standard does not know is answered with the status
+    NotSupported. In all others such a word breaks the schema."""
 
 
 @frozen

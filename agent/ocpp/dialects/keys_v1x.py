@@ -213,6 +213,7 @@ UNNAMED_16: Mapping[str, str] = {
     "retry_start_while_charging": "a matter of the station file: what a bill is worth to the operator",
     "sign_readings": "one record at the end of a transaction; the note's key promises every sample",
     "public_key_told": "of that record",
+    "sessions_before_update": "2.x only; in 1.6 no session begins while new firmware waits",
     "signed_firmware_required": "1.6 has no key for it; UpdateFirmware is answered by DownloadFailed",
     "sign_samples": "2.0.1 has it; the keys of the OCA's note on signed values are not offered",
     "sign_aligned": "as sign_samples",

@@ -25,6 +25,7 @@ from agent.ocpp.dialects.dialect import (
     RowContext,
 )
 from agent.ocpp.wire.calls import CODE_OF_RULE, Called, CallError, CallResult, Code
+from agent.ocpp.wire.schema import Violation
 
 log = logging.getLogger("agent.ocpp")
 
@@ -100,12 +101,19 @@ class InboundRequests:
         check = dialect.schemas.request_check(called.action, lenient) if dialect.schemas else None
         broken = check(called.payload) if check else None
         if broken is not None:
-            where = ascii(str(broken)[:WHERE_MAX])[1:-1]
-            what = f"{called.action}: {where}"
-            self._post_event(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._ctx.link))
-            return ServedRequest(CallError(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where))
+            return self._answer_broken_request(called, row, broken)
         payload, follow_up = await self._run_row(row, called)
         return self._checked_result(called, payload, follow_up, dialect)
+
+    def _answer_broken_request(self, called: Called, row: RequestRow | FixedAnswer, broken: Violation) -> ServedRequest:
+        """Return NotSupported where the standard wants that for a word that it does not know, otherwise a CALLERROR."""
+        field = broken.path.split("/")[1] if broken.rule == "enum" else ""
+        if isinstance(row, RequestRow) and field in row.open_enumerations:
+            return ServedRequest(CallResult(called.id, {"status": "NotSupported"}))
+        where = ascii(str(broken)[:WHERE_MAX])[1:-1]
+        what = f"{called.action}: {where}"
+        self._post_event(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._ctx.link))
+        return ServedRequest(CallError(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where))
 
     async def _run_row(self, row: RequestRow | FixedAnswer, called: Called) -> tuple[dict[str, Any], Sequence[Message]]:
         """Return the payload of the response, and the messages to send right after it."""

@@ -1,5 +1,6 @@
 """CustomerInformation and the NotifyCustomerInformations that follow (OCPP 2.0.1 N09, N10).
-Customers are known here by their token alone: under another name there is no data."""
+A customer is known here by a token. ``customerIdentifier`` is the value of a token of any type; there is no data
+of a certificate, because without ISO 15118 no vehicle shows one."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 from agent.domain.messages import CustomerReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import CustomerInformationRequest
-from agent.model.types import Verdict
+from agent.model.types import Token, Verdict
 from agent.ocpp.dialects.common_rows import REJECTED, answer_one_of
 from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.v201.identifiers import decode_id_token
@@ -26,8 +27,14 @@ def _decode_customer_information(payload: Payload, ctx: RowContext) -> CustomerI
         return LocalAnswer({"status": "Invalid"})
     if not (payload["report"] or payload["clear"]):
         return REJECTED
-    named = decode_id_token(payload["idToken"]) if "idToken" in payload else None
-    return CustomerInformationRequest(named, report=payload["report"], clear=payload["clear"])
+    return CustomerInformationRequest(_named_customer(payload), report=payload["report"], clear=payload["clear"])
+
+
+def _named_customer(payload: Payload) -> Token | None:
+    """Return the token of the customer, None for a certificate."""
+    if "customerIdentifier" in payload:
+        return Token(payload["customerIdentifier"])  # tokens are compared without regard to their type
+    return decode_id_token(payload["idToken"]) if "idToken" in payload else None
 
 
 def _report_customer(reply: Response, payload: Payload, ctx: RowContext) -> list[Message]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import NotOffered, Row, answer_always
 
-_FIRMWARE = "FirmwareManagement is not offered"
+_LOCAL_CONTROLLER = "this station is no local controller: it has no firmware for others"
 _SMART = "SmartCharging is switched off in the station file"
 
 OFF: dict[str, tuple[Row, ...]] = {
@@ -26,6 +26,6 @@ OFF: dict[str, tuple[Row, ...]] = {
 """The answers where a profile (by its name in 1.6) is switched off in the station file."""
 
 ROWS: tuple[Row, ...] = (
-    NotOffered("PublishFirmware", _FIRMWARE),
-    NotOffered("UnpublishFirmware", _FIRMWARE),
+    NotOffered("PublishFirmware", _LOCAL_CONTROLLER),
+    NotOffered("UnpublishFirmware", _LOCAL_CONTROLLER),
 )

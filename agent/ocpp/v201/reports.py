@@ -64,9 +64,11 @@ def _report_row(
     action: str,
     decode: Callable[[Payload, RowContext], DeviceReportRequest],
     select: Callable[[Response, Payload, RowContext], Iterator[Entry]],
+    criterion: str,
 ) -> RequestRow:
     """Make the row of a request for a report. ``select``: the entries of the report. The answer needs the first of them
-    only: a whole selection would hold the event loop twice."""
+    only: a whole selection would hold the event loop twice. ``criterion``: the field whose unknown words are
+    NotSupported (B07.FR.02, B08.FR.02)."""
 
     def answer_request(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return {"status": "EmptyResultSet" if next(select(reply, payload, ctx), None) is None else "Accepted"}
@@ -85,7 +87,7 @@ def _report_row(
             for number, part in enumerate(parts)
         ]
 
-    return RequestRow(action, decode, answer_request, follow_up=report_entries)
+    return RequestRow(action, decode, answer_request, follow_up=report_entries, open_enumerations=(criterion,))
 
 
 def _decode_get_report(payload: Payload, ctx: RowContext) -> DeviceReportRequest:
@@ -141,7 +143,7 @@ def _meets_criterion(
 
 
 ROWS = (
-    _report_row("GetBaseReport", _decode_get_report, _select_of_base),
-    _report_row("GetReport", _decode_get_report, _select_of_report),
+    _report_row("GetBaseReport", _decode_get_report, _select_of_base, "reportBase"),
+    _report_row("GetReport", _decode_get_report, _select_of_report, "componentCriteria"),
     MessageRow(DeviceModelReport, "NotifyReport", _encode_notify_report, decode_empty_response),
 )

@@ -141,3 +141,24 @@ async def test_TC_A_19_CS(tmp_path: Path) -> None:
         secure.become(None)
         await s.shut_out()
         assert old.users == []
+
+
+async def test_TC_A_20_CS(tmp_path: Path) -> None:
+    """Without a root of central systems a profile with TLS gets no priority (A05.FR.02)."""
+    async with at_home(tmp_path, 1) as s, another(s) as secure:
+        hashes = {"certificateHashData": s.ours.hashes}
+        assert await s.csms.ask("DeleteCertificate", hashes) == {"status": "Accepted"}
+        assert await s.network(2, secure.url, 2) == "Accepted"
+        assert await s.order("2,1") == "Rejected"
+        root = {"certificateType": "CSMSRootCertificate", "certificate": s.ours.pem}
+        assert await s.csms.ask("InstallCertificate", root) == {"status": "Accepted"}
+        assert await s.order("2,1") in ("Accepted", "RebootRequired"), "the root was all that was missing"
+
+
+@pytest.mark.parametrize("profile", [1, 2])
+async def test_TC_A_21_CS(tmp_path: Path, profile: int) -> None:
+    """Without a certificate of its own the station gives profile 3 no priority (A05.FR.03)."""
+    async with at_home(tmp_path, profile, own_certificate=False) as s, another(s) as secure:
+        assert await s.network(2, secure.url, 3) == "Accepted"
+        assert await s.order("2,1") == "Rejected"
+        assert secure.users == []

@@ -183,6 +183,17 @@ async def test_TC_B_17_CS(s: Street201) -> None:
     assert keys(entries) == [("EVSE", 1, None, "AvailabilityState", None)]
 
 
+async def test_TC_B_19_CS(s: Street201) -> None:
+    """A criterion, or a base, that the standard does not know: NotSupported (B08.FR.02, B07.FR.02), and no report."""
+    number = next(s.numbers)
+    wanted = {"requestId": number, "componentCriteria": ["Available", "Shiny"]}
+    assert await s.csms.ask("GetReport", wanted) == {"status": "NotSupported"}
+    base = {"requestId": number, "reportBase": "EverythingThereIs"}
+    assert await s.csms.ask("GetBaseReport", base) == {"status": "NotSupported"}
+    assert number not in s.csms.reports
+    assert s.payloads("SecurityEventNotification") == []
+
+
 async def test_TC_B_18_CS(s: Street201) -> None:
     """Criterion and variable together: no problem reported, so nothing is left."""
     wanted = [named("EVSE/1.AvailabilityState")]

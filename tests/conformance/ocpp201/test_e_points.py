@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,14 @@ bay_sensor = true
 [[evse]]
 number = 2
 outlet = "tethered"
+"""
+DC_OUTLET = """
+[[evse]]
+number = 1
+kind = "DC"
+outlet = "tethered"
+power_kw = 150
+max_a = 350
 """
 
 
@@ -191,6 +200,23 @@ async def test_TC_E_20_CS(s: Street201) -> None:
         }  # fmt: skip
 
 
+async def test_TC_E_54_CS(tmp_path: Path) -> None:
+    """EVConnected with direct current: ends when the cable is pulled at a car that had paused (E06.FR.02)."""
+    async with street201(tmp_path, evses=0, settings=f"message_retry_interval_s = 1\n{DC_OUTLET}") as s:
+        assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "false") == "Accepted"
+        async with points(s, "PowerPathClosed", "EVConnected"):
+            number = await s.session()
+            await s.station.post("/evses/1/ev", {"ready": False})
+            await s.event(lambda e: e["transactionInfo"].get("chargingState") in ("SuspendedEV", "EVConnected"))
+            await s.unplug(side="ev")
+            ended = await s.ended()
+        assert ended["triggerReason"] == "EVCommunicationLost"
+        assert ended["transactionInfo"].pop("stoppedReason") in ("StoppedByEV", "EVDisconnected")
+        assert ended["transactionInfo"] == {"transactionId": number, "chargingState": "Idle"}
+        assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "true") == "Accepted"
+        await s.end()
+
+
 @pytest.mark.parametrize("stop", ["PowerPathClosed", "EnergyTransfer"], ids=["TC_E_07_CS", "TC_E_08_CS"])
 async def test_stopped_with_the_card(s: Street201, stop: str) -> None:
     async with points(s, stop=stop):
@@ -293,8 +319,8 @@ async def test_an_open_transaction_survives_a_kill(s: Street201) -> None:
 
 
 async def test_the_points_are_checked(s: Street201) -> None:
-    for point in ("TxStartPoint", "TxStopPoint"):
-        for wrong in ("DataSigned", "", "Nonsense"):
+    for point, more in (("TxStartPoint", ()), ("TxStopPoint", ("DataSigned",))):
+        for wrong in ("", "Nonsense", *more):
             assert await s.put(f"TxCtrlr.{point}", wrong) == "Rejected"
     status, entries = await s.report("GetReport", componentVariable=[
         {"component": {"name": "TxCtrlr"}, "variable": {"name": "TxStartPoint"}}

@@ -377,6 +377,30 @@ def signed(event: dict[str, Any]) -> list[dict[str, Any]]:
     return values
 
 
+async def test_TC_E_11_CS(s: Street201) -> None:
+    """DataSigned: begins with the signed register (E01.FR.04)."""
+    assert await s.put("SampledDataCtrlr.SignReadings", "true") == "Accepted"
+    assert await s.put("TxCtrlr.TxStartPoint", "DataSigned") == "Accepted"
+    try:
+        await s.tap(CARD)
+        await s.screen("plug_in")
+        assert s.events() == []
+        await s.plug()
+        began = await s.began()
+        assert (began["triggerReason"], began["idToken"]["idToken"]) == ("SignedDataReceived", CARD)
+        assert began["evse"] == {"id": 1, "connectorId": 1}
+        (value,) = signed(began)
+        assert value["context"] == "Transaction.Begin"
+        assert value["signedMeterValue"].keys() >= {"encodingMethod", "signingMethod"}
+        flows = await s.flows()
+        assert (flows["eventType"], flows["triggerReason"]) == ("Updated", "ChargingStateChanged")
+        await s.tap(CARD)
+        await s.ended()
+    finally:
+        assert await s.put("TxCtrlr.TxStartPoint", "PowerPathClosed") == "Accepted"
+        assert await s.put("SampledDataCtrlr.SignReadings", "false") == "Accepted"
+
+
 async def test_TC_J_04_CS(s: Street201) -> None:
     """Clock-aligned values, signed: without a transaction and within one."""
     assert await s.put("AlignedDataCtrlr.SignReadings", "true") == "Accepted"

@@ -285,6 +285,31 @@ async def test_TC_K_38_CS(tmp_path: Path) -> None:
         await s.end()
 
 
+async def test_TC_K_12_CS_TC_K_42_CS(tmp_path: Path) -> None:
+    """A station that takes limits in amperes only: neither a profile nor a composite schedule in watts."""
+    settings = 'sample_interval_s = 0\nprofile_rate_units = "Current"'
+    async with street201(tmp_path, evses=1, settings=settings) as s:
+        assert await s.get("SmartChargingCtrlr.RateUnit") == ("Accepted", "A")
+        assert await put(s, 1, profile(1, DEFAULT, (0, 4140), unit="W")) == "Rejected"
+        assert await installed(s) == []
+        wanted = {"evseId": 1, "duration": 60, "chargingRateUnit": "W"}
+        assert await s.csms.ask("GetCompositeSchedule", wanted) == {"status": "Rejected"}
+        assert await put(s, 1, profile(1, DEFAULT, (0, 8))) == "Accepted"
+        assert await limits(s) == [8.0]
+        await s.end()
+
+
+async def test_TC_P_04_CS(s: Street201) -> None:
+    """customData inside a profile, its schedule and its periods does no harm."""
+    custom = {"vendorId": "com.example", "more": {"a": [1]}}
+    wanted = profile(4, DEFAULT, (0, 9), (60, 8), customData=custom)
+    (schedule,) = wanted["chargingSchedule"]
+    schedule["customData"] = custom
+    schedule["chargingSchedulePeriod"][0]["customData"] = custom
+    assert await put(s, 1, wanted) == "Accepted"
+    assert await limits(s) == [9.0]
+
+
 async def test_TC_K_39_CS_TC_K_47_CS(s: Street201) -> None:
     """Without a profile it is what the installation can; of an EVSE that is not there nothing."""
     assert (await limits(s), await limits(s, 0), await limits(s, 1, "W")) == ([FREE_A], [2 * FREE_A], [22080.0])

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.support.file_servers import WebServer, web_server
 from tests.support.firmware_signers import Maker, image
-from tests.support.station_rig_v201 import CARD, Street201, street201
+from tests.support.station_rig_v201 import CARD, FRIEND, Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -154,6 +154,27 @@ async def test_TC_L_10_CS(s: Street201, web: WebServer) -> None:
     web.hold.set()
     await s.heard(lambda: "Installed" in statuses(s, 11))
     assert statuses(s, 10) == ["Downloading"]
+
+
+async def test_TC_L_14_CS(s: Street201, web: WebServer) -> None:
+    """New sessions are allowed while it waits: it is installed when the last one has ended (L01.FR.07)."""
+    allowed = "ChargingStation.AllowNewSessionsPendingFirmwareUpdate"
+    assert await s.put(allowed, "true") == "Accepted"
+    try:
+        await s.session(CARD)
+        assert await update(s, web, 14, image("4.5.0", reboot=False)) == "Accepted"
+        await s.heard(lambda: "InstallScheduled" in statuses(s, 14))
+        await s.session(FRIEND, 2)
+        await s.tap(CARD)
+        await s.ended()
+        await s.leave()
+        assert "Installing" not in statuses(s, 14)
+        await s.tap(FRIEND, 2)
+        await s.heard(lambda: "Installed" in statuses(s, 14))
+        assert len(s.events("Ended")) == 2
+        await s.heard(lambda: "FirmwareUpdated" in events(s))
+    finally:
+        assert await s.put(allowed, "false") == "Accepted"
 
 
 async def test_TC_L_15_CS(s: Street201, web: WebServer) -> None:

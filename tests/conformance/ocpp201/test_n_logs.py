@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,9 +27,10 @@ def statuses(s: Street201, number: int | None = None) -> list[str]:
     return [p["status"] for p in said if number is None or p.get("requestId") == number]
 
 
-async def get_log(s: Street201, web: WebServer, number: int, security: bool = False) -> dict[str, Any]:
+async def get_log(s: Street201, web: WebServer, number: int, security: bool = False, **more: str) -> dict[str, Any]:
+    """GetLog; ``more``: of the log's parameters."""
     kind = "SecurityLog" if security else "DiagnosticsLog"
-    log = {"remoteLocation": f"http://127.0.0.1:{web.port}/logs"}
+    log = {"remoteLocation": f"http://127.0.0.1:{web.port}/logs", **more}
     return dict(await s.csms.ask("GetLog", {"logType": kind, "requestId": number, "log": log}))
 
 
@@ -47,6 +49,22 @@ async def test_TC_N_26_CS(s: Street201, web: WebServer) -> None:
     web.status = 500
     await get_log(s, web, 26)
     await s.heard(lambda: "UploadFailure" in statuses(s, 26))
+
+
+@pytest.mark.parametrize("security", [False, True])
+async def test_TC_N_34_CS(s: Street201, web: WebServer, security: bool) -> None:
+    """Of tomorrow, and of a time that ends before it begins, there is no log (N01.FR.05)."""
+    now = datetime.fromisoformat(str((await s.get("ClockCtrlr.DateTime"))[1]))
+    tomorrow, yesterday = (stamp(now + timedelta(days=days)) for days in (1, -1))
+    assert await get_log(s, web, 34, security, oldestTimestamp=tomorrow) == {"status": "Rejected"}
+    span = {"oldestTimestamp": yesterday, "latestTimestamp": stamp(now - timedelta(days=2))}
+    assert await get_log(s, web, 34, security, **span) == {"status": "Rejected"}
+    assert statuses(s, 34) == []
+    assert web.asked == []
+
+
+def stamp(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def test_TC_N_35_CS(s: Street201, web: WebServer) -> None:
@@ -88,11 +106,15 @@ async def test_TC_F_16_CS(s: Street201, web: WebServer) -> None:
 # --- what is known of a customer -------------------------------------------------------------------------------------
 
 
-async def customer(s: Street201, token: str | None, report: bool = True, clear: bool = False) -> str:
+async def customer(
+    s: Street201, token: str | None, report: bool = True, clear: bool = False, by_identifier: bool = False
+) -> str:
     """CustomerInformation, and all that follows."""
     number = next(s.numbers)
     wanted: dict[str, Any] = {"requestId": number, "report": report, "clear": clear}
-    wanted |= {"idToken": {"idToken": token, "type": "ISO14443"}} if token else {}
+    if token:
+        named = {"idToken": {"idToken": token, "type": "ISO14443"}}
+        wanted |= {"customerIdentifier": token} if by_identifier else named
     answer = await s.csms.ask("CustomerInformation", wanted)
     if answer["status"] != "Accepted":
         return str(answer["status"])
@@ -132,6 +154,27 @@ async def test_TC_N_28_CS_TC_N_31_CS(s: Street201) -> None:
 async def test_TC_N_29_CS(s: Street201) -> None:
     """No customer named: Invalid."""
     assert await customer(s, None) == "Invalid"
+
+
+async def test_TC_N_33_CS(s: Street201) -> None:
+    """To clear what is known of no customer: Invalid (N10.FR.05), and nothing is cleared."""
+    await s.session(CARD)
+    await s.tap(CARD)
+    await s.ended()
+    assert await customer(s, None, clear=True) == "Invalid"
+    assert await customer(s, None, report=False, clear=True) == "Invalid"
+    assert await customer(s, CARD) == "authorization cache: Accepted"
+
+
+async def test_TC_N_62_CS(s: Street201) -> None:
+    """By customerIdentifier, the value of a token: reported and cleared, then there is nothing (N10.FR.01, 03)."""
+    await s.session(CARD)
+    await s.tap(CARD)
+    await s.ended()
+    assert await customer(s, CARD, clear=True, by_identifier=True) == "authorization cache: Accepted"
+    assert await customer(s, CARD, by_identifier=True) == ""
+    assert await customer(s, CARD) == ""
+    assert await customer(s, "Jean Muller, 12.3.1980", clear=True, by_identifier=True) == ""
 
 
 async def test_TC_N_32_CS(s: Street201) -> None:
