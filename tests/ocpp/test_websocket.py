@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from agent.ocpp.transport.basic_auth import basic_auth
 from agent.ocpp.transport.ocpp_j import dialer
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket
 from agent.ocpp.transport.transport import Closed, NoConnection
@@ -236,7 +237,7 @@ async def test_a_redirect_is_followed_with_the_password_on_the_same_host_only() 
         socket = await dialled(port, security_profile=1)
         await socket.close()
         assert [path for path, _ in first.seen] == ["/CP", "/there"]
-        assert first.seen[0][1] == first.seen[1][1] == dialer.basic_auth("CP", b"secret")
+        assert first.seen[0][1] == first.seen[1][1] == basic_auth("CP", b"secret")
         first.where = f"ws://127.0.0.1:{other_port}/there"
         socket = await dialled(port, security_profile=1)
         await socket.close()

@@ -18,14 +18,15 @@ _last_addresses: dict[tuple[str, int], list[AddressInfo]] = {}
 
 
 async def connect_through(interface: str, host: str, port: int) -> socket.socket:
-    """Connect over this interface, to the first address of the host that answers. Raises ``OSError``."""
+    """Connect over this interface ("": as the kernel routes), to the first address of the host that answers. Raises
+    ``OSError``."""
     loop = asyncio.get_running_loop()
     error: OSError | None = None
     for family, kind, protocol, _, address in await _find_addresses(host, port):
         connection = socket.socket(family, kind, protocol)
         try:
             connection.setblocking(False)
-            _bind_to(connection, interface)
+            bind_to_interface(connection, interface)
             await loop.sock_connect(connection, address)
         except OSError as e:
             connection.close()
@@ -55,8 +56,11 @@ async def _find_addresses(host: str, port: int) -> list[AddressInfo]:
     return _last_addresses[host, port]
 
 
-def _bind_to(connection: socket.socket, interface: str) -> None:
-    """Bind to the interface. A kernel before Linux 5.7 allows it only with CAP_NET_RAW: its routes decide then."""
+def bind_to_interface(connection: socket.socket, interface: str) -> None:
+    """Bind to the interface; "": to none. A kernel before Linux 5.7 allows it only with CAP_NET_RAW: its routes decide
+    then."""
+    if not interface:
+        return
     try:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
     except PermissionError:

@@ -4,12 +4,10 @@ error line when it fails."""
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import socket
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -17,10 +15,11 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.model.json_limits import LENGTH_MAX
 from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
+from agent.ocpp.transport.basic_auth import authorization_header
 from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
 from agent.ocpp.transport.ocpp_j.handshake_problems import name_problem
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket, open_socket
-from agent.ocpp.transport.tls_sessions import ResumingContext
+from agent.ocpp.transport.tls_contexts import TlsContextCache
 from agent.ocpp.transport.transport import NoConnection, WireOptions, is_tls, without_user_info
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.station_file.settings import Backend
@@ -40,19 +39,12 @@ REDIRECTS = 5
 MOVED = (301, 302, 303, 307, 308)
 
 
-def basic_auth(user: str, password: bytes) -> str:
-    """Return the Authorization header of security profiles 1 and 2: the user is the charge
-    point's id, the password may be any bytes (whitepaper 2.2)."""
-    return "Basic " + base64.b64encode(user.encode() + b":" + password).decode("ascii")
-
-
 class Dialer:
-    """Opens connections. It keeps one ``SSLContext`` while its files stay the same, and
-    remembers that a server cannot do compression."""
+    """Opens connections. It remembers that a server cannot do compression."""
 
     def __init__(self, open_timeout_s: float, wire: WireOptions = WireOptions()) -> None:  # noqa: B008  frozen
         self._open_timeout_s, self._wire = open_timeout_s, wire
-        self._made: tuple[Any, ResumingContext] | None = None
+        self._contexts = TlsContextCache()
         self._compress, self._one_key_share = wire.compress, wire.one_key_share
 
     async def connect(
@@ -64,7 +56,8 @@ class Dialer:
     ) -> WebSocket:
         """Open a connection. ``backend``: address, profile and certificate to use; ``roots``:
         trusted too. Raises ``NoConnection``."""
-        context = self._tls_context(backend, roots) if is_tls(backend.connection_url) else None
+        is_secured = is_tls(backend.connection_url)
+        context = self._contexts.context_for(backend, roots, self._one_key_share) if is_secured else None
         try:
             connection = await open_connection(
                 backend, subprotocols, password, context, self._open_timeout_s, self._compress
@@ -77,32 +70,6 @@ class Dialer:
             raise
         _set_socket_options(connection.tcp_socket, self._wire)
         return connection
-
-    def _tls_context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
-        own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
-        files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
-        made_of = self._one_key_share, roots.withdrawn, roots.is_pinned, *((path, _file_state(path)) for path in files)
-        if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
-            try:
-                made = tls.build_context(backend, roots, self._one_key_share)
-            except OSError as e:
-                raise NoConnection(
-                    f"[backend] ca, crl, client_cert, client_key: not usable ({e}): check the files"
-                ) from e
-            if self._made is not None and self._made[0] == made_of:
-                made.failures = self._made[1].failures
-            self._made = made_of, made
-        return self._made[1]
-
-
-def _file_state(path: Path) -> tuple[int, ...]:
-    """Return what changes when the file is written or replaced, also by a copy that keeps its
-    time: a renewed revocation list counts from the next connection on."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def preload_library() -> None:
@@ -161,7 +128,7 @@ async def _follow_redirects(
     from websockets.exceptions import InvalidStatus
     from websockets.uri import parse_uri
 
-    url, headers, moves = backend.connection_url, _authorization_header(backend, password), 0
+    url, headers, moves = backend.connection_url, authorization_header(backend, password), 0
     while True:
         uri = parse_uri(url)
         try:
@@ -198,12 +165,6 @@ async def _open_websocket(
     return await open_socket(
         uri, at, protocol, headers, context if uri.secure else None, READ_AHEAD, CLOSE_TIMEOUT_S, backend.interface
     )
-
-
-def _authorization_header(backend: Backend, password: bytes | None) -> dict[str, str]:
-    if password is None or backend.security_profile not in (1, 2):
-        return {}
-    return {"Authorization": basic_auth(backend.charge_point_id, password)}
 
 
 def _deflate_extension() -> Any:
