@@ -17,7 +17,12 @@ log = logging.getLogger("agent.ocpp")
 
 GROUP = "chargy_agent.ocpp_versions"
 """Name of the entry point: the version, as a station file has it. Value: ``module:attribute`` of its dialect."""
-VERSIONS: Mapping[str, str] = {"2.0.1": "agent.ocpp.v201:V201", "1.6": "agent.ocpp.v16:V16"}
+VERSIONS: Mapping[str, str] = {
+    "2.0.1": "agent.ocpp.v201:V201",
+    "1.6": "agent.ocpp.v16:V16",
+    "1.5": "agent.ocpp.v15:V15",
+    "1.2": "agent.ocpp.v12:V12",
+}
 """The versions of this program, the newest first."""
 FAMILIES: Mapping[str, str] = {
     "ocpp16": "agent.ocpp.dialects.keys_v1x:parse_settings",

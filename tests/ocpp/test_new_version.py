@@ -153,4 +153,6 @@ def test_a_station_starts_without_a_version_that_cannot_be_loaded(
 
 
 def test_each_version_of_this_program_has_a_package() -> None:
-    assert {d.name: d.subprotocol for d in build_dialects(tuple(VERSIONS))} == {v: f"ocpp{v}" for v in VERSIONS}
+    found = {d.name: d.subprotocol or d.soap for d in build_dialects(tuple(VERSIONS))}
+    over_soap = {v: f"agent.ocpp.v{v.replace('.', '')}.soap_tables:SERVICE" for v in ("1.5", "1.2")}
+    assert found == {**{v: f"ocpp{v}" for v in VERSIONS}, **over_soap}

@@ -264,8 +264,11 @@ class Dialect(_RowTables):
 
     name: str
     subprotocol: str
+    """Of the WebSocket; "": it is not spoken over one."""
     rows: tuple[Row, ...]
     project_status: Callable[[StatusChanged], StatusProjection]
+    soap: str = ""
+    """Where its tables for SOAP are (``module:attribute`` of a ``SoapService``); "": it is not spoken over SOAP."""
     family: str = ""
     """The versions that share keys and variables of settings (``versions.FAMILIES``)."""
     added_variables: tuple[Name, ...] = ()

@@ -1,4 +1,5 @@
-"""OCPP 1.6 JSON: Core, LocalAuthListManagement, RemoteTrigger, Reservation and SmartCharging.
+"""OCPP 1.6, over a WebSocket (JSON) or SOAP: Core, LocalAuthListManagement, RemoteTrigger, Reservation and
+SmartCharging.
 
 What this version has no words for: EVSE and connector are one number; the charging state exists
 only as connector status; one error code at a time; five words for the refusal of a token; of the
@@ -53,6 +54,7 @@ def _load_scope() -> BackendScope:
 V16 = Dialect(
     name="1.6",
     subprotocol="ocpp1.6",
+    soap="agent.ocpp.v16.soap_tables:SERVICE",
     rows=(
         *boot.ROWS,
         *authorization.ROWS,

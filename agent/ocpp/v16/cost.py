@@ -199,17 +199,20 @@ def _parse_price_texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
 # --- what the station sends -----------------------------------------------------------------------------------------
 
 
-def _encode_connector_unplugged(message: ConnectorUnplugged, ctx: RowContext) -> dict[str, Any] | None:
-    known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION)
+def encode_connector_unplugged(
+    message: ConnectorUnplugged, ctx: RowContext, version: str = VERSION
+) -> dict[str, Any] | None:
+    """Encode the message ConnectorUnplugged of the note."""
+    known = ctx.outbox.transaction_id(ctx.link, message.session, version)
     if known is None and not ctx.outbox.transaction_record(ctx.link, message.session):
         return None  # all of it was sent in another version
     data = {
-        "transactionId": transaction_id(message.session, ctx),
+        "transactionId": transaction_id(message.session, ctx, version),
         "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
     }
     return {"vendorId": VENDOR, "messageId": "ConnectorUnplugged", "data": json.dumps(data, separators=(",", ":"))}
 
 
-ROWS = (MessageRow(ConnectorUnplugged, "DataTransfer", _encode_connector_unplugged, decode_empty_response),)
+ROWS = (MessageRow(ConnectorUnplugged, "DataTransfer", encode_connector_unplugged, decode_empty_response),)
 """The status of the answer does not matter: a backend that does not know the message loses
 nothing."""

@@ -20,11 +20,11 @@ def encode_id_tag(token: Token) -> str:
     return token.value
 
 
-def transaction_id(session: str, ctx: RowContext) -> int:
-    """Return the backend's id of a session. Raises ``NotExpressibleError`` if its
+def transaction_id(session: str, ctx: RowContext, version: str = VERSION) -> int:
+    """Return the backend's id of a session in this version. Raises ``NotExpressibleError`` if its
     StartTransaction was never answered."""
-    known = ctx.outbox.transaction_id(ctx.link, session, VERSION)
-    if known is None and ctx.outbox.transaction_record(ctx.link, session).get("refused") == VERSION:
+    known = ctx.outbox.transaction_id(ctx.link, session, version)
+    if known is None and ctx.outbox.transaction_record(ctx.link, session).get("refused") == version:
         return NO_TRANSACTION_ID
     if known is None:
         raise NotExpressibleError("the backend never gave this session a transactionId")

@@ -13,7 +13,7 @@ from agent.domain.messages import MeterSampled, Sample, TransactionEnded
 from agent.model.types import ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import MessageMerging, MessageRow, RowContext, decode_empty_response
 from agent.ocpp.dialects.sampled_values import DECIMAL_PLACES, measured_values
-from agent.ocpp.v16.identifiers import transaction_id
+from agent.ocpp.v16.identifiers import VERSION, transaction_id
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 _UNITS = {
@@ -105,13 +105,13 @@ def _encode_signed_value(record: SignedReading, context: ReadingContext, ctx: Ro
     }
 
 
-def _encode_meter_values(message: MeterSampled, ctx: RowContext) -> dict[str, Any] | None:
+def encode_meter_values(message: MeterSampled, ctx: RowContext, version: str = VERSION) -> dict[str, Any] | None:
     values = encode_samples(message.samples, ctx)
     if not values:
         return None
     payload: dict[str, Any] = {"connectorId": message.evse, "meterValue": values}
     if message.session and message.authorized:
-        payload["transactionId"] = transaction_id(message.session, ctx)
+        payload["transactionId"] = transaction_id(message.session, ctx, version)
     return payload
 
 
@@ -123,7 +123,7 @@ ROWS = (
     MessageRow(
         MeterSampled,
         "MeterValues",
-        _encode_meter_values,
+        encode_meter_values,
         decode_empty_response,
         merging=MessageMerging(_is_same_transaction, "meterValue"),
     ),

@@ -90,11 +90,14 @@ def stop_reason(message: TransactionEnded) -> str:
     return _REASONS.get(message.reason, "Other")
 
 
-def _encode_stop_transaction(message: TransactionEnded, ctx: RowContext) -> dict[str, Any] | None:
+def encode_stop_transaction(
+    message: TransactionEnded, ctx: RowContext, version: str = VERSION
+) -> dict[str, Any] | None:
+    """Encode the end. ``version``: the one whose id of the transaction counts, here and below."""
     if not message.authorized:  # never authorized: the backend does not know the session
         return None
     payload: dict[str, Any] = {
-        "transactionId": transaction_id(message.session, ctx),
+        "transactionId": transaction_id(message.session, ctx, version),
         "meterStop": message.meter_wh,
         "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
         "reason": stop_reason(message),
@@ -107,17 +110,22 @@ def _encode_stop_transaction(message: TransactionEnded, ctx: RowContext) -> dict
     return payload
 
 
-def _decode_stop_response(message: TransactionEnded, payload: Payload, ctx: RowContext) -> ResponseEffects:
+def decode_stop_response(
+    message: TransactionEnded, payload: Payload, ctx: RowContext, version: str = VERSION
+) -> ResponseEffects:
+    """Decode the answer to the end."""
     info = payload.get("idTagInfo")
-    known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
+    known = ctx.outbox.transaction_id(ctx.link, message.session, version) or ""
     return ResponseEffects(
         (TransactionAcknowledged(ctx.link, message.session, known, decode_id_tag_info(info) if info else None),)
     )
 
 
-def _decode_malformed_stop(message: TransactionEnded, payload: Payload, ctx: RowContext) -> ResponseEffects:
+def decode_malformed_stop(
+    message: TransactionEnded, payload: Payload, ctx: RowContext, version: str = VERSION
+) -> ResponseEffects:
     """Decode a malformed answer. An answer is no refusal: the backend has the end."""
-    known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
+    known = ctx.outbox.transaction_id(ctx.link, message.session, version) or ""
     return ResponseEffects(
         (TransactionAcknowledged(ctx.link, message.session, known, decode_status_alone(payload.get("idTagInfo"))),)
     )
@@ -141,9 +149,9 @@ ROWS = (
     MessageRow(
         TransactionEnded,
         "StopTransaction",
-        _encode_stop_transaction,
-        _decode_stop_response,
-        decode_malformed=_decode_malformed_stop,
+        encode_stop_transaction,
+        decode_stop_response,
+        decode_malformed=decode_malformed_stop,
     ),
     NotExpressible(TransactionUpdated, "1.6 sends the charging state as StatusNotification of the connector"),
 )

@@ -314,7 +314,9 @@ class Schemas:
     def __init__(
         self, read: Callable[[str], dict[str, Any] | None], names: Callable[[], frozenset[str]], request: str = ""
     ) -> None:
-        self._read, self._names, self._suffix = read, names, request
+        self.read_document = read
+        """For a version whose schemas are those of its neighbour, but for some differences."""
+        self._names, self._suffix = names, request
         self._checks: dict[tuple[str, bool], Check | None] = {}
 
     def request_check(self, action: str, tolerant: bool = False) -> Check | None:
@@ -330,7 +332,7 @@ class Schemas:
     def _find_check(self, name: str, tolerated: frozenset[str]) -> Check | None:
         key = (name, bool(tolerated))
         if key not in self._checks:
-            document = self._read(name)
+            document = self.read_document(name)
             self._checks[key] = None if document is None else compile_document(document, tolerated)
         return self._checks[key]
 
