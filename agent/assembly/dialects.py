@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.ocpp import versions
@@ -18,6 +18,7 @@ def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
     try:
         spoken = versions.build_dialects(backend.versions, file.station.features_off, _installed_versions)
         wrong += [f"{file.path}: station.vendor: {p}" for p in _vendor_problems(spoken, file.station.vendor)]
+        wrong += [f"{file.path}: backend {backend.name}: {p}" for p in _wire_problems(spoken, backend)]
         if backend.scope == "billing" or backend is not file.backends[0]:
             spoken = _limit_scope(file, backend, spoken)
     except ValueError as e:
@@ -39,7 +40,33 @@ def version_complaints(file: StationFile) -> list[str]:
         except ValueError:
             continue  # reported by ``backend_and_dialects``
         wrong += [f"{file.path}: backend {backend.name}: versions: {line}" for line in broken if dialects]
+        if said := _soap_packages_problem(backend):
+            wrong.append(f"{file.path}: backend {backend.name}: url: {said}")
     return wrong
+
+
+def _wire_problems(spoken: Sequence[Dialect], backend: Backend) -> Iterator[str]:
+    """Yield what is wrong between the versions of a backend and its addresses."""
+    is_soap = backend.is_soap_url or bool(backend.soap_url)
+    if is_soap and not any(d.soap for d in spoken):
+        key = "soap_url" if backend.soap_url else "url"
+        yield f"{key}: none of the versions {', '.join(backend.versions)} is spoken over SOAP here: check both"
+    if backend.url and not is_soap and not any(d.subprotocol for d in spoken):
+        yield (
+            f"versions: OCPP {', '.join(backend.versions)} is spoken over SOAP only: give soap_url an http:// address"
+        )
+    if is_soap and backend.is_soap_url and any(not d.soap for d in spoken) and any(d.soap for d in spoken):
+        named = ", ".join(d.name for d in spoken if not d.soap)
+        yield f"url: OCPP {named} needs a WebSocket: use a ws:// address here, and soap_url for the others"
+
+
+def _soap_packages_problem(backend: Backend) -> str:
+    """Return which package is missing that a SOAP address needs; "": none."""
+    if not backend.soap_url and not backend.is_soap_url:
+        return ""
+    from agent.ports.driver import missing_module
+
+    return missing_module(("aiohttp", "defusedxml"), "chargy-agent[soap]")
 
 
 def _installed_versions() -> Mapping[str, str]:

@@ -131,6 +131,21 @@ class IpAddress:
         return "an IP address"
 
 
+@frozen
+class IpNetwork:
+    """A network of IPv4 or IPv6 in the notation of CIDR, or an address."""
+
+    def value_problem(self, value: Any) -> str:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            return f"must be {self}, is {_quote_text(value)}"
+        return ""
+
+    def __str__(self) -> str:
+        return 'an IP address or a network such as "10.0.0.0/24"'
+
+
 # --- types that many tables use --------------------------------------------------------------------------------------
 
 TcpPort: TypeAlias = Annotated[int, Between(1, 65535)]

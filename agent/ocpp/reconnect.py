@@ -15,6 +15,7 @@ from agent.model.fastclass import replace
 from agent.ocpp.dialects.keys_v1x import authorization_key_bytes
 from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.transport.backoff import Backoff
+from agent.ocpp.transport.connect_problems import ProblemCode
 from agent.ocpp.transport.families import find_family
 from agent.ocpp.transport.guarded_transport import GuardedConnector
 from agent.ocpp.transport.traffic import TrafficCounter
@@ -35,6 +36,11 @@ log = logging.getLogger("agent.ocpp")
 RECONNECT_LEAST_S = 0.02
 """The shortest pause, whatever the station file says: a server that closes at once must not keep
 a core busy."""
+NO_COMMON_VERSION = frozenset({
+    ProblemCode.NO_SUBPROTOCOL, ProblemCode.WRONG_SUBPROTOCOL, ProblemCode.NOT_WEBSOCKET, ProblemCode.NOT_FOUND,
+    ProblemCode.WEB_PAGE, ProblemCode.STATUS,
+})  # fmt: skip
+"""Failures of a server that answers, but not as a WebSocket of one of the versions."""
 
 
 class Reconnector:
@@ -52,11 +58,15 @@ class Reconnector:
         self._backoff = Backoff(config.jitter, timeouts.backoff_s or 10.0, timeouts.backoff_random_s)
         self._used: ConnectionProfile | None = None
         self._is_retry = False
+        self._has_websocket = any(d.subprotocol for d in config.dialects)
+        self._is_second_address = False
+        """The latest attempt went to ``soap_url``, because the WebSocket has none of the versions."""
 
     @property
     def url(self) -> str:
         """The backend's address for logs and displays, without user and password."""
-        return without_user_info(self._effective_address(self._used or self._access()).connection_url)
+        made = self._effective_address(self._used or self._access())
+        return without_user_info((_at_soap_url(made) if self._is_second_address else made).connection_url)
 
     @property
     def is_outdated(self) -> bool:
@@ -100,11 +110,29 @@ class Reconnector:
             raise NoConnection(f"{self.url}: the bearer of {access.public_description} is not up: not connected")
         secret = self._basic_auth_password(access)
         backend = self._effective_backend(access)
+        self._is_second_address = False
+        try:
+            return await self._open_at(backend, access, secret)
+        except NoConnection as e:
+            if not self._may_speak_soap(access, e):
+                raise
+        self._is_second_address = True
+        return await self._open_at(_at_soap_url(backend), access, secret)
+
+    def _may_speak_soap(self, access: ConnectionProfile, failure: NoConnection) -> bool:
+        """Return whether the backend was there and the WebSocket is what it does not have, and there is an address for
+        SOAP to try."""
+        if not self._has_websocket or not self._backend.soap_url or access.url:
+            return False
+        has_simpler_offer = failure.negotiation and not self._is_retry
+        return failure.problem.code in NO_COMMON_VERSION and not has_simpler_offer
+
+    async def _open_at(self, backend: Backend, access: ConnectionProfile, secret: bytes | None) -> Transport:
         url, roots = backend.connection_url, self._pki.trusted_roots() if self._pki else NO_ROOTS
         if access.profile >= 2 and not is_tls(url):
             raise NoConnection(
                 f"{without_user_info(url)}: security_profile {access.profile} needs TLS: not connected, nothing sent: "
-                "use a wss:// address in [backend] url"
+                "use a wss:// (https:// for SOAP) address in [backend]"
             )
         return await self._connect_with_roots(access, backend, secret, roots)
 
@@ -191,11 +219,17 @@ class Reconnector:
     def _effective_address(self, access: ConnectionProfile, bearer_via: str | None = None) -> Backend:
         """Return the station file's backend with the present address. ``via`` is the way to the
         file's ``url`` alone; over some bearers it is another one. ``bearer_via`` None: that of the bearer in use."""
-        url, via = access.url or self._backend.url, self._backend.via
+        from_file = self._backend.url if self._has_websocket else self._backend.soap_url or self._backend.url
+        url, via = access.url or from_file, self._backend.via
         via = (self._hooks.bearer_via() if bearer_via is None else bearer_via) or via
         if access.profile >= 2 and access.profile > self._backend.security_profile and not is_tls(url):
             url = (not access.url and self._backend.secure_url) or secured_url(url)
-        if access.url or url == self._backend.secure_url:
+        if access.url or url == self._backend.secure_url or from_file != self._backend.url:
             via = ""
         interface = self._hooks.interface() or None
         return replace(self._backend, url=url, via=via, security_profile=access.profile, interface=interface)
+
+
+def _at_soap_url(backend: Backend) -> Backend:
+    """Return the backend with its address for SOAP. ``via`` is the way to the other one."""
+    return replace(backend, url=backend.soap_url, via="")

@@ -43,6 +43,8 @@ TABLES = (
     "simulation", "tariff", "payment",
 )  # fmt: skip
 """The tables that are no devices; those of devices are in ``device_roles.py``."""
+OUTSIDE_SCHEME = "x-"
+"""What the scheme of an address begins with whose transport another distribution brings."""
 
 
 def load_station_file(path: Path) -> StationFile:
@@ -77,6 +79,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
             f"station.serial: is missing: the id, which stands in for it, has more than {SERIAL_MAX} characters"
         )
     names = [b.name for b in backends]
+    wrong += _soap_port_problems(backends)
     wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
     evses = tuple(_parse_evse(e, i, roles_in(EVSE_TABLE, roles), wrong, base) for i, e in enumerate(evse_tables, 1))
     wrong += [w for e in evses for w in _feed_problems(e) if not _is_reported(wrong, w.partition(": ")[0])]
@@ -299,6 +302,8 @@ def _backend_tables(raw: Mapping[str, Any], wrong: list[str]) -> list[tuple[str,
 def _parse_backend(raw: Any, where: str, station: Station, wrong: list[str], base: Path) -> Backend:
     given = {"charge_point_id": station.id} if not (isinstance(raw, dict) and "charge_point_id" in raw) else {}
     b = build_table(Backend, raw, where, wrong, base, given)
+    if b.soap_url and not b.url:
+        b = replace(b, url=b.soap_url)
     if b.url:
         wrong += [f"{where}{p}" for p in _url_problems(b)]
     if b.security_profile in (1, 2) and not (b.password or b.password_file or _is_reported(wrong, f"{where}.password")):
@@ -308,11 +313,25 @@ def _parse_backend(raw: Any, where: str, station: Station, wrong: list[str], bas
             f"{where}.charge_point_id: must have no colon with HTTP Basic (RFC 7617), is {b.charge_point_id!r}"
         )
     wrong += _via_problems(b.via, where)
+    if b.soap_url:
+        wrong += [f"{where}{p}" for p in _url_problems(replace(b, url=b.soap_url), "soap_url")]
+        if not replace(b, url=b.soap_url).is_soap_url and not _is_reported(wrong, f"{where}.soap_url"):
+            wrong.append(f"{where}.soap_url: must begin with http:// or https://, is {b.soap_url!r}")
     if b.secure_url:
         wrong += [f"{where}{p}" for p in _url_problems(replace(b, url=b.secure_url, security_profile=2), "secure_url")]
     if b.security_profile == 3 and b.client_cert is None and not _is_reported(wrong, f"{where}.client_cert"):
         wrong.append(f"{where}: security_profile 3 needs client_cert (and client_key, unless both are in one file)")
     return b
+
+
+def _soap_port_problems(backends: Sequence[Backend]) -> Iterator[str]:
+    """Yield the backends that cannot have their own port for requests over SOAP, because another one has it."""
+    owners: dict[int, str] = {}
+    for backend in backends:
+        if backend.soap_port and (backend.soap_url or backend.is_soap_url):
+            owner = owners.setdefault(backend.soap_port, backend.name)
+            if owner != backend.name:
+                yield f"backends: {backend.name}: soap_port {backend.soap_port} is that of {owner!r} too: change one"
 
 
 def _is_reported(wrong: Sequence[str], path: str) -> bool:
@@ -331,14 +350,15 @@ def _url_problems(b: Backend, key: str = "url") -> list[str]:
         return [
             f".{key}: must not hold a user or a password; use password or password_file (the user is charge_point_id)"
         ]
-    if url.scheme not in ("ws", "wss", "http", "https"):
+    if url.scheme not in ("ws", "wss", "http", "https") and not url.scheme.startswith(OUTSIDE_SCHEME):
         return [f".{key}: must begin with ws:// or wss:// (http:// for SOAP), is {b.url!r}"]
     if not host:
         return [f".{key}: names no host, is {b.url!r}"]
     if said := HostLabels().value_problem(host):
         return [f".{key}: {said}"]
     if b.security_profile >= 2 and url.scheme not in ("wss", "https"):
-        return [f".{key}: security_profile {b.security_profile} needs wss:// (TLS), is {b.url!r}"]
+        secured = "https" if url.scheme == "http" else "wss"
+        return [f".{key}: security_profile {b.security_profile} needs {secured}:// (TLS), is {b.url!r}"]
     return []
 
 

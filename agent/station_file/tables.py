@@ -20,6 +20,7 @@ from agent.model.key_rules import (
     HostLabels,
     HostName,
     IpAddress,
+    IpNetwork,
     OneLine,
     OneOf,
     Seconds,
@@ -103,6 +104,16 @@ class Backend:
     password_file: Path | None = None
     secure_url: Url = ""
     """The address once the security profile has been raised to 2 or 3; "": ``url`` with wss:// in front."""
+    soap_url: Url = ""
+    """Where OCPP over SOAP is spoken; "": at ``url``, if that is an address of HTTP."""
+    soap_port: Annotated[int, Between(0, 65535)] = 8090
+    """The own port for requests over SOAP; 0: any free one."""
+    soap_address: Annotated[
+        str, Text(500, form=r"from bearer|https?://\S+", like='"from bearer" or an http:// address')
+    ] = "from bearer"
+    """The own address that the backend is given: that of the bearer in use, or a fixed one."""
+    soap_callers: tuple[Annotated[str, IpNetwork()], ...] = ()
+    """Who may send requests over SOAP; none: the host that was dialled."""
     ca: Path | None = None
     crl: Path | None = None
     client_cert: Path | None = None
@@ -125,9 +136,14 @@ class Backend:
     """The interface of the bearer in use; no key of the file."""
 
     @property
+    def is_soap_url(self) -> bool:
+        """Whether ``url`` is an address of HTTP."""
+        return self.url.lower().startswith(("http://", "https://"))
+
+    @property
     def connection_url(self) -> str:
         """Return ``url`` with the charge point id appended, unless it ends with it already."""
-        if self.charge_point_id_in_url == "absent":
+        if self.charge_point_id_in_url == "absent" or self.is_soap_url:  # over SOAP the id is a header
             return self.url
         tail = self.url.rstrip("/").rsplit("/", 1)[-1]
         if unquote(tail) == self.charge_point_id and urlsplit(self.url).path.strip("/"):

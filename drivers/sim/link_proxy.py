@@ -54,11 +54,13 @@ _CHECKS: dict[str, Any] = {
 
 
 def parse_backend_target(url: str) -> tuple[str, int]:
-    """Return host and port of a ws, wss, http or https URL. Raises ``ValueError``."""
+    """Return host and port of a ws, wss, http or https URL, or of another one that names its port. Raises
+    ``ValueError``."""
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    port = parts.port or _PORTS.get(parts.scheme)
+    if port is None or not parts.hostname:
         raise ValueError(f"backend url: must look like ws://host:port/path, is {url!r}")
-    return parts.hostname, parts.port or _PORTS[parts.scheme]
+    return parts.hostname, port
 
 
 class LinkProxy:

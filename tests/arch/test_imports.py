@@ -23,6 +23,7 @@ LATER = (
     "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x",
     "websockets.asyncio", *UNUSED_BY_STATION, "shutil", "tempfile", "agent.services.store.recovery",
     "agent.services.store.undelivered", "agent.domain.display_messages", "agent.domain.blocks.display_messages",
+    "agent.ocpp.v12", "agent.ocpp.v15", "agent.ocpp.transport.ocpp_s", "agent.ocpp.wire.soap_body", "defusedxml", "xml",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")

@@ -125,8 +125,8 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
 @contextlib.asynccontextmanager
 async def linked(up: bool = True, **changes: Any) -> AsyncIterator[tuple[ExchangeCsms, Room]]:
     async with ExchangeCsms(ANSWERS).listening() as csms:
-        url, patience = f"http://127.0.0.1:{csms.port}", changes.pop("patience", SHORT)
-        room = build(Central(), url=url, transports=lambda: {"http": ENTRY}, patience=patience, **changes)
+        url, patience = f"x-exchange://127.0.0.1:{csms.port}", changes.pop("patience", SHORT)
+        room = build(Central(), url=url, transports=lambda: {"x-exchange": ENTRY}, patience=patience, **changes)
         room.settings.put_value("message_attempts", 1000)
         room.settings.put_value("ping_interval_s", 1)
         async with running(room, up=up):
@@ -146,7 +146,7 @@ async def test_a_transport_that_cannot_be_loaded_is_a_failed_attempt(
     (tmp_path / "raises_error.py").write_text("raise RuntimeError('out of order')")
     (tmp_path / "wrong_syntax.py").write_text("def")
     monkeypatch.syspath_prepend(str(tmp_path))
-    room = build(Central(), url="http://127.0.0.1:1", transports=lambda: {"http": entry})
+    room = build(Central(), url="x-exchange://127.0.0.1:1", transports=lambda: {"x-exchange": entry})
     async with running(room, up=False):
         failed = await until(lambda: room.of(ConnectFailed)[1:])
         assert f"the transport {entry} " in failed[0].info

@@ -42,18 +42,18 @@ ANSWERS = {
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution that brings the transport of ``tests/support`` for http, and a broken one for https: for this
-    process and those that it starts."""
+    """A distribution that brings the transport of ``tests/support``, and a broken one: for this process and those
+    that it starts."""
     info = tmp_path / "outside-1.dist-info"
     info.mkdir()
-    lines = (f"[{GROUP}]", "http = tests.support.exchange_transport:FAMILY", "https = not_there:FAMILY")
+    lines = (f"[{GROUP}]", "x-exchange = tests.support.exchange_transport:FAMILY", "x-broken = not_there:FAMILY")
     (info / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))))
 
 
 def exchanging(csms: ExchangeCsms, **changes: Any) -> Room:
-    return build(Central(), url=f"http://127.0.0.1:{csms.port}", transports=installed_transports, **changes)
+    return build(Central(), url=f"x-exchange://127.0.0.1:{csms.port}", transports=installed_transports, **changes)
 
 
 @contextlib.asynccontextmanager
@@ -141,7 +141,7 @@ async def test_a_whole_station_charges_over_a_transport_from_outside(tmp_path: P
     text = station_text(1, backend='versions = ["1.6"]')
     async with (
         ExchangeCsms(ANSWERS).listening() as csms,
-        Simulated(tmp_path, text, f"http://127.0.0.1:{csms.port}", 20.0) as station,
+        Simulated(tmp_path, text, f"x-exchange://127.0.0.1:{csms.port}", 20.0) as station,
     ):
         await station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up")
         await station.post("/evses/1/plug", {"ready": True, "car": None})
@@ -213,7 +213,10 @@ def test_a_package_does_not_replace_a_transport_of_this_program() -> None:
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("http://127.0.0.1:1", "no transport for http://"), ("https://127.0.0.1:1", "no transport for https://")],
+    [
+        ("x-exchange://127.0.0.1:1", "no transport for x-exchange://"),
+        ("gopher://127.0.0.1:1", "no transport for gopher://"),
+    ],
 )
 async def test_an_address_without_a_transport_is_a_failed_attempt(url: str, why: str) -> None:
     async with running(build(Central(), url=url), up=False) as room:
@@ -224,7 +227,7 @@ async def test_an_address_without_a_transport_is_a_failed_attempt(url: str, why:
 
 @pytest.mark.usefixtures("installed")
 async def test_a_transport_that_cannot_be_imported_is_a_failed_attempt() -> None:
-    room = build(Central(), url="https://127.0.0.1:1", transports=installed_transports)
+    room = build(Central(), url="x-broken://127.0.0.1:1", transports=installed_transports)
     async with running(room, up=False):
         assert "not_there:FAMILY cannot be loaded" in (await until(lambda: room.of(ConnectFailed)))[0].info
 

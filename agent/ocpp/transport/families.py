@@ -13,7 +13,8 @@ from agent.ocpp.transport.transport import NoConnection, TransportFamily, url_sc
 GROUP = "chargy_agent.transports"
 """Name of the entry point: the scheme of the URL. Value: ``module:attribute`` of the family."""
 OCPP_J = "agent.ocpp.transport.ocpp_j.json_transport:OCPP_J"
-FAMILIES: Mapping[str, str] = {"ws": OCPP_J, "wss": OCPP_J}
+OCPP_S = "agent.ocpp.transport.ocpp_s.soap_transport:OCPP_S"
+FAMILIES: Mapping[str, str] = {"ws": OCPP_J, "wss": OCPP_J, "http": OCPP_S, "https": OCPP_S}
 """The families of this program."""
 
 

@@ -164,7 +164,10 @@ class JsonConnector:
         self._dialer = Dialer(ctx.timeouts.open_s, ctx.wire)
 
     async def connect(self, backend: Backend, password: bytes | None, roots: TrustedRoots) -> JsonTransport:
-        dialects = self._ctx.dialects
+        dialects = [d for d in self._ctx.dialects if d.subprotocol]
+        if not dialects:
+            where = without_user_info(backend.connection_url)
+            raise NoConnection(f"{where}: no version in [backend] versions is spoken over a WebSocket: check both")
         try:
             ws = await self._dialer.connect(backend, [d.subprotocol for d in dialects], password, roots)
         except NoConnection as e:

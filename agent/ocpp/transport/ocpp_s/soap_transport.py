@@ -1,0 +1,398 @@
+"""OCPP-S: the transport of SOAP envelopes over HTTP (decision 59).
+
+The station is client and server. A connection begins when the backend can be reached and the own port is open; it ends
+with the first exchange that fails, or when the own address is another one."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.model.entry_points import load_entry_point
+from agent.model.fastclass import frozen
+from agent.model.traffic import OTHER
+from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError, names_secret
+from agent.ocpp.dialects.over_soap import speak_over_soap
+from agent.ocpp.transport import tls
+from agent.ocpp.transport.basic_auth import authorization_header
+from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
+from agent.ocpp.transport.ocpp_s.callers import allowed_callers
+from agent.ocpp.transport.ocpp_s.http_exchange import HttpAnswer, HttpExchange, TooLarge
+from agent.ocpp.transport.ocpp_s.request_server import HttpReply, RequestServer
+from agent.ocpp.transport.ocpp_s.soap_codec import FaultyRequest, SoapCodec, SoapRequest
+from agent.ocpp.transport.tls_contexts import TlsContextCache
+from agent.ocpp.transport.traffic import WireBytes
+from agent.ocpp.transport.transport import (
+    Closed,
+    ConnectorContext,
+    NoConnection,
+    TransportFamily,
+    is_tls,
+    without_user_info,
+)
+from agent.ocpp.wire.calls import Called, CallError, CallResult, Code, Dropped, Errored, Finding, SendNow
+from agent.ocpp.wire.masking import mask_urls_in_value
+from agent.ocpp.wire.soap_body import SoapService
+from agent.ocpp.wire.soap_envelope import AddressingHeaders, NotSoap, SoapFault
+from agent.ports.pki import TrustedRoots
+from agent.station_file.settings import Backend
+
+log = logging.getLogger("agent.ocpp")
+
+FROM_BEARER = "from bearer"
+REQUESTS_MOST = 4
+"""Requests of the backend that are worked on at a time. Others wait in their connections."""
+DROPPED_MOST = 8
+"""Messages without a use that may wait for the reader."""
+LATE = 2.0
+"""The answer to a call is still welcome until so many times its time-out."""
+SENDER_STATUS, RECEIVER_STATUS = 400, 500
+"""The status of HTTP of a fault (SOAP 1.2 part 2, table 20)."""
+REGISTRATION = "BootNotification"
+"""The first call to a backend that does not know the station in this version: a refusal of it may mean the version."""
+ANSWERING = (200, 202, SENDER_STATUS, RECEIVER_STATUS)
+"""Statuses that an answer may have. Every other one is not from OCPP."""
+
+
+class SoapTransport:
+    """``agent.ocpp.transport.transport.Transport``."""
+
+    def __init__(
+        self, ctx: ConnectorContext, backend: Backend, spoken: SpokenVersion, exchange: HttpExchange,
+        try_next_version: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._ctx, self._backend, self._exchange = ctx, backend, exchange
+        self._dialect, self._codec = spoken.dialect, SoapCodec(spoken.service, backend.charge_point_id)
+        self._try_next_version, self._is_understood = try_next_version, False
+        self.end_reason = "closed"
+        self._findings: deque[tuple[Finding, int]] = deque()
+        self._arrived, self._ended = asyncio.Event(), asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
+        self._asked: dict[str, _OpenRequest] = {}
+        self._places = asyncio.Semaphore(REQUESTS_MOST)
+        self._wire = WireBytes()
+        self._traffic = ctx.traffic.open_connection(self._wire, None)
+        self._server: RequestServer | None = None
+        self._own_host = self._own_address = ""
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._dialect
+
+    @property
+    def tls_root(self) -> bytes | None:
+        return self._exchange.tls_root
+
+    # --- opening and closing -----------------------------------------------------------------------------------------
+
+    async def open_exchange(self) -> None:
+        """Find the own address and listen on it. Raises ``OSError``, ``NoConnection``."""
+        self._own_host = await self._exchange.reach_backend()
+        await self._exchange.check_certificate()
+        callers = allowed_callers(self._backend, self._exchange.peer_address)
+        server = RequestServer(self._answer_envelope, callers.admits_caller, self._charge_request)
+        try:
+            port = await server.open_port(self._own_host, self._backend.soap_port, self._backend.interface or "")
+        except OSError as e:
+            raise NoConnection(
+                f"{self._own_host}:{self._backend.soap_port}: the port for requests of the backend cannot be opened"
+                f" ({e.strerror or e}): check [backend] soap_port"
+            ) from e
+        self._server = server
+        self._own_address = own_address(self._backend.soap_address, self._own_host, port)
+        self._exchange.open_session()
+
+    async def close(self) -> None:
+        self._end_connection("closed")
+        for task in self._tasks:
+            task.cancel()
+        for request in self._asked.values():
+            request.reply.cancel()
+        if self._server is not None:
+            await self._server.close_port()
+        await self._exchange.close_session()
+        self._ctx.traffic.close_connection(self._traffic)
+
+    def _end_connection(self, reason: str) -> None:
+        if not self._ended.is_set():
+            self.end_reason = reason
+            self._ended.set()
+            self._arrived.set()
+
+    # --- our calls ---------------------------------------------------------------------------------------------------
+
+    async def send_call(self, id_: str, action: str, payload: Mapping[str, Any], timeout_s: float) -> None:
+        try:
+            envelope = self._write_call(id_, action, payload)
+        except (KeyError, TypeError, AttributeError) as e:
+            raise NotExpressibleError(f"not in the table of SOAP ({type(e).__name__})") from e
+        if self._ended.is_set():
+            return
+        self._trace_sent(envelope, payload, lambda shown: self._write_call(id_, action, shown))
+        task = asyncio.create_task(self._run_exchange(id_, action, envelope, LATE * timeout_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _write_call(self, id_: str, action: str, payload: Mapping[str, Any]) -> bytes:
+        return self._codec.write_call(id_, action, payload, self._backend.connection_url, self._own_address)
+
+    async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
+        raise NotExpressibleError("every message over SOAP is answered")
+
+    async def _run_exchange(self, id_: str, action: str, envelope: bytes, timeout_s: float) -> None:
+        import aiohttp
+
+        try:
+            answer = await self._exchange.post_envelope(action, envelope, timeout_s)
+        except TimeoutError:
+            return  # the call channel finds out whether the backend is still there
+        except TooLarge:
+            self._deliver_finding(Errored(id_, action, Code.GENERIC, "an answer that is too large"), 0)
+            return
+        except (aiohttp.ClientError, OSError, ValueError) as e:
+            self._end_connection(describe_failure(e))
+            return
+        self._take_answer(id_, action, answer)
+
+    def _take_answer(self, id_: str, action: str, answer: HttpAnswer) -> None:
+        if answer.status not in ANSWERING:
+            self._end_connection(f"HTTP {answer.status}")
+            return
+        try:
+            finding = self._codec.read_answer(id_, action, answer.body)
+        except NotSoap as e:
+            self._trace_text("in", f"<HTTP {answer.status} and no SOAP, {len(answer.body)} octets>")
+            if answer.status < SENDER_STATUS:  # a page of a proxy must not acknowledge a bill
+                self._end_connection(f"HTTP {answer.status} and no SOAP: {e}")
+                return
+            finding = Errored(id_, action, Code.GENERIC, f"HTTP {answer.status} and no SOAP")
+        else:
+            self._trace_envelope("in", answer.body)
+        is_refused_boot = isinstance(finding, Errored) and action == REGISTRATION and not self._is_understood
+        if is_refused_boot and self._try_next_version():
+            self._end_connection(f"OCPP {self._dialect.name} is refused")
+            return
+        self._is_understood = True
+        self._deliver_finding(finding, len(answer.body))
+
+    # --- requests of the backend -------------------------------------------------------------------------------------
+
+    async def _answer_envelope(self, octets: bytes) -> HttpReply:
+        """Return the reply to the body of a POST."""
+        try:
+            request = self._codec.read_request(octets)
+        except FaultyRequest as e:
+            self._trace_text("in", f"<no request for this station, {len(octets)} octets>")
+            if len(self._findings) < DROPPED_MOST:
+                self._deliver_finding(Dropped(str(e)), len(octets))
+            return self._fault_reply(e.fault, e.message_id)
+        async with self._places:
+            return await self._ask_station(request, octets)
+
+    async def _ask_station(self, request: SoapRequest, octets: bytes) -> HttpReply:
+        self._trace_request(request, octets)
+        id_ = f"soap{next(self._numbers)}"
+        reply: asyncio.Future[HttpReply] = asyncio.get_running_loop().create_future()
+        self._asked[id_] = _OpenRequest(request, reply)
+        try:
+            self._deliver_finding(Called(id_, request.action, request.payload), len(octets))
+            async with asyncio.timeout(2 * self._ctx.timeouts.answer_s):
+                return await reply
+        except TimeoutError:
+            return self._fault_reply(SoapFault(False, "InternalError", "no answer in time"), request.message_id)
+        finally:
+            del self._asked[id_]
+
+    async def send_response(self, response: CallResult | CallError | SendNow) -> None:
+        asked = None if isinstance(response, SendNow) else self._asked.get(response.id)
+        if isinstance(response, SendNow) or asked is None or asked.reply.done():
+            return  # the caller has hung up
+        status, envelope = 200, b""
+        if isinstance(response, CallResult):
+            envelope = self._write_answer(asked.request, response.payload)
+        if not envelope:
+            error = response if isinstance(response, CallError) else CallError(response.id, Code.INTERNAL)
+            envelope, fault = self._codec.write_refusal(asked.request, error)
+            status = _fault_status(fault)
+            self._trace_envelope("out", envelope)
+        asked.reply.set_result(HttpReply(status, envelope, asked.request.action))
+
+    def _write_answer(self, request: SoapRequest, payload: Mapping[str, Any]) -> bytes:
+        """Return the envelope of an answer; none if the payload does not fit the table."""
+        try:
+            envelope = self._codec.write_answer(request, payload)
+            self._trace_sent(envelope, payload, lambda shown: self._codec.write_answer(request, shown))
+            return envelope
+        except (KeyError, TypeError, AttributeError):
+            log.exception("%s: an answer to %s cannot be written: please report", self._ctx.link, request.action)
+            return b""
+
+    def _fault_reply(self, fault: SoapFault, message_id: str) -> HttpReply:
+        envelope = self._codec.write_fault(fault, message_id)
+        self._trace_envelope("out", envelope)
+        return HttpReply(_fault_status(fault), envelope, OTHER)
+
+    def _charge_request(self, action: str, received: int, sent: int) -> None:
+        self._wire.received += received
+        self._traffic.charge_message(action)
+        self._wire.sent += sent
+        self._traffic.charge_message(action)
+
+    # --- what is read ------------------------------------------------------------------------------------------------
+
+    def _deliver_finding(self, finding: Finding, size: int) -> None:
+        self._findings.append((finding, size))
+        self._arrived.set()
+
+    async def receive_message(self) -> tuple[Finding, int]:
+        while not self._findings:
+            if self._ended.is_set():
+                raise Closed(self.end_reason)
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._findings.popleft()
+
+    async def is_alive(self) -> bool:
+        """Look whether the port of the backend can be reached, and whether the own address is still the same."""
+        try:
+            async with asyncio.timeout(self._ctx.timeouts.pong_s):
+                own_host = await self._exchange.reach_backend()
+        except OSError as e:  # TimeoutError is one
+            self._end_connection(describe_failure(e))
+            return False
+        if own_host != self._own_host:
+            self._end_connection(f"the own address is {own_host} now")
+            return False
+        return True
+
+    # --- for people --------------------------------------------------------------------------------------------------
+
+    def _trace_text(self, direction: str, text: str) -> None:
+        self._ctx.trace(direction, self._ctx.link, self._dialect.name, text)
+
+    def _trace_envelope(self, direction: str, envelope: bytes) -> None:
+        text = envelope.decode("utf-8", "replace")
+        self._trace_text(direction, HIDDEN if names_secret(text) and direction == "in" else text)
+
+    def _trace_sent(
+        self, envelope: bytes, payload: Mapping[str, Any], write_again: Callable[[Mapping[str, Any]], bytes]
+    ) -> None:
+        """Show a message of the station. One with the password of an address in it is written again."""
+        masked = mask_urls_in_value(payload)
+        self._trace_envelope("out", envelope if masked == payload else write_again(masked))
+
+    def _trace_request(self, request: SoapRequest, octets: bytes) -> None:
+        """Show a request. One in which something is hidden is written again."""
+        text = octets.decode("utf-8", "replace")
+        masked = mask_urls_in_value(self._dialect.mask_secrets(request.action, request.payload))
+        if masked == request.payload and not names_secret(text):
+            self._trace_text("in", text)
+        elif self._fits_schema(request):
+            headers = AddressingHeaders(message_id=request.message_id, action=f"/{request.action}")
+            self._trace_text("in", self._codec.write_shown_call(headers, request.action, masked).decode())
+        else:
+            self._trace_text("in", HIDDEN)
+
+    def _fits_schema(self, request: SoapRequest) -> bool:
+        check = self._dialect.schemas.request_check(request.action) if self._dialect.schemas else None
+        return check is not None and check(request.payload) is None
+
+
+@frozen
+class _OpenRequest:
+    request: SoapRequest
+    reply: asyncio.Future[HttpReply]
+
+
+def own_address(setting: str, host: str, port: int) -> str:
+    """Return the address at which the backend may call the station."""
+    if setting != FROM_BEARER:
+        return setting
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _fault_status(fault: SoapFault) -> int:
+    return SENDER_STATUS if fault.is_sender else RECEIVER_STATUS
+
+
+def describe_failure(error: BaseException) -> str:
+    """Return why an exchange has failed, as a part of a line, without an address in it."""
+    if (failed := tls.ssl_error(error)) is not None:
+        return f"TLS failed ({failed.reason or type(failed).__name__})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    reason = getattr(error, "strerror", None) if isinstance(error, OSError) else None
+    return f"{type(error).__name__}{f': {reason}' if reason else ''}"
+
+
+@frozen
+class SpokenVersion:
+    dialect: Dialect
+    service: SoapService
+
+
+class SoapConnector:
+    """``agent.ocpp.transport.transport.Connector``. It tries the versions that have tables for SOAP in turn, until the
+    registration is not refused with an error."""
+
+    def __init__(self, ctx: ConnectorContext) -> None:
+        self._ctx = ctx
+        self._versions = deque(_spoken_version(d) for d in ctx.dialects if d.soap)
+        self._contexts = TlsContextCache()
+
+    async def connect(self, backend: Backend, password: bytes | None, roots: TrustedRoots) -> SoapTransport:
+        where = without_user_info(backend.connection_url)
+        if not self._versions:
+            raise NoConnection(f"{where}: no version in [backend] versions is spoken over SOAP: check versions and url")
+        is_secured = is_tls(backend.connection_url)
+        context = self._contexts.context_for(backend, roots, self._ctx.wire.one_key_share) if is_secured else None
+        headers = {"User-Agent": "chargy-agent", **authorization_header(backend, password)}
+        exchange = HttpExchange(backend, context, headers, self._ctx.wire.user_timeout_s, self._ctx.traffic)
+        transport = SoapTransport(self._ctx, backend, self._versions[0], exchange, self._try_next_version)
+        try:
+            async with asyncio.timeout(self._ctx.timeouts.open_s):
+                await transport.open_exchange()
+        except BaseException as e:
+            await transport.close()
+            if isinstance(e, OSError):  # TimeoutError is one
+                raise self._no_connection(backend, where, e) from e
+            raise
+        return transport
+
+    def _try_next_version(self) -> bool:
+        """Use the next version for the next connection. Return whether there is one."""
+        self._versions.rotate(-1)
+        return len(self._versions) > 1
+
+    def _no_connection(self, backend: Backend, where: str, error: OSError) -> NoConnection:
+        failed = tls.ssl_error(error)
+        self._ctx.traffic.count_failed_attempt(with_tls=failed is not None)
+        line = f"{where}: {describe_failure(error)}: check [backend] soap_url, and that the backend runs"
+        if failed is None:
+            code = ProblemCode.REFUSED if isinstance(error, ConnectionRefusedError) else ProblemCode.UNREACHABLE
+            return NoConnection(line, problem=ConnectProblem(code))
+        is_certificate = isinstance(failed, ssl.SSLCertVerificationError)
+        code = ProblemCode.CERTIFICATE if is_certificate else ProblemCode.TLS
+        trouble = tls.classify_failure(failed, backend.security_profile == 3)
+        return NoConnection(line, trouble=trouble, problem=ConnectProblem(code))
+
+
+def _spoken_version(dialect: Dialect) -> SpokenVersion:
+    service = load_entry_point(dialect.soap)
+    return SpokenVersion(speak_over_soap(dialect, service.operations.keys()), service)
+
+
+def preload_library() -> None:
+    """Import what the first exchange will need."""
+    for name in ("aiohttp.web", "defusedxml.ElementTree", "xml.etree.ElementTree"):
+        importlib.import_module(name)
+
+
+OCPP_S = TransportFamily(SoapConnector, preload_library)

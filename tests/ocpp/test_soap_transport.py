@@ -1,0 +1,525 @@
+"""A whole link over SOAP: against a central system that ``zeep`` makes, in both roles, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from zeep.exceptions import Fault
+
+from agent.domain.backend_connection import ConnectFailure
+from agent.domain.events import (
+    Connected,
+    ConnectFailed,
+    LinkChanged,
+    RequestReceived,
+    SecurityNoticed,
+    TokenAuthorized,
+    TransactionAcknowledged,
+)
+from agent.domain.messages import (
+    ConnectorStatus,
+    HeartbeatWanted,
+    MeterSampled,
+    Sample,
+    SecurityHappened,
+    StatusChanged,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TriggerReason,
+)
+from agent.domain.orders import AuthorizeToken, Response
+from agent.model.json_limits import LENGTH_MAX
+from agent.model.traffic import CONNECTION
+from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
+from agent.ocpp.dialects.dialect import Dialect
+from agent.ocpp.transport.ocpp_s import http_exchange, request_server
+from agent.ocpp.transport.traffic import TrafficCounter
+from agent.ocpp.v12 import V12
+from agent.ocpp.v15 import V15
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
+from tests.ocpp.test_soap_wire import ENTITY, RESET, request_text
+from tests.support.certificate_authorities import Authority, tls
+from tests.support.soap_descriptions import OF_15, SIDES, example_fields
+from tests.support.tls_terminator import TlsFront
+from tests.support.zeep_central import ANSWERS, NOW, ZeepCentral, body_schema, wsdl_client
+
+CARD, T0 = Token("04A1B2C3"), Stamp(1, 0.0)
+START = TransactionStarted("s1", 1, CARD, T0, 1000)
+END = TransactionEnded("s1", 1, CARD, Stamp(1, 60.0), 1500, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+REGISTER = "Energy.Active.Import.Register"
+READING = Reading(Stamp(1, 30.0), 1250, power_w=3680.0, soc_percent=40.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _descriptions() -> None:
+    """Both are read before a link waits for its answers."""
+    for side in SIDES:
+        wsdl_client("1.5", side)
+        body_schema("1.5", side)
+
+
+def soap_room(central: ZeepCentral, **changes: Any) -> Room:
+    given = {"dialects": (V15,), "url": central.url, "soap_port": 0, **changes}
+    return build(Central(), **given)
+
+
+@contextlib.asynccontextmanager
+async def soap_link(central: ZeepCentral | None = None, **changes: Any) -> AsyncIterator[tuple[ZeepCentral, Room]]:
+    async with (central or ZeepCentral()).listening() as csms, running(soap_room(csms, **changes)) as room:
+        yield csms, room
+        assert csms.complaints == []
+
+
+def own_port(central: ZeepCentral) -> int:
+    return int(central.station_url.rsplit(":", 1)[1].strip("/"))
+
+
+# --- what the station sends -------------------------------------------------------------------------------------------
+
+
+async def test_a_session_goes_over_one_connection_and_every_message_is_valid() -> None:
+    async with soap_link() as (csms, room):
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
+        assert room.of(TokenAuthorized) == [TokenAuthorized("t1", CARD, Verdict(AuthorizationStatus.ACCEPTED))]
+        room.link.send(StatusChanged(1, T0, ConnectorStatus.OCCUPIED))
+        room.outbox.put(START)
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows and csms.of("StatusNotification"))
+        assert sorted(csms.actions()) == [
+            "Authorize", "BootNotification", "StartTransaction", "StatusNotification", "StopTransaction",
+        ]  # fmt: skip
+        assert csms.of("StopTransaction")[0]["transactionId"] == 7
+        assert csms.of("StatusNotification")[0]["status"] == "Occupied"
+        assert len(csms.connections) == 1
+        assert room.clock.heard
+        assert {h["chargeBoxIdentity"] for h in csms.headers} == {"CP-1"}
+        assert csms.http[0]["Content-Type"] == 'application/soap+xml; charset=utf-8; action="/BootNotification"'
+        assert room.link.ocpp_version == "1.5"
+
+
+async def test_a_refused_start_has_its_attempts_and_a_fault_says_why() -> None:
+    fault = (
+        b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code><e:Value>e:Receiver'
+        b"</e:Value></e:Code><e:Reason><e:Text>no</e:Text></e:Reason></e:Fault></e:Body></e:Envelope>"
+    )
+    async with soap_link(ZeepCentral({**ANSWERS, "StartTransaction": (500, fault)})) as (csms, room):
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
+        room.settings.put_value("retry_start_while_charging", False)
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: room.outbox.dead)
+        assert len(csms.of("StartTransaction")) == 2
+        assert room.link.is_up
+
+
+async def test_a_server_error_without_soap_is_an_attempt_and_not_the_end() -> None:
+    async with soap_link(ZeepCentral({**ANSWERS, "StopTransaction": (500, b"oops")})) as (csms, room):
+        room.settings.put_value("message_attempts", 1)
+        room.outbox.put(START)
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: room.outbox.dead)
+        assert room.link.is_up
+        assert csms.actions().count("StopTransaction") == 1
+
+
+@pytest.mark.parametrize(
+    "page", [(200, b"<html>Please log in</html>"), (302, b""), (503, b"busy"), (401, b"who"), (200, b"")]
+)
+async def test_a_page_that_is_no_soap_never_acknowledges_a_bill(page: tuple[int, bytes]) -> None:
+    async with soap_link() as (csms, room):
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        csms.answers["StopTransaction"] = page
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: len(csms.of("StopTransaction")) > 1)
+        assert [r.message for r in room.outbox.rows] == [END]
+        assert room.outbox.dead == []
+        csms.answers["StopTransaction"] = {}
+        await until(lambda: not room.outbox.rows)
+        assert csms.actions().count("BootNotification") == 1  # the backend is the same
+        assert [e.up for e in room.of(LinkChanged)][:2] == [True, False]
+
+
+async def test_an_answer_after_its_time_out_still_counts() -> None:
+    async with soap_link(call_timeout_s=0.4) as (csms, room):
+        room.settings.put_value("message_attempts", 1000)
+        csms.delay_s = 0.6
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: csms.of("StartTransaction"))
+        csms.delay_s = 0.0
+        await until(lambda: room.of(TransactionAcknowledged))
+        assert room.outbox.transaction_id("chargy", "s1", "1.5") == "7"
+
+
+async def test_a_backend_that_is_gone_is_found_and_found_again() -> None:
+    csms = ZeepCentral()
+    async with contextlib.AsyncExitStack() as stack:
+        async with csms.listening():
+            room = await stack.enter_async_context(running(soap_room(csms)))
+        room.outbox.put(START)
+        room.link.queue_changed()
+        failed = await until(lambda: room.of(ConnectFailed))
+        assert "ConnectionRefusedError" in failed[0].info
+        async with csms.listening():
+            await until(lambda: not room.outbox.rows)
+        assert [e.up for e in room.of(LinkChanged)] == [True, False, True]
+
+
+async def test_silence_is_looked_into_without_a_message() -> None:
+    csms = ZeepCentral()
+    async with contextlib.AsyncExitStack() as stack:
+        async with csms.listening():
+            room = soap_room(csms)
+            room.settings.put_value("ping_interval_s", 1)
+            await stack.enter_async_context(running(room))
+        await until(lambda: room.of(ConnectFailed))
+        assert csms.actions() == ["BootNotification"]
+
+
+async def test_a_rejected_station_answers_with_a_fault() -> None:
+    csms = ZeepCentral({**ANSWERS, "BootNotification": {**ANSWERS["BootNotification"], "status": "Rejected"}})
+    async with csms.listening(), running(soap_room(csms), up=False):
+        await until(lambda: csms.station_url)
+        with pytest.raises(Fault) as refused:
+            await csms.ask("ClearCache")
+        assert [q.localname for q in refused.value.subcodes] == ["SecurityError"]
+
+
+# --- what the backend requests ----------------------------------------------------------------------------------------
+
+
+DATA: dict[str, dict[str, Any]] = {
+    "GetLocalListVersion": {"version": 4},
+    "GetDiagnostics": {"filename": "log.zip"},
+    "GetConfiguration": {"heartbeat_interval_s": 300},
+    "DataTransfer": {"data": "<ok>"},
+    "ChangeConfiguration": {"heartbeat_interval_s": "Accepted"},
+}
+FIELDS: dict[str, dict[str, Any]] = {
+    "ChangeConfiguration": {"key": "HeartBeatInterval", "value": "300"},
+    "GetConfiguration": {"key": ["HeartBeatInterval", "Nonsense"]},
+    "DataTransfer": {"vendorId": "example", "data": "a & b"},
+    "RemoteStopTransaction": {"transactionId": 7},
+}
+FOUND: dict[str, Any] = {
+    "GetLocalListVersion": 4,
+    "GetDiagnostics": "log.zip",
+    "UpdateFirmware": None,
+    "DataTransfer": {"status": "Accepted", "data": "<ok>"},
+    "SendLocalList": {"status": "Accepted", "hash": None},
+    "GetConfiguration": {
+        "configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "300"}],
+        "unknownKey": ["Nonsense"],
+    },
+}
+
+
+async def test_zeep_calls_all_fifteen_operations() -> None:
+    async with soap_link() as (csms, room):
+        for action in OF_15.operations["station"]:
+            data = DATA.get(action, {})
+            word = "Unlocked" if action == "UnlockConnector" else "Accepted"
+            room.domain = lambda asked, data=data, word=word: Response(asked.link, asked.request, word, data)
+            fields = FIELDS.get(action) or example_fields("1.5", "station", action, False, True)
+            assert await csms.ask(action, **fields) == FOUND.get(action, "Accepted"), action
+        assert len(room.of(RequestReceived)) == 15
+        assert room.link.is_up
+
+
+async def test_requests_come_in_beside_each_other_and_each_gets_its_own_answer() -> None:
+    async with soap_link() as (csms, room):
+        asked = [csms.ask("ChangeAvailability", connectorId=n % 2 + 1, type="Operative") for n in range(8)]
+        assert await asyncio.gather(*asked) == ["Accepted"] * 8
+        with pytest.raises(Fault) as refused:
+            await csms.ask("UnlockConnector", connectorId=1, identity="CP-2")
+        assert refused.value.code == "s:Sender"
+        assert [q.localname for q in refused.value.subcodes] == ["IdentityMismatch"]
+        assert len(room.of(RequestReceived)) == 8
+
+
+async def post(port: int, body: bytes, head: str = "") -> tuple[int, bytes]:
+    """Send octets to the station's port by hand. Return status and body; 0: the connection was cut off."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    length = "" if "Content-Length" in head else f"Content-Length: {len(body)}\r\n"
+    writer.write(f"POST / HTTP/1.1\r\nHost: x\r\n{length}{head}Connection: close\r\n\r\n".encode() + body)
+    with contextlib.suppress(ConnectionError):
+        answer = await reader.read()
+        writer.close()
+        status, _, rest = answer.partition(b"\r\n\r\n")
+        return (int(status.split()[1]), rest) if status else (0, b"")
+    return 0, b""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "subcode"),
+    [
+        (b"hello", 400, b"ProtocolError"),
+        (
+            request_text("<cp:resetRequest><cp:type>&a;</cp:type></cp:resetRequest>", before=ENTITY),
+            400,
+            b"ProtocolError",
+        ),
+        (request_text(RESET).replace(b"CP-1", b"CP-9"), 400, b"IdentityMismatch"),
+        (request_text("<cp:resetRequest/>"), 400, b"ProtocolError"),
+        (request_text("<cp:resetRequest><cp:type>Warm</cp:type></cp:resetRequest>"), 400, b"ProtocolError"),
+        (request_text("<cp:triggerMessageRequest/>"), 500, b"NotSupported"),
+    ],
+    ids=["no XML", "DOCTYPE", "identity", "missing field", "wrong word", "unknown operation"],
+)
+async def test_bad_input_gets_a_fault_and_nothing_else(body: bytes, status: int, subcode: bytes) -> None:
+    async with soap_link() as (csms, room):
+        found, text = await post(own_port(csms), body)
+        assert found == status
+        assert b"Fault" in text
+        assert subcode in text
+        assert room.of(RequestReceived) == []
+        assert await csms.ask("ClearCache") == "Accepted"
+        assert room.link.is_up
+
+
+async def test_a_body_that_is_too_large_or_too_slow_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_server, "WHOLE_WITHIN_S", 0.3)
+    async with soap_link() as (csms, room):
+        port = own_port(csms)
+        assert (await post(port, b"<" + b"a" * (LENGTH_MAX + 10)))[0] in (413, 0)
+        assert await post(port, b"<a", "Content-Length: 100\r\n") == (0, b"")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HT")
+        assert await reader.read() == b""
+        writer.close()
+        assert (await post(port, b""))[0] == 400
+        assert await csms.ask("ClearCache") == "Accepted"
+        assert room.of(SecurityNoticed)
+
+
+async def test_only_posts_of_callers_are_served() -> None:
+    async with soap_link() as (csms, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", own_port(csms))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b" 405 " in (await reader.read()).split(b"\r\n", 1)[0]
+        writer.close()
+    async with soap_link(soap_callers=("10.1.0.0/16", "::1")) as (csms, room):
+        assert await post(own_port(csms), request_text(RESET)) == (0, b"")
+        assert room.of(RequestReceived) == []
+    async with soap_link(soap_callers=("127.0.0.0/8",)) as (csms, _):
+        assert await csms.ask("ClearCache") == "Accepted"
+
+
+async def test_a_client_that_waits_for_permission_to_send_its_body_gets_it() -> None:
+    async with soap_link() as (csms, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", own_port(csms))
+        body = request_text("<cp:clearCacheRequest/>")
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        writer.write(head.encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        writer.write(body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_a_flood_of_connections_is_limited() -> None:
+    async with soap_link() as (csms, _):
+        pipes = [await asyncio.open_connection("127.0.0.1", own_port(csms)) for _ in range(20)]
+        await asyncio.gather(*(reader.read() for reader, _ in pipes[request_server.CONNECTIONS_MOST :]))
+        for _, writer in pipes:
+            writer.close()
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_own_address_is_that_of_the_connection_or_a_fixed_one() -> None:
+    async with soap_link() as (csms, _):
+        assert csms.station_url == f"http://127.0.0.1:{own_port(csms)}/"
+    async with soap_link(soap_address="http://gateway.example:9000/cp-1") as (csms, _):
+        assert csms.headers[0]["From"] == "http://gateway.example:9000/cp-1"
+
+
+async def test_a_port_that_is_taken_is_a_failed_attempt() -> None:
+    taken = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    async with taken, ZeepCentral().listening() as csms, running(soap_room(csms, soap_port=port), up=False) as room:
+        failed = await until(lambda: room.of(ConnectFailed))
+        assert "check [backend] soap_port" in failed[0].info
+        assert csms.calls == []
+
+
+async def test_another_version_alone_is_no_version_for_soap() -> None:
+    async with ZeepCentral().listening() as csms, running(soap_room(csms, dialects=(V201,)), up=False) as room:
+        failed = await until(lambda: room.of(ConnectFailed))
+        assert "is spoken over SOAP" in failed[0].info
+
+
+async def test_soap_alone_needs_no_second_address() -> None:
+    async with served(Central()) as central, running(build(central, dialects=(V15,)), up=False) as room:
+        failed = await until(lambda: room.of(ConnectFailed))
+        assert "is spoken over a WebSocket" in failed[0].info
+        assert central.connections == []
+
+
+async def test_tls_and_the_password_of_the_profile(tmp_path: Path) -> None:
+    ours, foreign = Authority(tmp_path), Authority(tmp_path, "Foreign Root")
+    async with ZeepCentral().listening() as csms:
+        front = TlsFront(csms.port, tls(ours.server()))
+        secured = {"url": f"https://127.0.0.1:{front.port}/ocpp", "security_profile": 2, "password": "p" * 16}
+        try:
+            async with running(soap_room(csms, ca=ours.root, **secured)):
+                assert csms.http[0]["Authorization"] == "Basic Q1AtMTpwcHBwcHBwcHBwcHBwcHBw"
+                assert csms.http[0]["Host"] == f"127.0.0.1:{front.port}"
+            async with running(soap_room(csms, ca=foreign.root, **secured), up=False) as room:
+                failed = await until(lambda: room.of(ConnectFailed))
+                assert failed[0].trouble is ConnectFailure.SERVER_CERTIFICATE
+            async with running(soap_room(csms, security_profile=2, password="p" * 16), up=False) as room:
+                assert "needs TLS" in (await until(lambda: room.of(ConnectFailed)))[0].info
+        finally:
+            front.close()
+        assert csms.actions() == ["BootNotification"]
+
+
+# --- two wires --------------------------------------------------------------------------------------------------------
+
+
+async def test_soap_is_tried_where_the_websocket_has_none_of_the_versions() -> None:
+    """A queue that was filled on one wire leaves on the other."""
+    both = {"dialects": (V201, V15), "soap_port": 0}
+    async with (
+        ZeepCentral().listening() as csms,
+        served(Central(), ("ocpp1.6",)) as central,
+        running(build(central, soap_url=csms.url, **both)) as room,
+    ):
+        assert (room.link.ocpp_version, room.link.url) == ("1.5", csms.url)
+        room.outbox.put(START)
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        assert csms.actions() == ["BootNotification", "StartTransaction", "StopTransaction"]
+        assert central.calls == []
+
+
+async def test_the_websocket_is_tried_first_again() -> None:
+    central = Central()
+    central.script["StopTransaction"] = [{}]
+    async with ZeepCentral(version="1.5").listening() as csms, contextlib.AsyncExitStack() as stack:
+        async with served(central, ("ocpp2.0.1",)):
+            room = build(central, dialects=(V16, V15), soap_url=csms.url, soap_port=0)
+            await stack.enter_async_context(running(room))
+            room.outbox.put(START)
+            room.link.queue_changed()
+            await until(lambda: not room.outbox.rows)
+        async with served(central, ("ocpp1.6",)):
+            room.link.reconnect()
+            await until(lambda: room.link.is_up and room.link.ocpp_version == "1.6")
+            room.outbox.put(END)
+            room.link.queue_changed()
+            await until(lambda: not room.outbox.rows)
+        assert csms.actions() == ["BootNotification", "StartTransaction"]
+        assert central.actions() == ["BootNotification", "StartTransaction", "StopTransaction"]
+        ids = room.outbox.transaction_record("chargy", "s1")["ids"]
+        assert ids == {"1.5": "7", "1.6": "42"}
+
+
+@pytest.mark.parametrize(("version", "dialect"), [("1.2", V12), ("1.6", V16)])
+async def test_a_session_in_the_other_versions_of_soap(version: str, dialect: Dialect) -> None:
+    async with soap_link(ZeepCentral(version=version), dialects=(dialect,)) as (csms, room):
+        room.link.send(StatusChanged(1, T0, ConnectorStatus.OCCUPIED))
+        room.link.send(SecurityHappened("StartupOfTheDevice", T0))
+        room.outbox.put(START)
+        room.outbox.put(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, (REGISTER, "SoC")),)))
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows and csms.of("StatusNotification"))
+        assert room.link.ocpp_version == version
+        assert csms.of("StopTransaction")[0]["transactionId"] == 7
+        assert csms.of("StatusNotification")[0]["status"] == {"1.2": "Occupied", "1.6": "Preparing"}[version]
+        assert await csms.ask("ChangeAvailability", connectorId=1, type="Operative") == "Accepted"
+        assert "SecurityEventNotification" not in csms.actions()
+        assert room.outbox.transaction_id("chargy", "s1", version) == "7"
+
+
+async def test_the_versions_of_soap_are_tried_until_one_is_known() -> None:
+    async with ZeepCentral().listening() as csms:
+        room = soap_room(csms, dialects=(V16, V12, V15))
+        async with running(room):
+            assert room.link.ocpp_version == "1.5"
+            assert csms.actions() == ["BootNotification"]
+        assert csms.complaints == []
+
+
+async def test_a_backend_that_cannot_be_reached_is_not_asked_for_soap() -> None:
+    async with ZeepCentral().listening() as csms:
+        room = build(Central(port=1), dialects=(V16, V15), soap_url=csms.url, soap_port=0)
+        async with running(room, up=False):
+            await until(lambda: len(room.of(ConnectFailed)) > 2)
+        assert csms.calls == []
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_trace_shows_envelopes_without_their_secrets() -> None:
+    async with soap_link() as (csms, room):
+        await csms.ask("ChangeConfiguration", key="AuthorizationKey", value="0123456789abcdef0123")
+        await csms.ask("GetDiagnostics", location="ftp://user:secret@host/path?token=abc")
+        await csms.ask("GetConfiguration", key=["AuthorizationKey"])
+        await post(own_port(csms), b"<a>0123456789abcdef0123</a>")
+        await until(lambda: room.of(SecurityNoticed))
+        shown = json.dumps(room.traced)
+        assert "0123456789abcdef0123" not in shown
+        assert "secret" not in shown
+        assert "ftp://host/path?***" in shown
+        assert "<o:value>***</o:value>" in shown
+        directions = {(direction, version) for direction, _, version, _ in room.traced}
+        assert directions == {("in", "1.5"), ("out", "1.5")}
+        assert "bootNotificationRequest" in room.traced[0][3]
+        assert "bootNotificationResponse" in room.traced[1][3]
+
+
+async def test_what_is_sent_and_received_is_counted_by_action() -> None:
+    counter = TrafficCounter()
+    async with soap_link(traffic=counter) as (csms, room):
+        for _ in range(3):
+            room.link.send(HeartbeatWanted())
+        await until(lambda: len(csms.of("Heartbeat")) == 1)
+        await csms.ask("ClearCache")
+    counts = {c.action: c for c in counter.collect_counts()}
+    assert {CONNECTION, "BootNotification", "Heartbeat", "ClearCache"} <= counts.keys()
+    assert counts["Heartbeat"].messages == 2  # the request and its answer
+    assert 800 < counts["Heartbeat"].sent_bytes < 1500
+    assert counts["Heartbeat"].header_bytes > 0
+    assert counts["ClearCache"].received_bytes > 500
+
+
+async def test_connections_are_kept_for_a_burst_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_exchange, "KEPT_S", 0.05)
+    async with soap_link() as (csms, room):
+        room.link.send(HeartbeatWanted())
+        await until(lambda: csms.of("Heartbeat"))
+        await until(lambda: all(c.is_closing() for c in csms.connections))
+        assert room.link.is_up
+        assert boot_answer()["currentTime"] == NOW
+
+
+async def test_another_own_address_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with soap_link() as (_, room):
+        room.settings.put_value("ping_interval_s", 1)
+        first = len(room.of(Connected))
+        transport = room.link._channel.transport._inside  # type: ignore[union-attr]
+        transport._own_host = "10.9.9.9"
+        assert not await transport.is_alive()
+        await until(lambda: len(room.of(Connected)) > first)
