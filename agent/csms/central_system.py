@@ -18,7 +18,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -74,6 +74,8 @@ class Options:
     """Address of the payment page as seen from outside. "": this server."""
     clock_rate: float = 1.0
     clock_apart: bool = False
+    soap_port: int | None = None
+    """The port for OCPP 1.5 over SOAP, 0 takes a free one. None: SOAP is not spoken."""
     versions: tuple[str, ...] = ()
     """The versions of OCPP that are offered. Empty: all."""
 
@@ -99,14 +101,20 @@ class Station(Protocol):
         ...
 
 
+class Connection(Protocol):
+    """What carries the frames of a station."""
+
+    async def close(self, code: int = ..., reason: str = ...) -> None: ...
+
+
 class Central:
-    """One running central system. ``port`` is the port it listens on."""
+    """One running central system. ``port`` is the port it listens on; ``soap_port`` that for SOAP, 0: none."""
 
     def __init__(self, options: Options, ledger: Ledger) -> None:
         self.options, self.ledger = options, ledger
         self.tokens = TokenTable(options.tokens, options.accept_all or not options.tokens)
-        self.connected: dict[str, tuple[Station, ServerConnection]] = {}
-        self.port = options.port
+        self.connected: dict[str, tuple[Station, Connection]] = {}
+        self.port, self.soap_port = options.port, 0
         self.desk = _pay_desk(self, options)
         self.on_frame: Callable[[str, bool, str, str], None] = lambda station, received, version, text: None
         """Is called with each frame: the station, whether it was received from it, the version of OCPP, the text."""
@@ -132,16 +140,35 @@ class Central:
             )
             await connection.close(1002, "no common OCPP version")
             return
-        if station_id in self.connected:
-            await self.connected[station_id][1].close(1000, "replaced by a newer connection")
         station = self._station_class(connection.subprotocol)(
             station_id, Wire(connection, station_id, self), self.ledger, self.tokens,
             self.options.interval_s, self.options.answer_within_s,
         )  # fmt: skip
-        self.connected[station_id] = (station, connection)
-        self.ledger.station_record(station_id).version = connection.subprotocol.removeprefix("ocpp")
-        self.print_line(f"{station_id} connected ({connection.subprotocol})")
-        self.on_connection(station_id, True, connection.subprotocol.removeprefix("ocpp"))
+        await self.replace_connection(station_id)
+        version = connection.subprotocol.removeprefix("ocpp")
+        with self.register_station(station, connection, version, connection.subprotocol):
+            await self._run_station(station, station_id, connection)
+
+    async def replace_connection(self, station_id: str) -> None:
+        """Close the connection that a station has, because a newer one replaces it."""
+        if station_id in self.connected:
+            await self.connected[station_id][1].close(1000, "replaced by a newer connection")
+
+    @contextlib.contextmanager
+    def register_station(self, station: Station, connection: Connection, version: str, wire: str) -> Iterator[None]:
+        """Count a station as connected as long as this context is open. ``wire``: what it speaks, for a person."""
+        self.connected[station.id] = (station, connection)
+        self.ledger.station_record(station.id).version = version
+        self.print_line(f"{station.id} connected ({wire})")
+        self.on_connection(station.id, True, version)
+        try:
+            yield
+        finally:
+            if self.connected.get(station.id, (None,))[0] is station:
+                del self.connected[station.id]
+                self.on_connection(station.id, False, version)
+
+    async def _run_station(self, station: Station, station_id: str, connection: ServerConnection) -> None:
         setting_up = (
             asyncio.create_task(self._set_up_payment_codes(station_id))
             if self.desk and station.takes_payment_codes
@@ -154,9 +181,6 @@ class Central:
         finally:
             if setting_up is not None:
                 setting_up.cancel()
-            if self.connected.get(station_id, (None,))[0] is station:
-                del self.connected[station_id]
-                self.on_connection(station_id, False, connection.subprotocol.removeprefix("ocpp"))
 
     async def _set_up_payment_codes(self, station: str) -> None:
         assert self.desk is not None
@@ -182,12 +206,18 @@ class Central:
         station_id = _station_id(request.path)
         if not station_id:
             return connection.respond(404, "the path must end with the station's id: ws://host:port/STATION\n")
-        if self.options.passwords and not _knows_password(request, station_id, self.options.passwords):
-            self.print_line(f"{station_id} refused: wrong or missing password")
+        if not self.knows_password(request.headers.get("Authorization", ""), station_id):
             refusal = connection.respond(401, "wrong or missing password\n")
             refusal.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
             return refusal
         return None
+
+    def knows_password(self, authorization: str, station_id: str) -> bool:
+        """Return whether this header of HTTP Basic is right for the station, or none is needed."""
+        known = not self.options.passwords or _knows_password(authorization, station_id, self.options.passwords)
+        if not known:
+            self.print_line(f"{station_id} refused: wrong or missing password")
+        return known
 
     def _foreign_origin_problem(self, request: Request, upgrade: bool) -> str:
         """Return what is wrong with the page that sends this request, or "".
@@ -271,7 +301,21 @@ async def open_central(options: Options) -> AsyncIterator[Central]:
             open_timeout=options.answer_within_s + 5, close_timeout=STOP_WITHIN_S, create_connection=PostConnection,
         ) as server:  # fmt: skip
             central.port = next(iter(server.sockets)).getsockname()[1]
-            yield central
+            async with _soap_beside(central, options):
+                yield central
+
+
+@contextlib.asynccontextmanager
+async def _soap_beside(central: Central, options: Options) -> AsyncIterator[None]:
+    """Open the port for SOAP, if it is wanted."""
+    if options.soap_port is None:
+        yield
+        return
+    from agent.csms.soap_port import open_soap_port
+
+    async with open_soap_port(central, options.host, options.soap_port) as soap:
+        central.soap_port = soap.port
+        yield
 
 
 async def serve_until_signal(options: Options) -> None:
@@ -283,6 +327,8 @@ async def serve_until_signal(options: Options) -> None:
     async with open_central(options) as central:
         at = f"{options.host}:{central.port}"
         print(f"central system: ws://{at}/STATION   page: http://{at}/", flush=True)
+        if central.soap_port:
+            print(f"over SOAP: http://{options.host}:{central.soap_port}/", flush=True)
         from agent.csms.operator_console import follow_stdin
 
         following = asyncio.create_task(follow_stdin(central))
@@ -308,6 +354,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ocpp", action="append", default=[], metavar="VERSION",
         help="speak this version of OCPP only (repeatable; default: all that are known, the newest first)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--soap", type=int, nargs="?", const=9001, metavar="PORT",
+        help="speak OCPP 1.5 over SOAP too, at this port (9001; 0 = any free one)",
     )  # fmt: skip
     parser.add_argument(
         "--pay", type=float, metavar="EURO", help="a payment page for the QR codes of stations, at so many euro per kWh"
@@ -365,7 +415,7 @@ def options_of(args: argparse.Namespace) -> Options:
     return Options(
         args.host, args.port, passwords, tokens, args.accept_all, args.interval,
         journal=args.journal, quiet=args.quiet, pay=args.pay, pay_at=args.pay_at, clock_rate=args.clock_rate,
-        clock_apart=args.clock_apart, versions=tuple(args.ocpp),
+        clock_apart=args.clock_apart, soap_port=args.soap, versions=tuple(args.ocpp),
     )  # fmt: skip
 
 
@@ -388,8 +438,8 @@ def _station_id(path: str) -> str:
     return unquote(urlsplit(path).path.rstrip("/").rsplit("/", 1)[-1])
 
 
-def _knows_password(request: Request, station: str, passwords: dict[str, str]) -> bool:
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+def _knows_password(authorization: str, station: str, passwords: dict[str, str]) -> bool:
+    scheme, _, encoded = authorization.partition(" ")
     try:
         user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
     except ValueError:

@@ -47,6 +47,8 @@ class ConnectedStation:
     """A base class beside the package's class of one version. Handlers run in its receive loop, so none may wait."""
 
     version: ClassVar[str]
+    schema_version: ClassVar[str] = ""
+    """The version whose schemas the package uses for it; "": the same."""
     calls: ClassVar[ModuleType]
     """The package's requests of this version."""
     results: ClassVar[ModuleType]
@@ -102,7 +104,7 @@ class ConnectedStation:
             raise ValueError(f"action {action!r} is not one that a central system sends in OCPP {self.version}")
         try:
             ready = getattr(self.calls, action)(**camel_to_snake_case(payload))
-            await validate_payload(Call("0", action, payload), self.version)
+            await validate_payload(Call("0", action, payload), self.schema_version or self.version)
         except (TypeError, OCPPError) as e:
             raise ValueError(f"payload of {action}: {_error_cause(e)}") from e
         try:

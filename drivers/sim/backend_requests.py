@@ -14,6 +14,8 @@ from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning
 
 Json: TypeAlias = dict[str, Any]
+FORM_OF_VERSION = {"1.5": "1.6"}
+"""A version whose requests are written as those of another one; the central system refuses what it does not know."""
 
 
 class BackendRequests:
@@ -52,7 +54,7 @@ class BackendRequests:
             raise ValueError(f"with.{unknown[0]}: {name} has no such parameter")
         if missing := [key for key in operation.required if key not in given]:
             raise ValueError(f"with.{missing[0]}: is missing")
-        form = find_operation_form(version, name)
+        form = find_operation_form(FORM_OF_VERSION.get(version, version), name)
         if form is None:
             raise ValueError(f"operation: there is no {name} in OCPP {version}")
         return form.action, build_payload(name, given, form)

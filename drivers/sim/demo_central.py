@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from agent.station_file.settings import Backend
 from drivers.sim.supervisor import Supervisor
 from drivers.sim.time_rate import Pace
 
@@ -22,19 +23,31 @@ HTTP_OK = 200
 _PAY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
+SOAP_VERSIONS = frozenset({"1.5"})
+"""Versions of OCPP that are spoken over SOAP alone."""
+
+
+def needs_soap(backends: Sequence[Backend]) -> bool:
+    """Return whether the first backend is spoken to over SOAP alone."""
+    return bool(backends) and SOAP_VERSIONS.issuperset(backends[0].versions)
+
+
 @dataclass
 class DemoCentral:
-    """``port``: its port on the loopback. ``pay_at``: the address in the station's QR codes."""
+    """``port``: its port on the loopback, ``soap_port`` that for SOAP, 0: the station speaks over a WebSocket.
+    ``pay_at``: the address in the station's QR codes."""
 
     port: int
+    soap_port: int
     folder: Path
     euro_kwh: float
     pay_at: str
     pace: Pace
 
     @property
-    def websocket_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+    def station_url(self) -> str:
+        """The address for the station."""
+        return f"http://127.0.0.1:{self.soap_port}/" if self.soap_port else f"ws://127.0.0.1:{self.port}"
 
     def make_supervisor(self, print_line: Callable[[str], None]) -> Supervisor:
         log = self.folder / "central.log"
@@ -43,6 +56,7 @@ class DemoCentral:
     def _command_line(self) -> list[str]:
         return [
             sys.executable, "-m", "agent", "csms", "--port", str(self.port), "--quiet",
+            *(["--soap", str(self.soap_port)] if self.soap_port else []),
             "--pay", str(self.euro_kwh), "--pay-at", self.pay_at, "--journal", str(self.folder / "central.jsonl"),
             "--clock-rate", f"{self.pace.rate:g}", *([] if self.pace.is_unchanged else ["--clock-apart"]),
         ]  # fmt: skip

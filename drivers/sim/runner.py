@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
-from agent.station_file.settings import StationFile
+from agent.station_file.settings import OUTSIDE_SCHEME, StationFile
 from drivers.sim.backend_requests import BackendRequests
 from drivers.sim.control import ChangeFeed, Control
-from drivers.sim.demo_central import DemoCentral
+from drivers.sim.demo_central import DemoCentral, needs_soap
 from drivers.sim.doctor_run import DoctorRun
 from drivers.sim.field_page import field_page_lines, with_field_page, write_example_kit
 from drivers.sim.http_access import Access
@@ -33,6 +33,8 @@ from drivers.sim.supervisor import Refused, Supervisor
 from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
 from drivers.sim.world import World
 
+SCHEMES = ("ws", "http", OUTSIDE_SCHEME)
+"""How the address of a backend begins; wss and https likewise."""
 DEMO_SPEED = 10.0
 """Speed with the built-in central system: a session shows something within a minute."""
 END_WITHIN_S = 7.5
@@ -69,9 +71,7 @@ class Plan:
         if self.field_page_port is not None and not 1 <= self.field_page_port <= 65535:
             raise Unusable(f"--field-page: must be 1 to 65535, is {self.field_page_port}")
         url = self.backend_url
-        if url is not None and (
-            urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname
-        ):
+        if url is not None and not (urlsplit(url).scheme.startswith(SCHEMES) and urlsplit(url).hostname):
             raise Unusable(f"--backend: must be like ws://HOST:PORT/PATH, is {url!r}")
         if self.speed is not None and not SLOWEST <= self.speed <= FASTEST:
             raise Unusable(f"--speed: must be {SLOWEST:g} to {FASTEST:g}, is {self.speed:g}")
@@ -130,7 +130,7 @@ async def run_station(plan: Plan) -> None:
         await stack.enter_async_context(serve_control_api(control, listener, plan.with_page, access, pay_page))
         if control.agent is not None:
             if plan.file.field_page.port:
-                url = central.websocket_url if central is not None else plan.named_backend_url
+                url = central.station_url if central is not None else plan.named_backend_url
                 _offer_field_page(plan.file, url, folder)
             await stack.enter_async_context(running_beside(_supervise_agent(control.agent), stop))
         else:
@@ -176,7 +176,7 @@ async def _build_control(
     stop: asyncio.Event,
 ) -> Control:
     """Start the world, the status client and the narrator, and prepare the start of the agent."""
-    url = central.websocket_url if central is not None else plan.named_backend_url
+    url = central.station_url if central is not None else plan.named_backend_url
     if plan.with_agent:
         print_line(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
     # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
@@ -279,7 +279,8 @@ def _demo_station_file(file: StationFile, access: Access) -> StationFile:
         if access.network_host_name:
             allowed = (*web_payment.allowed_hosts, f"http://{access.network_host_name}")
             web_payment = replace(web_payment, allowed_hosts=allowed)
-    return replace(file, settings={**shown, **file.settings}, web_payment=web_payment)
+    backends = tuple(replace(b, soap_port=0) for b in file.backends)  # several stations may run on this machine
+    return replace(file, settings={**shown, **file.settings}, web_payment=web_payment, backends=backends)
 
 
 async def _start_central(
@@ -288,7 +289,8 @@ async def _start_central(
     """Start the central system as a child process, with a payment page for the station's QR codes."""
     port = stack.enter_context(_reserve_local_port())
     euro_kwh = (plan.file.tariff or {}).get("kwh", 0.45)
-    central = DemoCentral(port, folder, euro_kwh, access.network_url, pace)
+    soap_port = stack.enter_context(_reserve_local_port()) if needs_soap(plan.file.backends) else 0
+    central = DemoCentral(port, soap_port, folder, euro_kwh, access.network_url, pace)
     await stack.enter_async_context(running_beside(central.make_supervisor(print_line).run(), stop))
     return central
 

@@ -743,7 +743,7 @@ let lastSeq = 0;
 
 function read(frame) {
   let message;
-  try { message = JSON.parse(frame.frame); } catch { return { kind: "call", action: soapAction(frame.frame), payload: frame.frame }; }
+  try { message = JSON.parse(frame.frame); } catch { return readEnvelope(frame.frame); }
   if (!Array.isArray(message)) return { kind: "error", action: "not an OCPP frame", payload: message };
   const [type, id] = message;
   const other = frame.dir === "out" ? "in" : "out";
@@ -756,6 +756,34 @@ function read(frame) {
   return { kind: "error", action: `${action}: ${message[2]}`, payload: { description: message[3], details: message[4] } };
 }
 
+// An envelope of SOAP: the element in its body is the message. A text that is cut is shown as it is.
+function readEnvelope(text) {
+  const root = new DOMParser().parseFromString(text, "text/xml").documentElement;
+  const body = [...root.children].find((e) => e.localName === "Body");
+  const element = body && body.firstElementChild;
+  if (!element) return { kind: "call", action: soapAction(text), payload: text };
+  const name = element.localName, payload = xmlFields(element);
+  if (name === "Fault") {
+    const words = [...element.getElementsByTagNameNS("*", "Value")].map((e) => e.textContent.split(":").pop());
+    return { kind: "error", action: `Fault: ${words.join(" ")}`, payload };
+  }
+  const action = name.replace(/(Request|Response)$/, "");
+  return { kind: name.endsWith("Response") ? "result" : "call", action: action[0].toUpperCase() + action.slice(1), payload };
+}
+
+// The elements below an element as an object: a list for those that come again, text for those without any below.
+function xmlFields(element) {
+  const inside = [...element.children], attributes = [...element.attributes].filter((a) => !a.name.startsWith("xmlns"));
+  if (!inside.length && !attributes.length) return element.textContent;
+  const fields = Object.fromEntries(attributes.map((a) => [a.localName, a.value]));
+  if (!inside.length) return { value: element.textContent, ...fields };
+  for (const child of inside) {
+    const value = xmlFields(child), before = fields[child.localName];
+    fields[child.localName] = before === undefined ? value : [before, value].flat();
+  }
+  return fields;
+}
+
 const soapAction = (text) => (/<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)/.exec(text) || [null, "envelope"])[1];
 
 const GIST = ["connectorId", "evseId", "status", "errorCode", "idTag", "transactionId", "meterStart", "meterStop", "reason", "key", "value",
@@ -766,7 +794,8 @@ function gist(payload) {
   const flat = { ...payload, ...(payload.idTagInfo || payload.idTokenInfo || {}), ...(payload.transactionInfo || {}) };
   if (payload.idToken && payload.idToken.idToken) flat.idTag = payload.idToken.idToken;
   const parts = GIST.filter((k) => ["string", "number", "boolean"].includes(typeof flat[k]) && flat[k] !== "NoError").map((k) => label(k, flat[k]));
-  const sampled = payload.meterValue && payload.meterValue[0] && payload.meterValue[0].sampledValue;
+  const moment = [payload.meterValue || payload.values || []].flat()[0];
+  const sampled = moment && [moment.sampledValue || moment.value || []].flat();
   if (sampled) parts.push(...sampled.slice(0, 2).map((s) => `${s.value} ${s.unit || (s.unitOfMeasure || {}).unit || "Wh"}`));
   return parts.join(" · ");
 }

@@ -1,0 +1,43 @@
+"""A whole station over OCPP 1.5: the built-in central system speaks SOAP (``make run ARGS="--ocpp 1.5"``)."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import station_text
+
+CARD = "04A1B2C3D4E5F6"
+BODY = "{http://www.w3.org/2003/05/soap-envelope}Body"
+
+
+def sent_elements(lines: str) -> list[str]:
+    """The names of the elements that the station has sent as requests."""
+    frames = [json.loads(line) for line in lines.splitlines()]
+    bodies = [ElementTree.fromstring(f["frame"]).find(BODY) for f in frames if f["dir"] == "out"]
+    names = [body[0].tag.partition("}")[2] for body in bodies if body is not None]
+    return [name for name in names if name.endswith("Request")]
+
+
+async def test_a_session_over_soap_with_the_built_in_central_system(tmp_path: Path) -> None:
+    text = station_text(1, backend='versions = ["1.5"]')
+    async with Simulated(tmp_path, text, speed=20) as station:
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up")
+        await station.post("/evses/1/plug", {})
+        await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
+        picture = await station.until_evse(
+            lambda e: e["session"] and e["session"]["transaction_id"] and e["reported"]["status"] == "Occupied"
+        )
+        await station.until_evse(lambda e: e["session"]["energy_wh"] >= 10)
+        stop = {
+            "operation": "remote_stop",
+            "with": {"transaction": int(picture["evses"][0]["session"]["transaction_id"])},
+        }
+        await station.post("/backend", stop)
+        await station.until_evse(lambda e: not e["session"] and not e["contactor"])
+        await station.until(lambda p: p["agent"]["queue"] == 0)
+        async with station.http.get("/api/v1/trace") as answer:
+            sent = sent_elements(await answer.text())
+        assert [n for n in sent if "ransaction" in n] == ["startTransactionRequest", "stopTransactionRequest"]
+    ledger = [json.loads(line) for line in (tmp_path / "world" / "central.jsonl").read_text("utf-8").splitlines()]
+    assert not [entry for entry in ledger if entry.get("kind") == "violation"]
