@@ -100,7 +100,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "C-43": ("an update waits for the sessions", ""),
     "fewer-priorities": ("messages of every priority are shown", ""),
     "fewer-states": ("messages for every state are shown", ""),
-    "elsewhere": ("not in the certification matrix; only its title is public", ""),
 }
 """Code -> why it is not offered, and the variable (or action) that would show that it is."""
 

@@ -252,10 +252,16 @@ def _encode_event_data(event: VariableEvent, entry: Entry, utc_s_of: Callable[..
 ROWS = (
     RequestRow("SetVariableMonitoring", _decode_set_monitoring, _answer_set_monitors),
     RequestRow("ClearVariableMonitoring", _decode_clear_monitoring, _answer_clear_monitors),
-    RequestRow("SetMonitoringBase", _decode_monitoring_base, answer_one_of("Accepted")),
+    RequestRow(
+        "SetMonitoringBase", _decode_monitoring_base, answer_one_of("Accepted"), open_enumerations=("monitoringBase",)
+    ),
     RequestRow("SetMonitoringLevel", _decode_monitoring_level, answer_one_of("Accepted")),
     RequestRow(
-        "GetMonitoringReport", _decode_monitoring_report, _answer_monitoring_report, follow_up=_report_selected_monitors
+        "GetMonitoringReport",
+        _decode_monitoring_report,
+        _answer_monitoring_report,
+        follow_up=_report_selected_monitors,
+        open_enumerations=("monitoringCriteria",),
     ),
     MessageRow(MonitorReport, "NotifyMonitoringReport", _encode_monitoring_report, decode_empty_response),
     MessageRow(VariableEvents, "NotifyEvent", _encode_variable_events, decode_empty_response),

@@ -122,6 +122,17 @@ async def test_TC_N_01_CS_TC_N_02_CS_TC_N_03_CS_TC_N_60_CS(s: Street201, m: Moni
     assert shown(await m.report(STATUS, OF_STATION, criteria=(DELTA,))) == both
 
 
+async def test_TC_N_04_CS_TC_N_07_CS(s: Street201, m: Monitored) -> None:
+    """A criterion (N02.FR.02) or a base (N03.FR.02) that the standard does not know: NotSupported, and no change."""
+    base = (await s.get("MonitoringCtrlr.ActiveMonitoringBase"))[1]
+    number = next(s.numbers)
+    wanted = {"requestId": number, "monitoringCriteria": [DELTA, "ShinyMonitoring"]}
+    assert await s.csms.ask("GetMonitoringReport", wanted) == {"status": "NotSupported"}
+    assert await s.csms.ask("SetMonitoringBase", {"monitoringBase": "Everything"}) == {"status": "NotSupported"}
+    assert (await s.get("MonitoringCtrlr.ActiveMonitoringBase"))[1] == base
+    assert [p for p in s.payloads("NotifyMonitoringReport") if p["requestId"] == number] == []
+
+
 async def test_TC_N_47_CS(s: Street201, m: Monitored) -> None:
     """Everything: the hard-wired monitors as well."""
     await m.accepted(monitor(STATUS, "Delta", 1), monitor(OF_STATION, "Delta", 1))
