@@ -658,7 +658,17 @@ function showRequests({ evses, simulation, backend }) {
   $("backend").hidden = !simulation.built_in_backend;
   const outlets = $("request-outlet");
   if (outlets.childElementCount !== evses.length) outlets.replaceChildren(...evses.map((evse) => new Option(evse.number)));
-  $("message-form").hidden = !backend || !String(backend.ocpp).startsWith("2.");
+  for (const id of ["message-form", "monitor-form"]) $(id).hidden = !backend || !String(backend.ocpp).startsWith("2.");
+}
+
+// A monitor of OCPP 2.x on a variable of the outlet (N04); what it finds is in the conversation (NotifyEvent).
+function setMonitor(e) {
+  e.preventDefault();
+  const { variable, type, value, severity } = e.target.elements;
+  const component = { name: "EVSE", evse: { id: Number($("request-outlet").value) } };
+  const monitor = { component, variable: { name: variable.value }, type: type.value, value: Number(value.value) };
+  const setMonitoringData = [{ ...monitor, severity: Number(severity.value) }];
+  post("backend", { action: "SetVariableMonitoring", payload: { setMonitoringData } });
 }
 
 // One message of block O of OCPP 2.x; a second one takes its place.
@@ -929,6 +939,8 @@ function wirePage() {
   $("signal").onchange = (e) => post("modem", { signal: Number(e.target.value) });
   $("requests").append(...REQUESTS.map(requestButton));
   $("message-form").onsubmit = sendMessage;
+  $("monitor-form").onsubmit = setMonitor;
+  $("monitor-clear").onclick = () => post("backend", { action: "SetMonitoringBase", payload: { monitoringBase: "HardWiredOnly" } });
   $("message-clear").onclick = () => post("backend", { action: "ClearDisplayMessage", payload: { id: MESSAGE_ID } });
   $("recording-form").onsubmit = (e) => {
     e.preventDefault();
