@@ -109,6 +109,16 @@ class DisplayMessage:
         )
 
 
+@frozen
+class MessageRefusal:
+    """Why a message is not taken. ``code``: StatusInfoType.reasonCode (2.0.1 appendix 5), ``text``: the sentence,
+    ``status``: DisplayMessageStatusEnumType."""
+
+    code: str
+    text: str
+    status: str = "Rejected"
+
+
 def _seconds_or_none(value: Any) -> float | None:
     return None if value is None else float(value)
 

@@ -152,7 +152,8 @@ def test_no_more_than_the_limit() -> None:
     """O01.FR.11: one that takes another one's place is none more."""
     play = station()
     assert set(put(play, *(message(n) for n in range(MESSAGES_MAX - 1)), message(100, priority=FRONT))) == {"Accepted"}
-    assert put(play, message(200)) == ["Rejected"]
+    reply = ask(play, SetDisplayMessageRequest(message(200)))
+    assert (reply.status, reply.data["reason"].code) == ("Rejected", "TooManyElements")
     assert put(play, message(3, "other"), message(201, priority=FRONT)) == ["Accepted", "Accepted"]
     assert len(kept(play)) == MESSAGES_MAX
 
@@ -169,7 +170,9 @@ def test_a_message_that_could_never_be_seen_is_refused(start: int | None, end: i
     put(play, message(1))
     at = now_s(play)
     times = {"start_utc_s": None if start is None else at + start, "end_utc_s": at + end}
-    assert put(play, message(1, "late", **times)) == ["Rejected"]
+    reply = ask(play, SetDisplayMessageRequest(message(1, "late", **times)))
+    assert (reply.status, reply.data["reason"].code) == ("Rejected", "InvalidValue")
+    assert reply.data["reason"].text.startswith("endDateTime: ")
     assert shown(play) == [HELLO], "the old one stays"
 
 

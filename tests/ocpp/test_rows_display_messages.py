@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.display_messages import MESSAGES_MAX, DisplayMessage, MessagePriority, MessageState
+from agent.domain.display_messages import MESSAGES_MAX, DisplayMessage, MessagePriority, MessageRefusal, MessageState
 from agent.domain.messages import DisplayMessagesReport
 from agent.domain.orders import Response
 from agent.domain.requests import ClearDisplayMessageRequest, GetDisplayMessagesRequest, SetDisplayMessageRequest
@@ -80,7 +80,10 @@ def test_a_transaction_of_another_version_is_known_by_its_name_there() -> None:
 def test_formats_that_are_not_shown(kind: str) -> None:
     """O01.FR.03, O02.FR.05"""
     content = {"format": kind, "content": "https://example.lu"}
-    assert set_({**PLAIN, "message": content}) == {"status": "NotSupportedMessageFormat"}
+    answer = set_({**PLAIN, "message": content})
+    judge(V201, "SetDisplayMessageResponse", answer)
+    assert answer["status"] == "NotSupportedMessageFormat"
+    assert answer["statusInfo"]["additionalInfo"] == f"format: ASCII and UTF8 are shown, {kind} is not"
 
 
 @pytest.mark.parametrize(
@@ -101,8 +104,22 @@ def test_formats_that_are_not_shown(kind: str) -> None:
     ids=str,
 )
 def test_what_cannot_be_shown_is_rejected(wrong: dict[str, Any]) -> None:
-    payload = {"message": {**PLAIN, **wrong}}
-    assert decoded(row(V201, "SetDisplayMessage"), payload, place()) == {"status": "Rejected"}
+    answer = decoded(row(V201, "SetDisplayMessage"), {"message": {**PLAIN, **wrong}}, place())
+    judge(V201, "SetDisplayMessageResponse", answer)
+    assert answer["status"] == "Rejected"
+    named = next(iter(wrong)).replace("message", "content")
+    assert named in answer["statusInfo"]["additionalInfo"]
+
+
+def test_the_domain_says_why() -> None:
+    reason = MessageRefusal("UnknownTxId", "no such transaction is running here", "UnknownTransaction")
+    reply = Response("chargy", "1", reason.status, {"reason": reason})
+    answer = row(V201, "SetDisplayMessage").answer(reply, {}, place())
+    judge(V201, "SetDisplayMessageResponse", answer)
+    assert answer == {
+        "status": "UnknownTransaction",
+        "statusInfo": {"reasonCode": "UnknownTxId", "additionalInfo": "no such transaction is running here"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -122,7 +139,6 @@ def test_displays(display: dict[str, Any], evse: int) -> None:
     [
         ("Accepted", ("Accepted", "Accepted", "Accepted")),
         ("Unknown", ("Unknown", "Unknown", "Rejected")),
-        ("UnknownTransaction", ("Unknown", "Unknown", "UnknownTransaction")),
         ("Rejected", ("Unknown", "Unknown", "Rejected")),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.display_messages import MESSAGES_MAX, DisplayMessage, MessagePriority
+from agent.domain.display_messages import MESSAGES_MAX, DisplayMessage, MessagePriority, MessageRefusal
 from agent.domain.events import ClockTrusted, Event, SessionClosed, SituationChanged, Started, TransactionClosed
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
@@ -47,7 +47,7 @@ class DisplayMessages:
         new, messages = request.message, self._site.display_messages
         replaced = [m for m in messages.values() if _takes_place_of(new, m)]
         if refusal := self._message_refusal(new, len(messages) - len(replaced), now):
-            yield reply(refusal)
+            yield reply(refusal.status, {"reason": refusal})
             return
         for old in replaced:
             yield from self._forget_message(old)
@@ -56,15 +56,20 @@ class DisplayMessages:
         yield reply("Accepted")
         yield from self._show_changed_messages(now)
 
-    def _message_refusal(self, new: DisplayMessage, kept: int, now: Moment) -> str:
-        """Return why the message is refused; "" if it is not. ``kept``: how many messages stay beside it. A message
-        that could never be seen is refused: its sender has made a mistake."""
+    def _message_refusal(self, new: DisplayMessage, kept: int, now: Moment) -> MessageRefusal | None:
+        """Return why the message is refused. ``kept``: how many messages stay beside it. A message that could never be
+        seen is refused: its sender has made a mistake."""
         if new.transaction and new.session not in self._open_transactions():
-            return "UnknownTransaction"
-        is_backwards = None not in (new.start_utc_s, new.end_utc_s) and (new.end_utc_s or 0) <= (new.start_utc_s or 0)
-        if is_backwards or new.has_passed_end(now) or kept >= MESSAGES_MAX or not self._site.store_ok:
-            return "Rejected"
-        return ""
+            return MessageRefusal("UnknownTxId", "no such transaction is running here", "UnknownTransaction")
+        if new.has_passed_end(now):
+            return MessageRefusal("InvalidValue", "endDateTime: has passed")
+        if new.start_utc_s is not None and new.end_utc_s is not None and new.end_utc_s <= new.start_utc_s:
+            return MessageRefusal("InvalidValue", "endDateTime: must be after startDateTime")
+        if kept >= MESSAGES_MAX:
+            return MessageRefusal("TooManyElements", f"{MESSAGES_MAX} messages are set: clear one before")
+        if not self._site.store_ok:
+            return MessageRefusal("OutOfStorage", "the disk of the station takes nothing")
+        return None
 
     @answers_requests(GetDisplayMessagesRequest)
     def answer_get_display_messages(

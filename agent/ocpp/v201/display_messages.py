@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.display_messages import FORMATS, DisplayMessage, MessagePriority, MessageState
+from agent.domain.display_messages import FORMATS, DisplayMessage, MessagePriority, MessageRefusal, MessageState
 from agent.domain.messages import DisplayMessagesReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import ClearDisplayMessageRequest, GetDisplayMessagesRequest, SetDisplayMessageRequest
 from agent.domain.variables import DISPLAY_MESSAGES
 from agent.model.types import STATION, EvseId, MessageContent
-from agent.ocpp.dialects.common_rows import REJECTED, answer_or_refuse
+from agent.ocpp.dialects.common_rows import answer_or_refuse
 from agent.ocpp.dialects.device_model_v2x import DISPLAY
 from agent.ocpp.dialects.dialect import (
     LocalAnswer,
@@ -30,6 +30,7 @@ from agent.ocpp.wire.timestamps import format_rfc3339, parse_timestamp
 CHUNK = 5
 """Messages per NotifyDisplayMessages: some 5 kB, which a slow line carries within a call's time-out."""
 _TIMES = ("startDateTime", "endDateTime")
+_ANSWER_SET = answer_or_refuse("Accepted")
 
 
 def _require_display(ctx: RowContext) -> None:
@@ -41,12 +42,15 @@ def _require_display(ctx: RowContext) -> None:
 def _decode_set_display_message(payload: Payload, ctx: RowContext) -> SetDisplayMessageRequest | LocalAnswer:
     _require_display(ctx)
     info, content = payload["message"], payload["message"]["message"]
-    if content["format"] not in FORMATS:
-        return LocalAnswer({"status": "NotSupportedMessageFormat"})
+    if refusal := _content_refusal(content):
+        return LocalAnswer(_refuse_message(refusal))
     times = {name: parse_timestamp(info[name]) for name in _TIMES if name in info}
+    if wrong := [name for name, utc_s in times.items() if utc_s is None]:
+        return LocalAnswer(_refuse_message(MessageRefusal("InvalidValue", f"{wrong[0]}: is no time")))
     evse = _decode_display(info["display"], ctx) if "display" in info else None
-    if None in times.values() or not _is_showable(content) or ("display" in info and evse is None):
-        return REJECTED
+    if "display" in info and evse is None:
+        text = f"display: there is {DISPLAY}, alone or with an EVSE that exists, and nothing else"
+        return LocalAnswer(_refuse_message(MessageRefusal("InvalidValue", text)))
     transaction = str(info.get("transactionId", ""))
     message = DisplayMessage(
         id=int(info["id"]),
@@ -62,12 +66,27 @@ def _decode_set_display_message(payload: Payload, ctx: RowContext) -> SetDisplay
     return SetDisplayMessageRequest(message)
 
 
-def _is_showable(content: Payload) -> bool:
-    """Return whether the text has something that can be read, and only what its format allows. Line breaks are blanks
-    on the screen."""
-    text = " ".join(content["content"].split())
-    fits = text.isascii() or content["format"] != "ASCII"
-    return bool(text) and fits and is_plain(text) and is_plain(content.get("language", ""))
+def _content_refusal(content: Payload) -> MessageRefusal | None:
+    """Return what is wrong with a text: its format, or nothing in it can be read. Line breaks are blanks on the
+    screen."""
+    text, form = " ".join(content["content"].split()), content["format"]
+    if form not in FORMATS:
+        why = f"format: {' and '.join(FORMATS)} are shown, {form} is not"
+        return MessageRefusal("UnsupportedParam", why, "NotSupportedMessageFormat")
+    if form == "ASCII" and not text.isascii():
+        return MessageRefusal("InvalidValue", "content: is not ASCII; send it as UTF8")
+    if not text or not is_plain(text) or not is_plain(content.get("language", "")):
+        return MessageRefusal("InvalidValue", "content, language: must be printable and not empty")
+    return None
+
+
+def _refuse_message(refusal: MessageRefusal) -> dict[str, Any]:
+    return {"status": refusal.status, "statusInfo": {"reasonCode": refusal.code, "additionalInfo": refusal.text}}
+
+
+def _answer_set_display_message(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    refusal = reply.data.get("reason")
+    return _ANSWER_SET(reply, payload, ctx) if refusal is None else _refuse_message(refusal)
 
 
 def _decode_display(component: Payload, ctx: RowContext) -> EvseId | None:
@@ -128,11 +147,7 @@ def _encode_display(evse: EvseId) -> dict[str, Any]:
 
 
 ROWS = (
-    RequestRow(
-        "SetDisplayMessage",
-        _decode_set_display_message,
-        answer_or_refuse("Accepted", "UnknownTransaction"),
-    ),
+    RequestRow("SetDisplayMessage", _decode_set_display_message, _answer_set_display_message),
     RequestRow(
         "GetDisplayMessages",
         _decode_get_display_messages,
