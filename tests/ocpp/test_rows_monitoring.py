@@ -357,7 +357,7 @@ async def test_what_is_billed_never_waits_for_an_event() -> None:
 async def test_a_backend_that_is_silent_about_events_gets_its_bills() -> None:
     """One event has no answer: it is not repeated, and those behind it rest."""
     central = Central(script={"NotifyEvent": [None]})
-    async with linked_201(central, call_timeout_s=0.2) as room:
+    async with linked_201(central) as room:
         for n in range(3):
             room.link.send(events_of(n))
         await until(lambda: numbers(central) == [0])
