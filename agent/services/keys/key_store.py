@@ -26,7 +26,6 @@ from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
 from agent.model.root_certificates import certificate_fingerprint, pem_certificates
 from agent.ports.pki import TrustedRoots
 from agent.services.keys.key_files import KeyFiles
-from agent.services.keys.root_replacement import FIRST, ISSUER, has_signed_roots, separate_new_roots, unproven_marks
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +37,8 @@ log = logging.getLogger(__name__)
 
 HEADS = {CertificateUse.CSMS_ROOT: "csms-", CertificateUse.MANUFACTURER_ROOT: "manufacturer-"}
 WITHDRAWN = ".withdrawn"
+ISSUER, FIRST = ".issuer", ".first"
+"""See ``root_replacement.py``, which a station without such files does not load."""
 
 
 @frozen
@@ -79,12 +80,22 @@ class KeyStore:
     def trusted_roots(self) -> TrustedRoots:
         """Return the roots of central systems. Only while a new one is not proven, the station file's are read."""
         use = CertificateUse.CSMS_ROOT
-        trusted = TrustedRoots(self.installed_files(use), self._withdrawn_roots(use), has_signed_roots(self._names))
-        unproven = unproven_marks(self._names)
+        is_pinned = any(f"{name.removesuffix(ISSUER)}.pem" in self._names for name in self._names if ISSUER in name)
+        trusted = TrustedRoots(self.installed_files(use), self._withdrawn_roots(use), is_pinned)
+        unproven = self._unproven_roots()
         if not unproven:
             return trusted
+        from agent.services.keys.root_replacement import separate_new_roots
+
         of_file = frozenset(mark for path in self._named_roots(use) for mark, _ in _fingerprinted_pems(path))
         return separate_new_roots(trusted, unproven, of_file - unproven)
+
+    def _unproven_roots(self) -> frozenset[str]:
+        """Return the fingerprints of new roots on which no connection has hung yet."""
+        heads = (name.removesuffix(FIRST) for name in self._names if name.endswith(FIRST))
+        return frozenset(
+            head.removeprefix(HEADS[CertificateUse.CSMS_ROOT]) for head in heads if f"{head}.pem" in self._names
+        )
 
     def installed_files(self, use: CertificateUse) -> tuple[Path, ...]:
         """Return the PEM files that a backend has installed for this use."""
@@ -221,7 +232,7 @@ class KeyStore:
         mark = f"{HEADS[use]}{_certificate_fingerprint(root)}"
         if f"{mark}.pem" not in self._names and self._installed_count() >= most:
             return f"{most} roots are installed already"
-        unproven = unproven_marks(self._names)
+        unproven = self._unproven_roots()
         if issuer is not None:
             self._files.write_file(f"{mark}{ISSUER}", _certificate_pem(issuer))
             self._files.write_file(f"{mark}{FIRST}", b"")
@@ -240,7 +251,7 @@ class KeyStore:
         Raise ``OSError`` if the disk refuses.
         """
         use, mark = CertificateUse.CSMS_ROOT, self._used.get(link, "")
-        if mark not in unproven_marks(self._names):
+        if mark not in self._unproven_roots():
             return False
         replaced = self._trusted_fingerprints(use) - {mark}
         gone = replaced.difference(self._used.values())
@@ -312,7 +323,7 @@ class KeyStore:
         self._files.remove_files([n for n in files if n in self._names])
 
     def _must_keep_root(self, mark: str, spare_last: bool) -> bool:
-        used, unproven = frozenset(self._used.values()), unproven_marks(self._names)
+        used, unproven = frozenset(self._used.values()), self._unproven_roots()
         if unproven and mark not in unproven:
             return True  # the way back, until the new root is proven
         if spare_last and (len(self.trusted_pems(CertificateUse.CSMS_ROOT)) == 1 or not used or "" in used):

@@ -12,29 +12,11 @@ Both are on the disk before the root itself: a process that is killed in between
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 from agent.ports.pki import TrustedRoots
 
-ISSUER, FIRST = ".issuer", ".first"
 HEAD = "csms-"
-
-
-def unproven_marks(names: Collection[str]) -> frozenset[str]:
-    """Return the fingerprints of new roots on which no connection has hung yet. ``names``: of the files."""
-    return frozenset(
-        mark
-        for name in names
-        if name.startswith(HEAD) and name.endswith(FIRST)
-        for mark in (name.removeprefix(HEAD).removesuffix(FIRST),)
-        if f"{HEAD}{mark}.pem" in names
-    )
-
-
-def has_signed_roots(names: Collection[str]) -> bool:
-    """Return whether a root is installed that another one has signed."""
-    return any(name.endswith(ISSUER) and f"{name.removesuffix(ISSUER)}.pem" in names for name in names)
 
 
 def separate_new_roots(trusted: TrustedRoots, unproven: frozenset[str], of_file: frozenset[str]) -> TrustedRoots:
