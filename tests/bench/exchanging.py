@@ -48,6 +48,9 @@ class Queue:
         self._left -= 1
         self._row = self._made(row.seq + 1)
 
+    async def remove_with_next_commit(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        await self.remove_delivered(row, facts)
+
     async def rows_of_session(self, link: str, session: str) -> list[OutboxRow]:
         return []
 

@@ -2,8 +2,12 @@
 its own with the state of the agent on it. The journal of the file system is in them; what the flash memory itself
 writes besides is not.
 
+Beside it stands what SQLite and ext4 cannot avoid: as many commits of one page each, with one merge, on the same file
+system.
+
 The station's time runs faster than real time, but the kernel's does not. It would write dirty pages after 30 s, and so
-once for all commits of a session here: so they are written out as often as in the station's time.
+once for all commits of a session here: so they are written out as often as in the station's time. So is the journal of
+the file system, which has the times of the changes: kernels of late put them into it in spite of ``lazytime``.
 """
 
 from __future__ import annotations
@@ -12,8 +16,10 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -22,9 +28,11 @@ from tests.bench.process import Skipped
 
 DIRTY_S = 30.0
 """The kernel writes a dirty page after so long (vm.dirty_expire_centisecs)."""
+COMMIT_S = 3600
+"""ext4 writes its journal after so long, if nothing demands it before (``commit``)."""
 IMAGE_BYTES, SECTOR_BYTES, WRITTEN = 64 * 1024 * 1024, 512, 6
 """``WRITTEN``: the place of the sectors written in /sys/block/*/stat."""
-OPTIONS = "loop,noatime,lazytime"
+OPTIONS = f"loop,noatime,lazytime,commit={COMMIT_S}"
 WHY = (
     "some 30 commits of four to six pages each: every change of a session, its register each five minutes, every "
     "message and its removal from the queue are on disk before the next step"
@@ -44,26 +52,53 @@ class FlashMemory:
     def written_kib(self) -> float:
         """Return what was written to the device by now, after writing what is dirty."""
         self.write_dirty_pages()
+        self.write_journal()
         return int(self._stat.read_text().split()[WRITTEN]) * SECTOR_BYTES / 1024
 
     def write_dirty_pages(self) -> None:
-        """Write the content of all files, but no times of changes: those wait a day (``lazytime``)."""
+        """Write the content of all files, but no times of changes."""
         for path in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    os.fdatasync(descriptor)
-                finally:
-                    os.close(descriptor)
+            if path.is_file():
+                _write_out(path)
+
+    def write_journal(self) -> None:
+        """Write the journal with the times of the changes: what ``fdatasync`` of a folder does."""
+        _write_out(self.folder)
+
+    def floor_kib(self, commits: int) -> float:
+        """Return what so many durable commits write at least: each changes one page, the smallest of SQLite, and they
+        are merged once.
+        The file has its length before."""
+        db = sqlite3.connect(self.folder / "floor.db", isolation_level=None)
+        for pragma in ("page_size=512", "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute("PRAGMA wal_autocheckpoint=0")
+        db.execute("CREATE TABLE register(number INTEGER PRIMARY KEY, wh INTEGER)")
+        db.execute("INSERT INTO register VALUES(1, 0)")
+        written: list[float] = []
+        for _ in range(2):
+            before_kib = self.written_kib()
+            for _ in range(commits):
+                db.execute("UPDATE register SET wh=wh+1")
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            written.append(self.written_kib() - before_kib)
+        db.close()
+        return written[-1]
 
     @asynccontextmanager
-    async def aged(self, speed: int) -> AsyncIterator[None]:
-        """Write dirty pages inside as often as the kernel would in the time of a station that is so much faster."""
+    async def aged(self, speed: int, also: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+        """Write dirty pages inside as often as the kernel would in the time of a station that is so much faster.
+        ``also``: is called as often."""
 
         async def write_often() -> None:
+            journal_due_s = time.monotonic() + COMMIT_S / speed
             while True:
                 await asyncio.sleep(max(DIRTY_S / speed, 0.05))
                 await asyncio.to_thread(self.write_dirty_pages)
+                await asyncio.to_thread(also)
+                if time.monotonic() >= journal_due_s:
+                    journal_due_s += COMMIT_S / speed
+                    await asyncio.to_thread(self.write_journal)
 
         writing = asyncio.create_task(write_often())
         try:
@@ -71,6 +106,15 @@ class FlashMemory:
         finally:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
+
+
+def _write_out(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -5,7 +5,8 @@
 data     an idle day, a session, a reconnect: packets of the kernel, IP and TCP headers included (G14 to G16)
 taps     round trips on 2G from a card to the contactor (G13)
 replay   a queue of a day off line over a line as slow as 2G (G19)
-flash    sectors that a session and an idle day write (G17)
+flash    sectors that a session writes (G17)
+idle     sectors that an idle day writes (G17)
 
 The pings of an idle day are 4 s apart here, not 240 s, and heartbeats 15 s, not 900 s: an hour is a minute. The bytes
 of each are the same. ``--real-time`` waits for half an hour of the day. A session takes an hour of the
@@ -42,10 +43,13 @@ from tests.bench.process import AGENT, Skipped, spawned
 from tests.bench.slow_replay import replay_2g
 from tests.bench.slow_taps import tap_2g
 from tests.bench.stations import booted, ready_pid
+from tests.bench.wal_commits import WalCommits
 from tests.support.certificate_authorities import Authority, tls
 
-BEGIN, END = "<!-- data volume: begin -->", "<!-- data volume: end -->"
-PARTS = ("data", "taps", "replay", "flash")
+MARKS = "<!-- data volume: begin -->", "<!-- data volume: end -->"
+FLASH_MARKS = "<!-- flash memory: begin -->", "<!-- flash memory: end -->"
+PARTS = ("data", "taps", "replay", "flash", "idle")
+FLASH_PARTS = PARTS[3:]
 DAY_S = 86_400
 REAL, HASTE, CYCLES = (240, 900), 60, 5
 """Ping and heartbeat interval; how much sooner they are here; how many heartbeats are waited for."""
@@ -254,17 +258,27 @@ async def call(api: str, path: str, body: str) -> None:
 
 
 async def measure_flash(figures: Figures) -> None:
-    """KiB of a session, the least of two, and of a day in which nothing happens but heartbeats.
+    """KiB of a session, the least of two after one that gives the files their length."""
+    with tempfile.TemporaryDirectory() as name, flash_memory(Path(name)) as flash:
+        state = flash.folder / "state"
+        async with station(VARIANTS[0], SPEED, (REAL[0], REAL[1]), True, state) as (backend, sniffer, api):
+            found = [await written_in_session(flash, backend, sniffer, api) for _ in range(3)][1:]
+        kib, commits, pages = min(found)
+        both = " and ".join(f"{one:.0f}" for one, *_ in found)
+        words = f"the second and third of three: {both} KiB; {commits} commits, {pages} pages"
+        beside = f"{flash.floor_kib(commits):.0f} KiB: as many commits of one page, and a merge"
+        figures.judge(G17_SESSION, kib, words, beside)
+
+
+async def measure_idle_flash(figures: Figures) -> None:
+    """KiB of a day in which nothing happens but heartbeats.
 
     The day is one of some: an idle station writes less than once a day. Its heartbeats are more, because its pings are
     not as fast as its time: so many bytes a day are counted as with both.
     """
     with tempfile.TemporaryDirectory() as name, flash_memory(Path(name)) as flash:
         state = flash.folder / "state"
-        async with station(VARIANTS[0], SPEED, (REAL[0], REAL[1]), True, state) as (backend, sniffer, api):
-            found = [await written_in_session(flash, backend, sniffer, api) for _ in range(3)][1:]
-        figures.judge(G17_SESSION, min(found), f"the second and third of three: {found[0]:.0f} and {found[1]:.0f} KiB")
-        async with station(VARIANTS[0], DAY_SPEED, (REAL[0], DAY_HEARTBEAT_S), True, state) as (backend, sniffer, api):
+        async with station(VARIANTS[0], DAY_SPEED, (REAL[0], DAY_HEARTBEAT_S), True, state) as (backend, _, api):
             await charge_at_once(backend, api)  # the WAL has its length then, which costs once
             await asyncio.sleep(FIRST_COUNT_S)
             before_kib = flash.written_kib()
@@ -274,12 +288,18 @@ async def measure_flash(figures: Figures) -> None:
         figures.judge(G17_DAY, written_kib / IDLE_DAYS, f"{written_kib:.0f} KiB in {IDLE_DAYS} days")
 
 
-async def written_in_session(flash: FlashMemory, backend: SecureBackend, sniffer: Sniffer, api: str) -> float:
-    """KiB of a session of an hour."""
-    before_kib = flash.written_kib()
-    async with flash.aged(SPEED):
+async def written_in_session(
+    flash: FlashMemory, backend: SecureBackend, sniffer: Sniffer, api: str
+) -> tuple[float, int, int]:
+    """KiB, commits and pages of a session of an hour."""
+    before_kib, wal = flash.written_kib(), WalCommits(flash.folder / "state" / "agent.db")
+    wal.read_frames()
+    commits, pages = wal.count()
+    async with flash.aged(SPEED, wal.read_frames):
         await charge_for_an_hour(backend, sniffer, api)
-    return flash.written_kib() - before_kib
+    written_kib = flash.written_kib() - before_kib
+    wal.read_frames()
+    return written_kib, wal.count()[0] - commits, wal.count()[1] - pages
 
 
 async def measure_replay(figures: Figures) -> None:
@@ -305,11 +325,26 @@ async def measure_data(figures: Figures, is_real: bool) -> None:
             figures.judge(G16, total(resumed) / 1e3, f"TLS session resumed, {round_trips(resumed)} round trips")
 
 
-def table(figures: Figures, day: str, load: str) -> str:
-    lines = [
-        BEGIN,
+def data_head(day: str, load: str) -> list[str]:
+    """The lines above the table of the packets."""
+    return [
         f"Commit {commit()}, {day}, `python -m tests.bench.volume`, load average {load}. Packets with IPv4 and TCP",
-        "headers, both ways; sectors of an ext4 of its own, its journal included.",
+        "headers, both ways.",
+    ]
+
+
+def flash_head(day: str, load: str) -> list[str]:
+    """The lines above the table of the sectors."""
+    return [
+        f"Commit {commit()}, {day}, `python -m tests.bench.volume {' '.join(FLASH_PARTS)}`, load average {load}.",
+        "Sectors of an ext4 of its own, its journal included.",
+    ]
+
+
+def table(figures: Figures, marks: tuple[str, str], head: list[str]) -> str:
+    lines = [
+        marks[0],
+        *head,
         "",
         "| goal | what | limit | here | measured | |",
         "|---|---|---|---|---|---|",
@@ -323,15 +358,15 @@ def table(figures: Figures, day: str, load: str) -> str:
     if missed := list(dict.fromkeys(reasons)):
         lines += ["", "What is missed, and why:", "", *missed]
     lines += ["", *(f"Not measured: {part} ({why})." for part, why in figures.skipped)]
-    return "\n".join([*lines, END])
+    return "\n".join([*lines, marks[1]])
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, marks: tuple[str, str]) -> None:
     old = path.read_text("utf-8")
-    head, found, rest = old.partition(BEGIN)
-    _, closed, tail = rest.partition(END)
+    head, found, rest = old.partition(marks[0])
+    _, closed, tail = rest.partition(marks[1])
     if not found or not closed:
-        raise ValueError(f"{path}: no lines {BEGIN} and {END}")
+        raise ValueError(f"{path}: no lines {marks[0]} and {marks[1]}")
     path.write_text(head + text + tail, "utf-8")
 
 
@@ -341,6 +376,7 @@ async def measure_parts(figures: Figures, parts: list[str], is_real: bool) -> No
         "taps": lambda: tap_2g(figures),
         "replay": lambda: measure_replay(figures),
         "flash": lambda: measure_flash(figures),
+        "idle": lambda: measure_idle_flash(figures),
     }
     for part in parts:
         print(f"{part}:", flush=True)
@@ -356,19 +392,23 @@ def main() -> int:
     parser.add_argument("--real-time", action="store_true", help="idle cycles at their real length: takes two hours")
     parser.add_argument("part", nargs="*", choices=[[], *PARTS], help=f"of {', '.join(PARTS)} (default: all)")
     args = parser.parse_args()
-    if args.write and args.part:
-        parser.error("--write: the table is of one whole run; name no part")
+    parts = args.part or list(PARTS)
+    tables = [group for group in (PARTS[:3], FLASH_PARTS) if set(group) <= set(parts)]
+    if args.write and sum(map(len, tables)) != len(parts):
+        parser.error(f"--write: a table is of one run; name all parts of one ({', '.join(FLASH_PARTS)}), or none")
     try:
         enter_namespace()
     except Skipped as e:
         print(f"skipped: {e}")
         return 0
-    figures, load = Figures(), os.getloadavg()[0]
-    asyncio.run(measure_parts(figures, args.part or list(PARTS), args.real_time))
-    if args.write:
-        text = table(figures, time.strftime("%Y-%m-%d"), f"{load:.1f} to {os.getloadavg()[0]:.1f}")
-        write(args.write, text)
-        print(f"written: {args.write}")
+    for group in tables if args.write else [parts]:
+        figures, load = Figures(), os.getloadavg()[0]
+        asyncio.run(measure_parts(figures, [p for p in parts if p in group], args.real_time))
+        if args.write:
+            marks, head = (FLASH_MARKS, flash_head) if group is FLASH_PARTS else (MARKS, data_head)
+            lines = head(time.strftime("%Y-%m-%d"), f"{load:.1f} to {os.getloadavg()[0]:.1f}")
+            write(args.write, table(figures, marks, lines), marks)
+            print(f"written: {args.write}")
     return 0
 
 
