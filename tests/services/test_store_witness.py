@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -18,7 +20,7 @@ from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
 from agent.services.store import content_loss, encoding, migrations
 from agent.services.store.store import Store
-from agent.services.store.witness import SLOT_BYTES, Witness, WitnessedState
+from agent.services.store.witness import SAME_SLOT_S, SLOT_BYTES, Witness, WitnessedState
 from tests.services.test_store import ended, sampled, started
 
 PAGE = 4096
@@ -452,8 +454,43 @@ async def test_a_damaged_first_page_costs_nothing(tmp_path: Path, witness: bool,
 # --- the witness itself -----------------------------------------------------------------------------------------------
 
 
+def slot_places(path: Path) -> list[int]:
+    """The place that each slot of this witness has, -1 for none."""
+    data = path.with_suffix(".witness").read_bytes().ljust(2 * SLOT_BYTES)
+    found = [re.search(rb'"place":(\d+)', data[at : at + SLOT_BYTES]) for at in (0, SLOT_BYTES)]
+    return [int(one[1]) if one else -1 for one in found]
+
+
+def test_the_writes_of_half_a_minute_are_one_page_of_the_disk(tmp_path: Path) -> None:
+    """The kernel writes it once for all of them. The other slot has what was before."""
+    path, now_s = tmp_path / "agent.db", 100.0
+    witness = Witness(path, lambda: now_s)
+    places: list[set[int]] = []
+    for place in range(5):
+        witness.write_state(WitnessedState("abcd", 3, place))
+        places.append(set(slot_places(path)))
+        now_s += SAME_SLOT_S / 2
+    assert places == [{0, -1}, {1, -1}, {1, 2}, {1, 3}, {3, 4}]
+    witness.change_slot()
+    witness.write_state(WitnessedState("abcd", 3, 5))
+    assert set(slot_places(path)) == {4, 5}
+    witness.close()
+
+
+def test_the_first_write_of_a_process_leaves_the_newest_one_of_the_last(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    for place in range(4):
+        witness = Witness(path, lambda: 100.0)
+        last = witness.read_last()
+        assert (last.place if last else -1) == place - 1
+        witness.write_state(WitnessedState("abcd", 3, place))
+        assert set(slot_places(path)) == {place - 1, place}
+        witness.close()
+
+
 def test_a_write_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:
-    witness = Witness(tmp_path / "agent.db")
+    times = itertools.count(0.0, SAME_SLOT_S)
+    witness = Witness(tmp_path / "agent.db", lambda: next(times))
     assert witness.read_last() is None
     for n in range(5):
         witness.write_state(WitnessedState("abcd", 3, n))

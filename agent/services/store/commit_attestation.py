@@ -107,7 +107,9 @@ class CommitAttestation:
         """Close the store and its witness. SQLite merges the WAL when its last connection is closed, and deletes it.
         After ``merge_wal`` it has one page: no kill leaves a file that is half old."""
         self.merge_wal()
-        if self._may_write:  # in both slots: the other one shows that the WAL, soon gone, is needed
+        if self._may_write:  # in both slots: none of them shows that the WAL, soon gone, is needed
+            self._witness.write_state(self.seen)
+            self._witness.change_slot()
             self._witness.write_state(self.seen)
         self._connection.db.close()
         self._witness.close()

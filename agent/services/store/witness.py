@@ -1,18 +1,19 @@
 """What the store had with its last commit, in a file beside it: a store that has less has lost something (decision 31).
 
-Two slots are written in turns, each with a checksum, so that a write that was cut off leaves the one before. The
-page cache of the kernel has it at once, also when the process is killed; the disk has it with
-``flush_to_disk``, or within half
-a minute.
+There are two slots, each with a checksum: a write that was cut off leaves the other one. All writes of half a minute go
+into the same slot, those of the next into the other one. The page cache of the kernel has it at once, also when the
+process is killed; the disk has it with ``flush_to_disk``, or within half a minute, with one write of the slot.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from agent.model.fastclass import frozen
 log = logging.getLogger(__name__)
 
 SLOT_BYTES = 4096
+SAME_SLOT_S = 30.0
+"""So long a slot is written: as long as the kernel keeps a page that has changed."""
 ID_DIGITS = 8
 """Of a session's id, which is random."""
 ENDS = 16
@@ -61,12 +64,15 @@ class WitnessedState:
 
 
 class Witness:
-    """``path``: of the store. Raises nothing: a disk that does not take it is reported once."""
+    """``path``: of the store. ``monotonic_s``: the time, in seconds. Raises nothing: a disk that does not take it is
+    reported once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self.path = path.with_suffix(".witness")
+        self._monotonic_s = monotonic_s
         self._file = -1
         self._count = 0
+        self._slot, self._slot_since_s = 0, -math.inf
         self._failure_reported = False
 
     def read_last(self) -> WitnessedState | None:
@@ -75,12 +81,21 @@ class Witness:
             data = self.path.read_bytes()
         except OSError:
             return None
-        slots = [s for at in (0, SLOT_BYTES) if (s := _read_slot(data[at : at + SLOT_BYTES])) is not None]
-        number, seen = max(slots, key=lambda slot: slot[0], default=(0, None))
+        found = (_read_slot(data[at : at + SLOT_BYTES]) for at in (0, SLOT_BYTES))
+        slots = [(number, slot, seen) for slot, (number, seen) in enumerate(found) if seen is not None]
+        number, slot, newest = max(slots, key=lambda one: one[0], default=(0, self._slot, None))
         self._count = max(self._count, number)
-        return seen
+        self._slot = slot
+        self.change_slot()  # the next write leaves the newest one
+        return newest
+
+    def change_slot(self) -> None:
+        """Let the next state go into the other slot."""
+        self._slot_since_s = -math.inf
 
     def write_state(self, seen: WitnessedState) -> None:
+        if self._monotonic_s() - self._slot_since_s >= SAME_SLOT_S:
+            self._slot, self._slot_since_s = 1 - self._slot, self._monotonic_s()
         self._count += 1
         what = {"number": self._count, **{name: getattr(seen, name) for name in _NAMES}}
         text = json.dumps(what, separators=(",", ":")).encode()
@@ -89,7 +104,7 @@ class Witness:
             self._report_failure("it does not fit")
             return
         try:
-            os.pwrite(self._open_file(), slot.ljust(SLOT_BYTES), self._count % 2 * SLOT_BYTES)
+            os.pwrite(self._open_file(), slot.ljust(SLOT_BYTES), self._slot * SLOT_BYTES)
         except OSError as e:
             self._report_failure(str(e.strerror))
 
@@ -130,14 +145,14 @@ class Witness:
 _NAMES = ("identity", "commits", "place", "boots", "heads", "open", "ends", "roots", "schema", "merging", "salts")
 
 
-def _read_slot(slot: bytes) -> tuple[int, WitnessedState] | None:
-    """Return the running number of the write, and what was written."""
+def _read_slot(slot: bytes) -> tuple[int, WitnessedState | None]:
+    """Return the running number of the write, and what was written, None if it cannot be read."""
     text = slot.rstrip()
     try:
         if int(text[:8], 16) != zlib.crc32(text[8:]):
-            return None
+            return 0, None
         body: dict[str, Any] = json.loads(text[8:])
         ends = {name: (int(wh), int(place)) for name, (wh, place) in body["ends"].items()}
         return int(body.pop("number")), WitnessedState(**{**body, "open": tuple(body["open"]), "ends": ends})
     except (ValueError, TypeError, KeyError):
-        return None
+        return 0, None
