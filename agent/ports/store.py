@@ -60,8 +60,8 @@ def link_of(queue: str) -> str:
 
 
 class OutboxPort(Protocol):
-    """The queues of one station's messages, by the link's name, ``notes_of`` or ``readings_of``. Every method is
-    durable when it returns.
+    """The queues of one station's messages, by the link's name, ``notes_of`` or ``readings_of``. Every method but
+    ``remove_with_next_commit`` is durable when it returns.
 
     Raises ``StoreError`` when the disk does not take it; the row then stays where it was.
     """
@@ -81,6 +81,13 @@ class OutboxPort(Protocol):
     async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         """The backend has it: remove the row with its followers and put facts (the transaction id it brought) in one
         transaction."""
+        ...
+
+    async def remove_with_next_commit(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        """The backend has it, or needs no message of it, and no bill is made of it: the row with its followers waits no
+        more. It leaves the disk, and the facts are put, with the next commit that stores more than the register of a
+        session; at once if other rows of its queue wait or its session is over. After a kill or a power cut before
+        that commit it waits again, without the facts."""
         ...
 
     async def put_facts(self, facts: Sequence[Put]) -> None:

@@ -91,6 +91,9 @@ class Outbox:
         self.rows = [r for r in self.rows if r.seq not in gone]
         self._put(facts)
 
+    async def remove_with_next_commit(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        await self.remove_delivered(row, facts)
+
     def _put(self, facts: Sequence[Put]) -> None:
         for put in facts:
             self.facts[put.kind, put.key] = put.value

@@ -296,6 +296,9 @@ class Station:
         self.connect()
 
     async def kill(self) -> None:
+        """What has left the queue in memory only waits again."""
+        for pending in (self.file._pending_rows, self.file._pending_facts):
+            await self.file.run_in_thread(pending.clear)
         await self.store.close()
         await self.start()
 

@@ -299,7 +299,7 @@ class UnwillingFile(StuckFile):
     unremoved = 0
 
     async def run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        if work.__name__ == "_remove_delivered" and self.unremoved:
+        if work.__name__ in ("_remove_delivered", "take_from_queue") and self.unremoved:
             self.unremoved -= 1
             return await super().run_in_thread(refuse_slowly)
         return await super().run_in_thread(work, *args)

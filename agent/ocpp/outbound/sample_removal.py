@@ -1,5 +1,5 @@
-"""Delivered samples are removed from the store while the next message is on its way (decision 44): no bill is made of
-them, so they may arrive twice after a kill."""
+"""Delivered samples are removed from the store while the next message is on its way (decision 44), or with the next
+commit where no message waits (decision 54): no bill is made of them, so they may arrive twice after a kill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SampleRemoval:
         self._task = start_eagerly(self._remove_row(row))
 
     async def _remove_row(self, row: OutboxRow) -> None:
-        if await self._rows.try_store(self._outbox.remove_delivered(row)):
+        if await self._rows.try_store(self._outbox.remove_with_next_commit(row)):
             self._removed(row)
 
     async def wait_until_removed(self) -> None:

@@ -19,7 +19,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.domain.events import Event
-from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, is_first_with_token
+from agent.domain.messages import (
+    ConnectorUnplugged,
+    MeterSampled,
+    TransactionEnded,
+    TransactionUpdated,
+    is_first_with_token,
+)
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, RowContext
 from agent.ocpp.outbound.dead_letter_answers import DeadLetterAnswers
@@ -214,21 +220,20 @@ class TransactionQueue:
         else:
             self._silences = 0
             facts = self._handover.facts_of_delivery(row, effects, self._in_use)
-            if not facts and self._is_removed_later(row):
+            is_sample = not facts and _is_sample_between(row)
+            if is_sample and self._in_use.backend_assigns_ids:
+                # the next message may be sent meanwhile; a numbered one could take its place after a kill
                 self._merging.message_delivered(row)
                 await self._removal.begin_removal(row)
                 return True
-            is_stored = await self.rows.try_store(self._ctx.outbox.remove_delivered(row, facts))
+            outbox = self._ctx.outbox
+            is_unsent = self._in_use.backend_assigns_ids and isinstance(row.message, TransactionUpdated)
+            remove = outbox.remove_with_next_commit if is_sample or is_unsent else outbox.remove_delivered
+            is_stored = await self.rows.try_store(remove(row, facts))
         if is_stored:
             self._merging.message_delivered(row)
             self._row_removed(row)
         return is_stored
-
-    def _is_removed_later(self, row: OutboxRow) -> bool:
-        """Return whether the next message may be sent while this row is removed from the store.
-        Where messages are numbered, a later one could take its place after a kill."""
-        is_sample = isinstance(row.message, MeterSampled) and not row.message.late
-        return is_sample and self._in_use.backend_assigns_ids
 
     def _row_removed(self, row: OutboxRow) -> None:
         self.answers.answer_stored(row)
@@ -342,6 +347,11 @@ class TransactionQueue:
     def _letters_added(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._dead_letters.letter_added(row, self.answers.discard_late(row.seq))
+
+
+def _is_sample_between(row: OutboxRow) -> bool:
+    """Return whether the row is a sample of a transaction, of which no bill is made."""
+    return isinstance(row.message, MeterSampled) and not row.message.late
 
 
 def _is_billed(row: OutboxRow, in_use: VersionInUse) -> bool:

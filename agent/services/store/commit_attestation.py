@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from agent.model.fastclass import replace
 from agent.ports.store import Put
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 SESSIONS = ("session", "tx")
 """Kinds of facts: what is going on at an outlet."""
+_REGISTER = ("last_wh", "alive_at")
+"""Fields of a session that each record of it renews."""
 
 
 class CommitAttestation:
@@ -34,11 +37,13 @@ class CommitAttestation:
         self._connection = connection
         self._witness = witness
         self._open_sessions: set[str] = set()
+        self._sessions: dict[str, Mapping[str, Any]] = {}
         self._ends: dict[str, Sequence[int]] = {}
 
     def learn_stored(self, facts: Facts) -> None:
         """Take over what the opened store knows, and from its witness the ends of the latest sessions."""
         self._open_sessions = {key for kind in SESSIONS for key in facts.get(kind, {})}
+        self._sessions = {key: _without_register(record) for key, record in facts.get("session", {}).items()}
         numbers = [int(n) for n in (*facts.get("boot", {}), meta_text(facts, "boots")) if n.isdecimal()]
         self.boots = max(numbers, default=0)
         before = self._connection.before
@@ -57,10 +62,33 @@ class CommitAttestation:
         for put in puts:
             if put.kind in SESSIONS:
                 (self._open_sessions.discard if put.value is None else self._open_sessions.add)(put.key)
+                if put.kind == "session":
+                    self._learn_session(put)
             elif put.kind == "boot" and put.key.isdecimal():
                 self.boots = max(self.boots, int(put.key))
-        if not self._may_write:
-            return
+        if self._may_write:
+            self._witness_state()
+
+    def _learn_session(self, put: Put) -> None:
+        if put.value is None:
+            self._sessions.pop(put.key, None)
+        else:
+            self._sessions[put.key] = _without_register(put.value)
+
+    def renews_registers(self, puts: Sequence[Put]) -> bool:
+        """Return whether these facts only renew the registers of open sessions, and the record of this boot. Without
+        such a commit the store is as it was, with the registers before: it is neither counted nor witnessed."""
+        others = [put for put in puts if (put.kind, put.key) != ("boot", str(self.boots))]
+        return bool(others) and all(self._renews_register(put) for put in others)
+
+    def _renews_register(self, put: Put) -> bool:
+        known = self._sessions.get(put.key) if put.kind == "session" else None
+        return known is not None and put.value is not None and _without_register(put.value) == known
+
+    def is_session_open(self, session: str) -> bool:
+        return session in self._open_sessions
+
+    def _witness_state(self) -> None:
         store = self._connection
         try:
             seen = content_loss.describe_state(store.db, self.identity, self.boots, self._open_sessions, store.roots)
@@ -113,3 +141,7 @@ class CommitAttestation:
             self._witness.write_state(self.seen)
         self._connection.db.close()
         self._witness.close()
+
+
+def _without_register(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in record.items() if name not in _REGISTER}

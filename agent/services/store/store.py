@@ -93,7 +93,7 @@ class Store:
     async def read_facts(self) -> Facts:
         """Return everything remembered: kind -> key -> value. A record that cannot be read is set aside: kind
         ``poisoned``, key ``kind/key``, value ``{"record": text, "why": text}``."""
-        return await self._file.run_in_thread(self._file.read_facts)
+        return await self._file.look_at_queue(self._file.read_facts)
 
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
@@ -107,7 +107,10 @@ class Store:
             if isinstance(message, TransactionEnded):
                 self._file.attestation.note_session_end(message.session, message.meter_wh)
         end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends_session, puts))
-        self._file.run_transaction(lambda: gone.append(self._insert_records(puts, rows)), end, puts)
+        renewed = not rows and self._file.attestation.renews_registers(puts)
+        self._file.run_transaction(
+            lambda: gone.append(self._insert_records(puts, rows)), end, puts, counted=not renewed, witnessed=not renewed
+        )
         if any(r[2] == TransactionEnded.__name__ for r in rows) or any(
             p.kind in SESSIONS and not p.value for p in puts
         ):
@@ -147,7 +150,7 @@ class Store:
         return self._requeued
 
     async def is_queued(self, link: str, session: str) -> bool:
-        return await self._file.run_in_thread(
+        return await self._file.look_at_queue(
             lambda: dead_letters.session_has_rows("outbox", self._file.db, link, encoding.escape_surrogates(session))
         )
 
@@ -161,6 +164,7 @@ class Store:
 
     def _select_rows(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
         self._file.ensure_on_disk()
+        self._file.remove_pending_rows()
         sql = f"SELECT seq, link, session, kind, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         rows = []
         for seq, link, session, kind, body, attempts, number in self._file.db.execute(sql, (*args, count)):
@@ -196,6 +200,12 @@ class Store:
         self._file.run_transaction(write_changes, reserve=True, puts=facts, counted=False)
         self._file.add_to_count(row.link, -gone[0])
         return over
+
+    async def remove_with_next_commit(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        if await self._file.run_in_thread(self._file.take_from_queue, row, facts):
+            self._ids.learn_facts(facts)
+        else:
+            await self.remove_delivered(row, facts)
 
     async def put_facts(self, facts: Sequence[Put]) -> None:
         await self._file.run_in_thread(
@@ -234,7 +244,7 @@ class Store:
         self._ids.learn_facts(facts)
 
     async def open_sessions(self, link: str) -> list[str]:
-        still_open = await self._file.run_in_thread(lambda: requeue.open_session_keys(self._file.db, link))
+        still_open = await self._file.look_at_queue(lambda: requeue.open_session_keys(self._file.db, link))
         return [s for s in self._ids.running_records(link) if encoding.escape_surrogates(s) in still_open]
 
     async def dead_letter(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
@@ -269,7 +279,7 @@ class Store:
         """Return what a backend or a person still has to get."""
         from agent.services.store import undelivered
 
-        return await self._file.run_in_thread(
+        return await self._file.look_at_queue(
             lambda: undelivered.list_undelivered(self._file.db, self._file.read_facts())
         )
 

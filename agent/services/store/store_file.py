@@ -10,12 +10,12 @@ import contextlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from agent.ports.store import Put, StoreError
+from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services.store import content_loss, thinning
 from agent.services.store import facts as records
 from agent.services.store.commit_attestation import CommitAttestation
@@ -37,6 +37,8 @@ class StoreFile:
 
     ``lost``: what was missing of the content when the file was opened, "" for nothing. ``queue_counts``: how many
     messages wait for each link. ``transaction_ids``: a copy in memory of what each backend calls the sessions.
+    ``_pending_rows``: places of the queue that have left it in memory, and leave the disk with the next commit that the
+    witness sees; ``_pending_facts``: what is stored then of them.
     """
 
     def __init__(self, path: Path, max_mb: int) -> None:
@@ -44,6 +46,8 @@ class StoreFile:
         self.lost = ""
         self._thread = ThreadPoolExecutor(1, "store")
         self.queue_counts: dict[str, int] = {}
+        self._pending_rows: set[int] = set()
+        self._pending_facts: list[Put] = []
         self.transaction_ids = TransactionIds()
         self._opening: Future[None] | None = None
         self.witness = Witness(path)
@@ -89,7 +93,7 @@ class StoreFile:
         return self
 
     async def close(self) -> None:
-        await self.run_in_thread(self.attestation.close_store)
+        await self.run_in_thread(self._close_file)
         self._thread.shutdown()
 
     async def run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
@@ -100,6 +104,13 @@ class StoreFile:
             return await asyncio.wrap_future(work)
         except (sqlite3.Error, OSError, ValueError) as e:
             raise StoreError(f"{self.path}: {e}; check disk space and permissions") from e
+
+    def _close_file(self) -> None:
+        try:
+            self.remove_pending_rows()
+        except sqlite3.Error as e:  # they wait again at the next start
+            log.warning("%s: delivered samples are still in the queue: %s", self.path, e)
+        self.attestation.close_store()
 
     def merge_wal_soon(self) -> None:
         """Merge the WAL behind the answer to the present commit."""
@@ -125,6 +136,7 @@ class StoreFile:
         self.attestation.learn_stored(facts)
         for kind in (RUNNING, ENDED):
             self.transaction_ids.learn_facts(Put(kind, key, value) for key, value in facts.get(kind, {}).items())
+        self.transaction_ids.learn_facts(self._pending_facts)
         self.attestation.identity = records.meta_text(facts, "identity") or self._make_identity()
         self.attestation.attest_commit(())
 
@@ -134,7 +146,9 @@ class StoreFile:
         The table decides: a link whose last row is gone is not in it. An index is enough for the count, so that the
         messages of a long queue are not read at the start.
         """
-        self.queue_counts = dict(self.db.execute("SELECT link, count(*) FROM outbox GROUP BY link"))
+        pending = ",".join(map(str, sorted(self._pending_rows)))
+        where = f"WHERE seq NOT IN ({pending})" if pending else ""
+        self.queue_counts = dict(self.db.execute(f"SELECT link, count(*) FROM outbox {where} GROUP BY link"))
 
     def add_to_count(self, link: str, number: int) -> None:
         """Add to the count of a queue, in the store's thread as ``count_queued`` is: the two would overtake each other
@@ -144,6 +158,44 @@ class StoreFile:
             self.queue_counts[link] = left
         else:
             self.queue_counts.pop(link, None)
+
+    # --- rows that leave later ---------------------------------------------------------------------------------
+
+    def take_from_queue(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
+        """Take this row and its followers, of which nothing is to be sent any more, from the queue in memory; they
+        leave the disk, and the facts are stored, with the next commit. Return False if they must leave it at once:
+        others wait, which are sent before anything is stored, or the session is over and need not have a next
+        commit; or if room was made of them meanwhile."""
+        self.ensure_on_disk()
+        sql = "SELECT 1 FROM outbox WHERE seq=?"
+        places = [r.seq for r in (row, *row.followers) if self.db.execute(sql, (r.seq,)).fetchone()]
+        others_wait = self.queue_counts.get(row.link, 0) > len(places)
+        if not places or others_wait or not self.attestation.is_session_open(row.session):
+            return False
+        self._pending_rows.update(places)
+        self._pending_facts += facts
+        self.add_to_count(row.link, -len(places))
+        return True
+
+    async def look_at_queue(self, look: Callable[[], T]) -> T:
+        """Return what there is to see in the file, without the rows that have left the queue in memory."""
+
+        def look_behind_removals() -> T:
+            self.remove_pending_rows()
+            return look()
+
+        return await self.run_in_thread(look_behind_removals)
+
+    def remove_pending_rows(self) -> None:
+        """Remove what has left the queue in memory also from the disk, before the table is read. A disk that takes
+        nothing keeps it."""
+        if self._pending_rows and not self.disk_problem:
+            self.run_transaction(lambda: None, reserve=True, counted=False)
+
+    def _delete_pending_rows(self) -> None:
+        if self._pending_rows:
+            self.db.executemany("DELETE FROM outbox WHERE seq=?", [(place,) for place in sorted(self._pending_rows)])
+            records.put_facts(self.db, self._pending_facts)
 
     def _make_identity(self) -> str:
         """Make the identity that distinguishes this store from another one put in its place."""
@@ -175,7 +227,12 @@ class StoreFile:
     # --- transactions ---------------------------------------------------------------------------------------------
 
     def run_transaction(
-        self, work: Callable[[], None], reserve: bool = False, puts: Iterable[Put] = (), counted: bool = True
+        self,
+        work: Callable[[], None],
+        reserve: bool = False,
+        puts: Iterable[Put] = (),
+        counted: bool = True,
+        witnessed: bool = True,
     ) -> None:
         """Do all of the work or nothing.
 
@@ -183,16 +240,23 @@ class StoreFile:
         ``reserve``: the work ends a session or empties the queue, and may use the pages that are kept for that.
         ``puts``: the facts that the work stores.
         ``counted`` False: the work takes a message from the queue. If its commit were lost, that message would show it.
+        ``witnessed`` False: the witness need not know (``CommitAttestation.renews_registers``). Nothing leaves the
+        queue with it: the witness would take what comes back after a loss for something that waits.
         """
 
         def counted_work() -> None:
+            if witnessed:
+                self._delete_pending_rows()
             work()
             if counted:
                 content_loss.count_commit(self.db)
 
         self._connection.ensure_in_place()
         self._make_room_and_run(counted_work, reserve)
-        self.attestation.attest_commit(puts)
+        if witnessed:
+            self._pending_rows.clear()
+            self._pending_facts.clear()
+            self.attestation.attest_commit(puts)
         if self._connection.wal_bytes > WAL_BYTES:
             self.attestation.merge_wal()
 
