@@ -59,7 +59,7 @@ def test_what_lasts_less_is_a_vehicle_that_follows() -> None:
     """The offer goes down; it has 5 s. And one reading within bounds begins again."""
     play = energised()
     for _ in range(20):
-        play = looked(drawing(play, 6, MOST_A + 5.0), 16.0).wait(2).skip()
+        play = looked(drawing(play, 6, MOST_A + 5.0), 16.0).skip().wait(2).skip()
     assert play.state() is SessionState.ACTIVE
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from agent.domain.blocks.meter_values import MeterValues
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -30,6 +29,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelease, Unlock
 from agent.domain.reading_purposes import end_reading
+from agent.domain.register_snapshots import RegisterSnapshots
 from agent.domain.requests import RemoteStopRequest
 from agent.domain.timers import Timer, TimerKind
 from agent.model.board import EvseState, EvseTraits, Pilot
@@ -383,10 +383,10 @@ def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
 def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> None:
     """A snapshot every 300 s used to be older than the 60 s within which such a board may resume."""
     evse = evse_record(1)
-    metering = MeterValues(station_state({1: evse}, resume_within_s=60.0), lambda evse, context, now: False)
-    assert metering._snapshot_interval_s(evse) <= 60.0
+    snapshots = RegisterSnapshots(station_state({1: evse}, resume_within_s=60.0))
+    assert snapshots.interval_s(evse) <= 60.0
     evse.traits = replace(evse.traits, counts_plugged=True)
-    assert metering._snapshot_interval_s(evse) == 300.0
+    assert snapshots.interval_s(evse) == 300.0
 
 
 @pytest.mark.parametrize(

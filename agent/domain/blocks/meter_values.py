@@ -6,7 +6,7 @@ The session table reads the begin and the end of a transaction; this block reads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from agent.domain.events import (
     ClockTrusted,
@@ -25,8 +25,9 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import ChargingState, MeterSampled, Sample
-from agent.domain.orders import Persist, ReadMeter, Send, WakeMe
+from agent.domain.orders import ReadMeter, Send, WakeMe
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.domain.register_snapshots import LIVE_S, RegisterSnapshots
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
 from agent.domain.session.signed_readings import bill_of_reading
@@ -36,8 +37,6 @@ from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import frozen, replace
 from agent.model.types import EvseId, Fault, Moment, Reading, ReadingContext, Stamp
 
-LIVE_S = 2.0
-"""How often the screen of a running session is refreshed (real seconds)."""
 STOP_SAMPLES_MAX = 100
 
 
@@ -70,6 +69,7 @@ class MeterValues:
     def __init__(self, site: StationState, withholds_sample: Callable[[EvseId, ReadingContext, Moment], bool]) -> None:
         self._site, self._withholds_sample = site, withholds_sample
         self._clock_marks: dict[ReadingKind, Stamp] = {}
+        self._snapshots = RegisterSnapshots(site)
 
     # --- sampled values ----------------------------------------------------------------------------------------
 
@@ -78,14 +78,7 @@ class MeterValues:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
         yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.config.io_s)
-        yield WakeMe(Timer(TimerKind.REGISTER_SNAPSHOT, evse.number), now.t_s + self._snapshot_interval_s(evse))
-
-    def _snapshot_interval_s(self, evse: EvseRecord) -> float:
-        """Return how often the register is stored. Where the board does not count the seconds since
-        the plug, a resume relies on the last stored sign of life: it must be fresher than
-        ``resume_within_s``."""
-        usual_s = float(self._site.settings.int_value("snapshot_interval_s"))
-        return usual_s if evse.traits.counts_plugged else min(usual_s, self._site.config.resume_within_s / 2)
+        yield from self._snapshots.begin_snapshots(evse, now)
 
     def _arm_samples(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         for series in _SAMPLES:
@@ -117,6 +110,8 @@ class MeterValues:
     def read_sample_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         evse, series = self._site.evses[event.timer.evse], _SERIES[event.timer.kind]
         if evse.session is not None or evse.tx is not None:
+            if series.kind is ReadingKind.SAMPLED:
+                self._snapshots.note_sample_ordered(evse)
             yield ReadMeter(evse.number, ReadingPurpose(series.kind))
             yield from self._arm_sample(series, evse, now)
 
@@ -130,10 +125,7 @@ class MeterValues:
 
     @handles_timer(TimerKind.REGISTER_SNAPSHOT)
     def store_register_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        evse = self._site.evses[event.timer.evse]
-        if evse.session is not None:
-            yield Persist("session", evse.session.id, evse.session.to_record())
-            yield WakeMe(event.timer, now.t_s + self._snapshot_interval_s(evse))
+        yield from self._snapshots.store_on_timer(self._site.evses[event.timer.evse], now)
 
     # --- clock-aligned values ----------------------------------------------------------------------------------
 
@@ -187,11 +179,13 @@ class MeterValues:
         yield from self._check_register_order(evse, reading)
         if evse.metering.reading is None or reading.energy_wh >= evse.metering.reading.energy_wh:
             evse.metering.keep_reading(reading)
-        kind, only = event.purpose.kind, event.purpose.detail
+        kind, only, is_stored = event.purpose.kind, event.purpose.detail, False
         if kind in (ReadingKind.ALIGNED, ReadingKind.ALIGNED_END):
             reading = replace(reading, at=Stamp(reading.at.boot, event.purpose.mark_s))
         if kind is ReadingKind.SAMPLED and _is_within_transaction(evse, reading):
-            yield from self._send_meter_values(now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
+            is_stored = yield from self._send_meter_values(
+                now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands"
+            )
         elif kind is ReadingKind.ALIGNED:
             yield from self._send_meter_values(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
         elif kind is ReadingKind.TRIGGERED:
@@ -208,6 +202,9 @@ class MeterValues:
             self._keep_for_transaction_end(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
         elif kind is self._kind_kept_from(*_CLOCKS):
             self._keep_for_transaction_end(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
+        if is_stored:
+            yield from self._snapshots.store_with_sample(evse, now)
+        yield from self._snapshots.store_after_reading(evse, kind, now)
 
     def _kind_kept_from(self, sent: _Series, own: _Series) -> ReadingKind:
         """Return which readings are kept for the end: the ones that are sent, or ones of their
@@ -226,18 +223,18 @@ class MeterValues:
     def _send_meter_values(
         self, now: Moment, evse: EvseRecord, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
         only: str = "",
-    ) -> Iterator[Yielded]:  # fmt: skip
+    ) -> Generator[Yielded, None, bool]:  # fmt: skip
         """Send meter values, of the session if it had begun by then. A register that ran backwards
-        is not sent. ``only``: to this link; otherwise to all."""
+        is not sent. ``only``: to this link; otherwise to all. Return whether they were sent."""
         measurands = self._site.settings.list_value(names)
         running = evse.session or evse.tx
         if not measurands or (running and reading.energy_wh < running.last_wh):
-            return
+            return False
         wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
         to_sign = bill_of_reading(self._site, evse, reading, wanted, "C", now) if ENERGY[0] in measurands else None
         is_signed = to_sign is not None or reading.signed is not None
         if not is_signed and self._withholds_sample(evse.number, context, now):
-            return
+            return False
         session = evse.open_transaction_id if _is_within_transaction(evse, reading) and not loose else ""
         offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
         authorized = not session or evse.tx is None or evse.tx.token is not None
@@ -247,6 +244,7 @@ class MeterValues:
         message = MeterSampled(session, evse.number, samples, offline, charging, authorized, at=at)
         for link in (only,) if only else self._site.config.links:
             yield Send(link, message, to_sign)
+        return True
 
     def _keep_for_transaction_end(
         self, evse: EvseRecord, reading: Reading, context: ReadingContext, names: str
