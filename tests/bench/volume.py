@@ -266,7 +266,7 @@ async def measure_flash(figures: Figures) -> None:
         kib, commits, pages = min(found)
         both = " and ".join(f"{one:.0f}" for one, *_ in found)
         words = f"the second and third of three: {both} KiB; {commits} commits, {pages} pages"
-        beside = f"{flash.floor_kib(commits):.0f} KiB: as many commits of one page, and a merge"
+        beside = f"floor {flash.floor_kib(commits):.0f} KiB: as many commits of one page, and a merge"
         figures.judge(G17_SESSION, kib, words, beside)
 
 
