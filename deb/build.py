@@ -36,11 +36,13 @@ FILES = ROOT / "deb"
 HOME = Path("/opt/chargy-agent/venv")
 FROM_DEBIAN = {"cryptography": "python3-cryptography", "pillow": "python3-pil"}
 """Packages of Python that are compiled."""
+UNUSED_PARTS = ("qrcode/tests/", "websockets/legacy/", "websockets/sync/", "websockets/trio/")
+"""Parts of bundled packages that nothing on a board imports: a megabyte."""
 FROM_SOURCE: dict[str, dict[str, str]] = {"pydes": {}, "dbus-fast": {"SKIP_CYTHON": "1"}}
 """Pure Python, but its makers publish no wheel of that: how to build one."""
 EXTRAS = ("mqtt", "dbus")
-"""Of pyproject.toml. Of ``sftp`` and ``page`` Debian has the packages (Suggests); what panels on SPI need has no
-version there that fits, and PDFs are printed at a desk."""
+"""Of pyproject.toml. Of ``sftp``, ``page`` and ``soap`` Debian has the packages (Suggests); what panels on SPI need has
+no version there that fits, and PDFs are printed at a desk."""
 COMPRESSION = {"small": "xz", "quick": "zstd"}
 """Of dpkg-deb: 4.6 MiB after 10 s of work, 6.3 after half a second. Both are unpacked by Debian 12 and later."""
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -214,6 +216,7 @@ def fill_environment(root: Path, wheels: Sequence[Path], scratch: Path) -> None:
     quietly = ("--no-deps", "--no-compile", "--no-index", "--find-links", scratch, "--target", site)
     run_pip("install", *quietly, *names, env={"PIP_FIND_LINKS": "", "PYTHONDONTWRITEBYTECODE": "1"})
     shutil.rmtree(site / "bin", ignore_errors=True)
+    leave_out_parts(site)
     compile_tree(site)
     (venv / "pyvenv.cfg").write_text(f"home = /usr/bin\ninclude-system-site-packages = true\nversion = {MINOR}\n")
     (venv / "bin").mkdir()
@@ -224,6 +227,15 @@ def fill_environment(root: Path, wheels: Sequence[Path], scratch: Path) -> None:
         'if __name__ == "__main__":\n    sys.exit(main())\n'
     )
     script.chmod(0o755)
+
+
+def leave_out_parts(site: Path) -> None:
+    """Remove the ``UNUSED_PARTS`` of other packages, and their lines from the lists of files."""
+    for part in UNUSED_PARTS:
+        shutil.rmtree(site / part)
+    for record in site.glob("*.dist-info/RECORD"):
+        lines = record.read_text("utf-8").splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith(UNUSED_PARTS)), "utf-8")
 
 
 def compile_tree(site: Path) -> None:

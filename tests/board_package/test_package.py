@@ -76,6 +76,17 @@ def test_it_is_small(tree: Path, deb: Path, record_property: pytest.RecordProper
     assert download < 5 * MIB, "it travels over GPRS"
 
 
+def test_what_nothing_imports_is_left_out(tree: Path) -> None:
+    for part in build.UNUSED_PARTS:
+        assert (site(tree) / part).parent.is_dir()
+        assert not (site(tree) / part).exists()
+    names = [
+        line.partition(",")[0] for r in site(tree).glob("*.dist-info/RECORD") for line in r.read_text().splitlines()
+    ]
+    assert any(name.startswith("websockets/client") for name in names)
+    assert not [name for name in names if name.startswith(build.UNUSED_PARTS)]
+
+
 def test_no_machine_code_and_all_bytecode(tree: Path) -> None:
     assert control(tree)["Architecture"] == "all"
     for path in (p for p in tree.rglob("*") if p.is_file() and not p.is_symlink()):
