@@ -1,11 +1,14 @@
 """Frozen dataclasses to JSON objects and back, for what is stored. The class name travels as ``"$"``.
 
 A stored message outlives the program that wrote it: a field added later has a default and may be missing in an old
-record; an unknown field is ignored; an unknown class is a ``UnreadableRecord``.
+record; an unknown field is ignored; an unknown class is a ``UnreadableRecord``. A program that
+comes back after an update in vain reads what the newer one has stored: a word that it does not know stands beside one
+that it does (``_EARLIER_WORDS``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import types
@@ -28,6 +31,14 @@ _STORED_CLASS_NAMES = {"TransactionAuthorized": "TransactionAuthorised"}
 """Names of classes in the store, where the program has better ones."""
 _STORED_FIELD_NAMES = {"authorized": "authorised"}
 """Names of fields in the store, likewise."""
+
+
+_EARLIER_WORDS: dict[StrEnum, StrEnum] = {
+    messages.TriggerReason.SIGNED_DATA_RECEIVED: messages.TriggerReason.AUTHORIZED,
+}
+"""Words that an earlier program refuses, and what it reads instead."""
+_LATER_WORDS = "later_words"
+"""The field with the true words, by the names of their fields."""
 
 
 def stored_class_name(cls: type[Any]) -> str:
@@ -71,8 +82,12 @@ def dump_record(value: Any) -> Any:
         out: dict[str, Any] = {"$": stored_class_name(cls)}
         for name, stored_name, default in _stored_fields(cls):
             item = getattr(value, name)
-            if default is dataclasses.MISSING or item != default:
-                out[stored_name] = dump_record(item)
+            if default is not dataclasses.MISSING and item == default:
+                continue
+            if isinstance(item, StrEnum) and item in _EARLIER_WORDS:
+                out.setdefault(_LATER_WORDS, {})[stored_name] = item.value
+                item = _EARLIER_WORDS[item]
+            out[stored_name] = dump_record(item)
         return out
     if isinstance(value, StrEnum):
         return value.value
@@ -112,7 +127,11 @@ def _class_loader(cls: Any) -> Callable[[Any], Any]:
     def load_object(data: Any) -> Any:
         if data.get("$") != stored_class_name(cls):
             raise ValueError(f"{cls.__name__} expected, is {data.get('$')!r}")
-        return cls(**{fields[k][0]: fields[k][1](v) for k, v in data.items() if k in fields})
+        values = {fields[k][0]: fields[k][1](v) for k, v in data.items() if k in fields}
+        for k, word in data.get(_LATER_WORDS, {}).items():
+            with contextlib.suppress(KeyError, ValueError):  # a word or a field that is newer still
+                values[fields[k][0]] = fields[k][1](word)
+        return cls(**values)
 
     _LOADERS[cls] = load_object
     return load_object

@@ -23,6 +23,7 @@ from agent.domain.events import (
     LinkChanged,
     MeterRead,
     RequestReceived,
+    SituationChanged,
     StopRequested,
     StopWanted,
     StoreFailed,
@@ -475,6 +476,38 @@ def test_the_level_restricts_the_hard_wired_monitor_of_the_lock_and_no_other_fau
         play.feed(FaultRaised(1, fault))
     noted = [o.message.fault for o in play.log if isinstance(o, Send) and isinstance(o.message, FaultNoted)]
     assert noted == [Fault.DOOR_OPEN]
+
+
+def test_a_level_that_is_lowered_clears_no_fault() -> None:
+    """The lock fault is there all the time: the backend must not read that it is gone."""
+    play = Play()
+
+    def noted() -> list[tuple[Fault, bool]]:
+        return [
+            (o.message.fault, o.message.present)
+            for o in play.log
+            if isinstance(o, Send) and isinstance(o.message, FaultNoted)
+        ]
+
+    play.feed(FaultRaised(1, Fault.LOCK_FAILURE))
+    play.ask(SetLevel(3))
+    play.feed(SituationChanged(1))
+    assert noted() == [(Fault.LOCK_FAILURE, True)]
+    play.ask(SetLevel(9))
+    play.feed(SituationChanged(1))
+    assert noted() == [(Fault.LOCK_FAILURE, True)]
+    play.feed(FaultCleared(1, Fault.LOCK_FAILURE))
+    assert noted()[1:] == [(Fault.LOCK_FAILURE, False)]
+
+
+def test_a_level_that_is_raised_brings_the_fault_that_is_there() -> None:
+    play = Play()
+    play.ask(SetLevel(3))
+    play.feed(FaultRaised(1, Fault.LOCK_FAILURE))
+    play.ask(SetLevel(9))
+    play.feed(SituationChanged(1))
+    noted = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, FaultNoted)]
+    assert [(n.fault, n.present) for n in noted] == [(Fault.LOCK_FAILURE, True)]
 
 
 def test_monitoring_can_be_switched_off() -> None:

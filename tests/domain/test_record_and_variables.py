@@ -45,12 +45,75 @@ json_values: Any = st.recursive(
 )
 
 
+TRIGGERS_BEFORE = [
+    "AbnormalCondition",
+    "Authorized",
+    "CablePluggedIn",
+    "ChargingStateChanged",
+    "Deauthorized",
+    "EnergyLimitReached",
+    "EVCommunicationLost",
+    "EVConnectTimeout",
+    "EVDeparted",
+    "EVDetected",
+    "RemoteStart",
+    "RemoteStop",
+    "ResetCommand",
+    "StopAuthorized",
+    "TimeLimitReached",
+    "TxResumed",
+    "UnlockCommand",
+]
+STOP_REASONS_BEFORE = [
+    "DeAuthorized",
+    "EmergencyStop",
+    "EVDisconnected",
+    "GroundFault",
+    "ImmediateReset",
+    "Local",
+    "LocalOutOfCredit",
+    "MasterPass",
+    "Other",
+    "OvercurrentFault",
+    "PowerLoss",
+    "PowerQuality",
+    "Reboot",
+    "Remote",
+    "StoppedByEV",
+    "Timeout",
+]
+"""What the program of before can read: an update in vain brings it back, with the store of the newer one."""
+
+
 # --- record ----------------------------------------------------------------------------------------------------------
 
 
 @given(anything)
 def test_what_is_stored_reads_back_as_it_was(value: Any) -> None:
     assert load_record(json.loads(json.dumps(dump_record(value)))) == value
+
+
+@pytest.mark.parametrize("trigger", TriggerReason)
+def test_an_earlier_program_reads_every_trigger(trigger: TriggerReason) -> None:
+    started = messages.TransactionStarted("s1", 1, Token("A"), Stamp(1, 5.0), 7, trigger)
+    record = json.loads(json.dumps(dump_record(started)))
+    assert record.get("trigger", TRIGGERS_BEFORE[0]) in TRIGGERS_BEFORE
+    assert load_record(record) == started
+
+
+@pytest.mark.parametrize("reason", StopReason)
+def test_an_earlier_program_reads_every_stop_reason(reason: StopReason) -> None:
+    ended = messages.TransactionEnded("s1", 1, None, Stamp(1, 9.0), 7, reason, TriggerReason.STOP_AUTHORIZED)
+    record = json.loads(json.dumps(dump_record(ended)))
+    assert record.get("reason", STOP_REASONS_BEFORE[0]) in STOP_REASONS_BEFORE
+    assert load_record(record) == ended
+
+
+def test_a_word_that_is_newer_still_leaves_the_earlier_one() -> None:
+    started = messages.TransactionStarted("s1", 1, Token("A"), Stamp(1, 5.0), 7, TriggerReason.SIGNED_DATA_RECEIVED)
+    record = dump_record(started)
+    record["later_words"] = {"trigger": "Unheard", "unknown": "Word"}
+    assert load_record(record).trigger is TriggerReason.AUTHORIZED
 
 
 @given(anything)

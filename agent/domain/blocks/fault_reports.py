@@ -63,12 +63,13 @@ class FaultReports:
                     yield from self._report_fault_changes(link, evse, now)
 
     def _report_fault_changes(self, link: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        new = frozenset(f for f in evse.faults if CATALOGUE[f].alert and not self._is_below_level(f))
         old = self._reported.get((link, evse.number), frozenset())
+        present = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
+        new = frozenset(f for f in present if f in old or not self._is_below_level(f))
         if new == old or not self._site.link_up.get(link) or self._is_muted():
             return
         self._reported[link, evse.number] = new
-        for fault in most_severe_first(new ^ old):
+        for fault in most_severe_first(frozenset(f for f in new ^ old if not self._is_below_level(f))):
             number = next(self._numbers)
             noted = FaultNoted(evse.number, fault, fault in new, most_severe_first(new), now.stamp, number)
             yield Send(link, noted)

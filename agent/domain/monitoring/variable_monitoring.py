@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.domain.blocks.evse_status import EvseStatus
+from agent.domain.events import SituationChanged
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier, Watcher, Yielded
 from agent.domain.messages import FaultNoted
@@ -177,6 +178,7 @@ class VariableMonitoring:
             return
         yield from self._keep_monitoring_setting("monitoring_level", severity)
         yield reply("Accepted")
+        yield SituationChanged(STATION)  # faults of a level that was not wanted before
 
     def _keep_monitoring_setting(self, name: str, value: str | int) -> Iterator[Yielded]:
         """Change what the device model shows, over a restart too."""
