@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from zeep.exceptions import Fault
 
@@ -503,6 +504,25 @@ async def test_what_is_sent_and_received_is_counted_by_action() -> None:
     assert 800 < counts["Heartbeat"].sent_bytes < 1500
     assert counts["Heartbeat"].header_bytes > 0
     assert counts["ClearCache"].received_bytes > 500
+
+
+async def test_the_aiohttp_of_debian_13_has_no_say_over_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has not is left out: the exchanges work, and are counted without their headers."""
+
+    class Older(aiohttp.TCPConnector):
+        def __init__(self, *, limit: int, keepalive_timeout: float, local_addr: Any = None) -> None:
+            super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, local_addr=local_addr)
+            addresses.append(local_addr)
+
+    addresses: list[Any] = []
+    monkeypatch.setattr(aiohttp, "TCPConnector", Older)
+    for interface, address in (("", None), ("lo", ("127.0.0.1", 0))):
+        counter = TrafficCounter()
+        async with soap_link(traffic=counter, interface=lambda interface=interface: interface) as (csms, _):
+            assert await csms.ask("ClearCache") == "Accepted"
+        assert addresses[-1] == address
+        counts = {c.action: c for c in counter.collect_counts()}
+        assert counts["BootNotification"].sent_bytes > 800
 
 
 async def test_connections_are_kept_for_a_burst_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:

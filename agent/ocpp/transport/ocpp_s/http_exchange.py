@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class HttpExchange:
         self._user_timeout_s, self._counter = user_timeout_s, counter
         self._url: SplitResult = urlsplit(backend.connection_url)
         self._session: aiohttp.ClientSession | None = None
-        self._peer = ("", 0)
+        self._peer, self._own_host = ("", 0), ""
         self._traffic: tuple[WireBytes, ConnectionTraffic] | None = None
         self._opened_sockets: list[socket.socket] = []
         self._seen_pipe: asyncio.Transport | None = None
@@ -80,7 +81,8 @@ class HttpExchange:
         connection = await connect_through(self._backend.interface or "", host, port)
         with connection:
             self._peer = connection.getpeername()[:2]
-            return str(connection.getsockname()[0])
+            self._own_host = str(connection.getsockname()[0])
+            return self._own_host
 
     async def check_certificate(self) -> None:
         """Perform a TLS handshake, so that a certificate that is not accepted is a failed attempt to connect. Raises
@@ -116,11 +118,18 @@ class HttpExchange:
         import aiohttp
 
         connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS_MOST, keepalive_timeout=KEPT_S, socket_factory=self._make_socket
+            limit=CONNECTIONS_MOST, keepalive_timeout=KEPT_S, **self._socket_options(aiohttp.TCPConnector)
         )
         self._session = aiohttp.ClientSession(
             connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
         )
+
+    def _socket_options(self, connector: Any) -> dict[str, Any]:
+        """Return how the sockets are made. Before aiohttp 3.12 (Debian 13) they can have the own address of the bearer,
+        and the routes of the kernel decide which interface carries them."""
+        if "socket_factory" in inspect.signature(connector).parameters:
+            return {"socket_factory": self._make_socket}
+        return {"local_addr": (self._own_host, 0)} if self._backend.interface else {}
 
     def _make_socket(self, address: Any) -> socket.socket:
         family, kind, protocol = address[:3]
@@ -174,17 +183,16 @@ class HttpExchange:
 
     def _charge_exchange(self, action: str, response: aiohttp.ClientResponse, sent: int, received: int) -> None:
         """Charge an exchange to its action. A new TCP connection is counted as one."""
-        if self._opened_sockets:
+        if self._opened_sockets or self._traffic is None:
             self._end_count()
-            wire = WireBytes()
-            self._traffic = wire, self._counter.open_connection(wire, self._opened_sockets[-1])
+            wire, opened = WireBytes(), self._opened_sockets[-1] if self._opened_sockets else None
+            self._traffic = wire, self._counter.open_connection(wire, opened)
             self._opened_sockets.clear()
-        if self._traffic is not None:
-            wire, traffic = self._traffic
-            wire.sent += sent + header_octets(response.request_info.headers.items())
-            traffic.charge_message(action)  # the request; its answer counts as a message too
-            wire.received += received + header_octets(response.raw_headers)
-            traffic.charge_message(action)
+        wire, traffic = self._traffic
+        wire.sent += sent + header_octets(response.request_info.headers.items())
+        traffic.charge_message(action)  # the request; its answer counts as a message too
+        wire.received += received + header_octets(response.raw_headers)
+        traffic.charge_message(action)
 
     def _end_count(self) -> None:
         if self._traffic is not None:
