@@ -380,6 +380,9 @@ def initial_state(
 ) -> StationState:
     """Return the state of a station that starts. Raises ``SettingsError``."""
     station, settings = file.station, initial_settings(file)
+    terms = startup_payment_terms(file, facts)
+    if terms is not None and terms.amount_cents:
+        _set_payment_amount(settings, terms.amount_cents)
     config = StationConfig(
         links=tuple(b.name for b in file.backends),
         backends={b.name: backend_config(b) for b in file.backends},
@@ -394,7 +397,11 @@ def initial_state(
         price_line=station.price_line,
         qr_url=station.qr_url,
         web_payment=web_plan(file),
-        payment_terms=startup_payment_terms(file, facts),
+        payment_terms=terms,
+        settlement_links=_settlement_links(file),
+        limits_transactions=any(
+            d.limits_transactions for b in file.backends[:1] for d in backend_and_dialects(file, b)["dialects"]
+        ),
         bearers=bearer_configs(file),
         data_plan=_data_plan(file),
         has_display=any("display" in devices for devices in file.all_devices),
@@ -408,6 +415,28 @@ def initial_state(
         config=config,
         collaborators=collaborators,
         language=station.languages[0] if station.languages else "en",
+    )
+
+
+def _set_payment_amount(settings: Settings, cents: int) -> None:
+    """Set the amount of the station file, for a backend to read. What a backend has set comes with the facts."""
+    from agent.domain.payment import format_cents
+
+    settings.put_value("payment_amount", settings.text_value("payment_amount") or format_cents(cents))
+
+
+def _settlement_links(file: StationFile) -> tuple[str, ...]:
+    """Return the backends that have a version with a message about the money of a card."""
+    if file.payment is None:
+        return ()
+    from agent.domain.messages import SettlementReported
+    from agent.ocpp.dialects.dialect import MessageRow
+
+    spoken = {b.name: backend_and_dialects(file, b)["dialects"] for b in file.backends}
+    return tuple(
+        name
+        for name, dialects in spoken.items()
+        if any(isinstance(d.message_row(SettlementReported), MessageRow) for d in dialects)
     )
 
 

@@ -81,6 +81,7 @@ def _payment_entry(key: str, r: Record) -> dict[str, Any]:
         "id": key,
         "reference": _payment_reference(r),
         **{k: r[k] for k in kept},
+        "state": r.get("later_state", r["state"]),
         "serial": r.get("serial", ""),
         "currency": (r["tariff"] or {}).get("currency", ""),
         "last4": last4,

@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 from agent.csms.accepted_tokens import TokenTable, parse_token
 from agent.csms.errors import NotConnected
 from agent.csms.payment_page import PayDesk
+from agent.csms.payment_words import PaymentWords
 from agent.csms.station_records import Ledger
 from agent.model.entry_points import list_entry_points, load_entry_point
 from agent.model.types import Verdict
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
 
 STATION_CLASSES = {
+    "ocpp2.1": "agent.csms.station21:Station21",
     "ocpp2.0.1": "agent.csms.station201:Station201",
     "ocpp1.6": "agent.csms.station16:Station16",
 }
@@ -90,7 +92,8 @@ class Station(Protocol):
 
     id: str
     version: str
-    takes_payment_codes: bool
+    payment_words: type[PaymentWords] | None
+    desk: PayDesk | None
 
     async def start(self) -> None:
         """Receive until the connection ends (raises ``ConnectionClosed``)."""
@@ -169,9 +172,10 @@ class Central:
                 self.on_connection(station.id, False, version)
 
     async def _run_station(self, station: Station, station_id: str, connection: ServerConnection) -> None:
+        station.desk = self.desk
         setting_up = (
-            asyncio.create_task(self._set_up_payment_codes(station_id))
-            if self.desk and station.takes_payment_codes
+            asyncio.create_task(self._set_up_payment_codes(station_id, station.payment_words(self.send_command)))
+            if self.desk and station.payment_words is not None
             else None
         )
         try:
@@ -182,10 +186,10 @@ class Central:
             if setting_up is not None:
                 setting_up.cancel()
 
-    async def _set_up_payment_codes(self, station: str) -> None:
+    async def _set_up_payment_codes(self, station: str, words: PaymentWords) -> None:
         assert self.desk is not None
         try:
-            await self.desk.set_up_codes(station)
+            await self.desk.set_up_codes(station, words)
         except (NotConnected, ValueError, TimeoutError) as e:
             self.print_line(f"{station}: no payment codes: {e}")
 
@@ -240,6 +244,10 @@ class Central:
         if not self.options.quiet:
             print(line, flush=True)
 
+    def has_messages_without_answer(self, subprotocol: str) -> bool:
+        """Return whether the version has the message types SEND and CALLRESULTERROR."""
+        return bool(self._station_class(subprotocol).has_messages_without_answer)
+
     @staticmethod
     def _station_class(subprotocol: str) -> Any:
         return load_entry_point(known_stations()[subprotocol])
@@ -251,6 +259,7 @@ class Wire:
     def __init__(self, connection: ServerConnection, station: str, central: Central) -> None:
         self._connection, self._station, self._central = connection, station, central
         self._version = str(connection.subprotocol).removeprefix("ocpp")
+        self._has_messages_without_answer = central.has_messages_without_answer(str(connection.subprotocol))
         self._asked: dict[str, str] = {}
 
     async def recv(self) -> str:
@@ -267,6 +276,11 @@ class Wire:
                     return text
                 case [3, str(), _] | [4, str(), str(), str(), dict()]:
                     return text
+                case [6, str(), str(action), dict()] if self._has_messages_without_answer:
+                    self._central.ledger.count_call(self._station, action)
+                    self._central.print_line(f"{self._station} -> {action} (SEND)")
+                case [5, str(), str(code), str(description), dict()] if self._has_messages_without_answer:
+                    self._central.print_line(f"{self._station} cannot use an answer: {code}: {description}")
                 case _:
                     self._central.ledger.record_violation(
                         self._station, "garbage", f"not an OCPP frame: {text[:200]!r}"

@@ -1,8 +1,8 @@
 """The payment page of the demonstration: the target of a QR code on a display (``chargy-agent csms --pay``).
 
-It sets up one-time codes at each OCPP 1.6 station that offers them. It checks the codes by its own calculation: of the
-present time slot and its neighbours, each code once. It reserves the outlet during the payment, starts the charge and
-shows the cost, on the page and on the station's display (the OCA's California pricing messages, the receipt as a code).
+It sets up one-time codes at each station that offers them (``payment_words.py``). It checks the codes by its own
+calculation: of the present time slot and its neighbours, each code once. It reserves the outlet during the payment,
+starts the charge and shows the cost, on the page and on the station's display, the receipt as a code.
 No money is involved.
 """
 
@@ -13,39 +13,27 @@ import contextlib
 import hashlib
 import hmac
 import html
-import json
 import secrets
 import time
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from agent.csms.errors import NotConnected
+from agent.csms.payment_words import PaymentWords, Visit
 
 if TYPE_CHECKING:
     from agent.csms.central_system import Central
     from agent.csms.station_records import Transaction
 
-VENDOR, PRICING = "cloud.charging.open", "org.openchargealliance.costmsg"
 VALIDITY_S, LENGTH, HOLD_S = 30, 8, 60
 """Seconds of real time. A simulation that runs faster multiplies them by its rate."""
 SYMBOLS = "".join(map(chr, [*range(48, 58), *range(97, 123), *range(65, 91)]))
 OUTLETS_MOST = 4
+HELD_EURO = 50
+"""What a charge may cost at most: no bank is asked here."""
 LOOK_S = 0.2
 SEE_OTHER = 303
-
-
-@dataclass(slots=True)
-class Visit:
-    """A visitor of the page. ``tag``: the idTag of the charge that is started for this visitor."""
-
-    station: str
-    connector: int
-    tag: str
-    paid: bool = False
-    refusal: str = ""
-    """Why the visit ended without a charge."""
 
 
 class PayDesk:
@@ -60,6 +48,8 @@ class PayDesk:
         self._secrets: dict[tuple[str, int], str] = {}
         self._used: set[tuple[str, int, str]] = set()
         self._visits: dict[str, Visit] = {}
+        self._words: dict[str, PaymentWords] = {}
+        """By station."""
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
@@ -78,8 +68,9 @@ class PayDesk:
 
     # --- the stations ------------------------------------------------------------------------------------------------
 
-    async def set_up_codes(self, station: str) -> None:
+    async def set_up_codes(self, station: str, words: PaymentWords) -> None:
         """Wait for the boot of the station and give every outlet that offers codes a secret of its own."""
+        self._words[station] = words
         boots = self._central.ledger.station_record(station)
         before = boots.boots
         async with asyncio.timeout(60):
@@ -89,9 +80,8 @@ class PayDesk:
             await self._set_up_outlet(station, number)
 
     async def _set_up_outlet(self, station: str, number: int) -> None:
-        place = f"WebPaymentsCtrlr.{number}." if number else "WebPaymentsCtrlr."
-        known = await self._central.send_command(station, "GetConfiguration", {"key": [place + "URLTemplate"]})
-        if not known.get("configurationKey"):
+        words = self._words[station]
+        if not await words.offers_codes(station, number):
             return
         secret = secrets.token_urlsafe(18)
         values = {
@@ -102,20 +92,14 @@ class PayDesk:
             "Enabled": "true",
         }
         for name, value in values.items():
-            answer = await self._central.send_command(
-                station, "ChangeConfiguration", {"key": place + name, "value": value}
-            )
-            if answer.get("status") != "Accepted":
-                self._central.print_line(f"{station}: {place}{name} was {answer.get('status')}: no codes there")
+            status = await words.set_code_variable(station, number, name, value)
+            if status != "Accepted":
+                self._central.print_line(f"{station}: WebPaymentsCtrlr {number} {name} was {status}: no codes there")
                 return
         self._secrets[station, number] = secret
 
     def _page_address(self) -> str:
         return self._pay_at or f"http://{self._central.options.host}:{self._central.port}"
-
-    async def _send_data_transfer(self, visit: Visit, message: str, vendor: str = VENDOR, **data: Any) -> bool:
-        payload = {"vendorId": vendor, "messageId": message, "data": json.dumps(data)}
-        return (await self._central.send_command(visit.station, "DataTransfer", payload)).get("status") == "Accepted"
 
     # --- what the display says ---------------------------------------------------------------------------------------
 
@@ -130,18 +114,32 @@ class PayDesk:
             charge = self._find_transaction(visit)
             if charge is None or last_shown == (now := (_energy_wh(charge), charge.stopped is not None)):
                 continue
-            cost = {"transactionId": charge.transaction_id, "cost": float(self._transaction_cost(charge))}
+            cost, words = float(self._transaction_cost(charge)), self._words[visit.station]
             with contextlib.suppress(NotConnected, TimeoutError, ValueError):
                 if now[1]:
-                    receipt = f"{self._page_address()}/pay/at/{number}"
-                    await self._send_data_transfer(visit, "FinalCost", PRICING, **cost, qrCodeText=receipt)
+                    await words.send_final_cost(visit, charge, cost, self._receipt_address(number))
                 else:
-                    price = {"kWhPrice": float(self._euro_kwh)}
-                    at = {"timestamp": charge.last_at or charge.started, "meterValue": charge.last_wh}
-                    await self._send_data_transfer(
-                        visit, "RunningCost", PRICING, **cost, **at, state="Charging", chargingPrice=price
-                    )
+                    await words.send_running_cost(visit, charge, cost, float(self._euro_kwh))
                 last_shown = now
+
+    def _receipt_address(self, number: str) -> str:
+        return f"{self._page_address()}/pay/at/{number}"
+
+    def payment_answer(self, transaction_id: object, kind: str) -> dict[str, Any]:
+        """Return what the answer to a transaction event of OCPP 2.1 says besides of a charge that was paid here: what
+        it may cost at most (C25.FR.24), and in the end what it has cost, with its receipt (C25.FR.41)."""
+        charge = next(
+            (t for t in self._central.ledger.transactions.values() if t.transaction_id == transaction_id), None
+        )
+        number = next((n for n, v in self._visits.items() if charge is not None and v.tag == charge.id_tag), None)
+        if charge is None or number is None:
+            return {}
+        if kind == "Started":
+            return {"transaction_limit": {"max_cost": float(HELD_EURO)}}
+        if kind != "Ended":
+            return {}
+        receipt = {"format": "URI", "content": self._receipt_address(number)}
+        return {"total_cost": float(self._transaction_cost(charge)), "updated_personal_message": receipt}
 
     def _find_transaction(self, visit: Visit) -> Transaction | None:
         return next((t for t in self._central.ledger.transactions.values() if t.id_tag == visit.tag), None)
@@ -176,9 +174,7 @@ class PayDesk:
             return 200, _html_page(_page_title(station, connector), f"{self._price_html()}<p>{button}</p>")
         self._used.add((station, connector, code))
         visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper())
-        if not await self._send_data_transfer(
-            visit, "NotifyWebPaymentStarted", connectorId=connector, timeout=self._hold_s
-        ):
+        if not await self._words[station].announce_payment(visit, self._hold_s):
             return 409, _html_page("This outlet is in use", "Please choose another one.")
         number = secrets.token_urlsafe(9)
         self._visits[number] = visit
@@ -188,13 +184,10 @@ class PayDesk:
         if visit.paid or visit.refusal:
             return
         visit.paid = True
-        wanted = {"connectorId": visit.connector, "idTag": visit.tag}
-        answer = await self._central.send_command(visit.station, "RemoteStartTransaction", wanted)
-        if answer.get("status") != "Accepted":
+        words = self._words[visit.station]
+        if not await words.start_charging(visit):
             visit.refusal = "The charge could not be started"
-            await self._send_data_transfer(
-                visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[]
-            )
+            await words.withdraw_payment(visit)
             return
         telling = asyncio.create_task(self._send_costs(number, visit))
         self._telling.add(telling)
@@ -204,7 +197,7 @@ class PayDesk:
         if visit.paid or visit.refusal:
             return
         visit.refusal = "Cancelled"
-        await self._send_data_transfer(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
+        await self._words[visit.station].withdraw_payment(visit)
 
     def _price_html(self) -> str:
         return f"<p class=price>{self._euro_kwh:.2f} € per kWh, VAT included</p>"

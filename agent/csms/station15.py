@@ -19,7 +19,7 @@ COMMANDS = frozenset({
 class Station15(Station16):
     """Answers the requests of a station."""
 
-    version, schema_version, commands, takes_payment_codes = "1.5", "1.6", COMMANDS, False
+    version, schema_version, commands, payment_words = "1.5", "1.6", COMMANDS, None
 
     @ocpp_on("StatusNotification", skip_schema_validation=True)  # type: ignore[untyped-decorator]
     def status_notification(self, connector_id: int, error_code: str, status: str, **rest: Any) -> Any:

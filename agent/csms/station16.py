@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ocpp.v16 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 
+from agent.csms.payment_words import PaymentWords, PaymentWords16
 from agent.csms.station_commands import TO_WH, ConnectedStation, as_wire, billed_values, counts_requests, on
 
 STATUS_16 = {"Accepted", "Blocked", "Expired", "ConcurrentTx"}
@@ -27,7 +28,8 @@ COMMANDS = frozenset({
 class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
     """Answers the requests of a station."""
 
-    version, calls, results, commands, takes_payment_codes = "1.6", call, call_result, COMMANDS, True
+    version, calls, results, commands = "1.6", call, call_result, COMMANDS
+    payment_words: ClassVar[type[PaymentWords] | None] = PaymentWords16
 
     @on("Authorize")
     def authorize(self, id_tag: str) -> Any:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast
 
 from ocpp.charge_point import (  # type: ignore[import-untyped]
     camel_to_snake_case,
@@ -22,7 +22,11 @@ from ocpp.messages import Call, CallResult, validate_payload  # type: ignore[imp
 from ocpp.routing import on as ocpp_on  # type: ignore[import-untyped]
 
 from agent.csms.accepted_tokens import TokenTable
+from agent.csms.payment_words import PaymentWords
 from agent.csms.station_records import Ledger, TransactionId
+
+if TYPE_CHECKING:
+    from agent.csms.payment_page import PayDesk
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -55,8 +59,12 @@ class ConnectedStation:
     """The package's responses of this version."""
     commands: ClassVar[frozenset[str]]
     """Actions that a central system sends."""
-    takes_payment_codes: ClassVar[bool] = False
-    """The payment page can set up its codes at a station of this version."""
+    payment_words: ClassVar[type[PaymentWords] | None] = None
+    """The words in which the payment page speaks to a station of this version. None: it sets up no codes there."""
+    desk: PayDesk | None = None
+    """The payment page, if there is one."""
+    has_messages_without_answer: ClassVar[bool] = False
+    """SEND and CALLRESULTERROR exist in this version."""
     id: str
 
     def __init__(

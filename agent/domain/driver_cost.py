@@ -10,9 +10,11 @@ from agent.domain.csms_cost import Cost
 from agent.domain.orders import Persist
 from agent.domain.serialization import dump_record, load_record
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import EvseId, MessageContent
+from agent.model.types import EvseId, MessageContent, Moment, Stamp
 
 if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.messages import TransactionCost
+    from agent.domain.session_usage import Usage
     from agent.domain.tariff import Tariff
 
 
@@ -82,3 +84,13 @@ class DriverBill:
     tariff: Tariff | None = None
     parts: tuple[tuple[str, int], ...] = ()
     estimated: bool = False
+    usage: Usage | None = None
+    """What the session has used by now; None: it is not this station that bills it."""
+
+    def cost_at_end(self, session: str, meter_wh: int, at: Stamp, now: Moment) -> TransactionCost | None:
+        """Return what the session costs if it ends with this register at that time; None: the bill is not for it."""
+        if session != self.session or self.usage is None or self.tariff is None:
+            return None
+        from agent.domain.tariff_cost import final_usage, transaction_cost
+
+        return transaction_cost(self.tariff, final_usage(self.usage, meter_wh, at, now), self.held_cents)

@@ -21,6 +21,7 @@ from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
 from agent.model.traffic import TrafficCount
 from agent.model.types import (
+    DirectPayment,
     EvseId,
     Fault,
     Judge,
@@ -30,6 +31,7 @@ from agent.model.types import (
     Stamp,
     Supply,
     Token,
+    TransactionLimit,
     Verdict,
 )
 
@@ -525,6 +527,26 @@ class TokenAccepted(EvseEvent):
     judged_by: Judge = Judge.NOBODY
     tariff: Tariff | None = None
     """The tariff agreed with a driver who pays without a contract."""
+    payment: DirectPayment | None = None
+    """The payment that the token stands for."""
+
+
+@frozen
+class LimitReceived(Event):
+    """A backend limits a transaction."""
+
+    link: str
+    session: str
+    limit: TransactionLimit
+
+
+@frozen
+class ReceiptReceived(Event):
+    """A backend has made the receipt of a settled payment."""
+
+    link: str
+    transaction: str
+    url: str
 
 
 @frozen

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agent.domain.variables import Settings
 from agent.model.fastclass import frozen
+from agent.model.types import Moment, Stamp
 
 
 @frozen
@@ -54,3 +55,14 @@ def parse_utc_seconds(text: str) -> float | None:
         return (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def passed_s(at: Stamp, now: Moment) -> float:
+    """Return the seconds since then, as far as they are known."""
+    return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
+
+
+def clock_s(now: Moment) -> float:
+    """Return the clock that finds the window of a tariff. A tariff without windows needs no
+    clock."""
+    return now.t_s if now.utc_s is None else now.utc_s

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.charging.profiles import Profile
 from agent.model.fastclass import frozen, replace
 from agent.model.string_enum import StrEnum
-from agent.model.types import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
+from agent.model.types import (
+    DirectPayment,
+    EvseId,
+    Fault,
+    Reading,
+    ReadingContext,
+    SignedReading,
+    Stamp,
+    Token,
+    TransactionLimit,
+)
 
 if TYPE_CHECKING:  # of stations that show messages of a backend
     from agent.domain.display_messages import DisplayMessage
@@ -43,6 +53,7 @@ class StopReason(StrEnum):
 
     DEAUTHORIZED = "DeAuthorized"
     EMERGENCY_STOP = "EmergencyStop"
+    ENERGY_LIMIT = "EnergyLimitReached"
     EV_DISCONNECTED = "EVDisconnected"
     GROUND_FAULT = "GroundFault"
     IMMEDIATE_RESET = "ImmediateReset"
@@ -56,6 +67,7 @@ class StopReason(StrEnum):
     REBOOT = "Reboot"
     REMOTE = "Remote"
     STOPPED_BY_EV = "StoppedByEV"
+    TIME_LIMIT = "TimeLimitReached"
     TIMEOUT = "Timeout"
 
 
@@ -66,12 +78,14 @@ class TriggerReason(StrEnum):
     AUTHORIZED = "Authorized"
     CABLE_PLUGGED_IN = "CablePluggedIn"
     CHARGING_STATE_CHANGED = "ChargingStateChanged"
+    COST_LIMIT = "CostLimitReached"
     DEAUTHORIZED = "Deauthorized"
     ENERGY_LIMIT = "EnergyLimitReached"
     EV_COMMUNICATION_LOST = "EVCommunicationLost"
     EV_CONNECT_TIMEOUT = "EVConnectTimeout"
     EV_DEPARTED = "EVDeparted"
     EV_DETECTED = "EVDetected"
+    LIMIT_SET = "LimitSet"
     REMOTE_START = "RemoteStart"
     REMOTE_STOP = "RemoteStop"
     RESET_COMMAND = "ResetCommand"
@@ -122,6 +136,8 @@ class TransactionStarted(Message):
     """All values of the meter at the start. ``meter_wh`` is its register."""
     reservation: str = ""
     """The reservation that it uses up (``domain/reservation_claims.py``)."""
+    payment: DirectPayment | None = None
+    """The payment that the token stands for, if a card was read here."""
 
 
 @frozen
@@ -143,6 +159,7 @@ class TransactionAuthorized(Message):
     reservation: str = ""
     reading: Reading | None = None
     """All values of the meter when the EVSE became known."""
+    payment: DirectPayment | None = None
 
 
 def is_first_with_token(message: Message) -> bool:
@@ -166,6 +183,22 @@ class TransactionUpdated(Message):
     charging: ChargingState
     offline: bool = False
     token: Token | None = None
+    limit: TransactionLimit | None = None
+    """The limit that holds from now on (``LIMIT_SET``)."""
+
+
+@frozen
+class TransactionCost:
+    """What a transaction costs by the tariff of the station (CostDetailsType of 2.1), VAT included. ``parts``: kind
+    (``Tariff.exact_parts``) and cents, which add up to ``cents``. ``vat_percent``: "" if it is not known."""
+
+    currency: str
+    cents: int
+    parts: tuple[tuple[str, int], ...] = ()
+    vat_percent: str = ""
+    energy_wh: int = 0
+    charging_s: int = 0
+    idle_s: int = 0
 
 
 @frozen
@@ -193,6 +226,8 @@ class TransactionEnded(Message):
     """The vehicle is still there. None: the trigger shows it."""
     signed: SignedReading | None = None
     """A record of the whole transaction, of the meter or of the station."""
+    cost: TransactionCost | None = None
+    """None: the station does not compute it."""
 
 
 @frozen
@@ -318,6 +353,31 @@ class SecurityHappened(Message):
     info: str = ""
 
 
+class SettlementStatus(StrEnum):
+    """PaymentStatusEnumType of OCPP 2.1."""
+
+    SETTLED = "Settled"
+    CANCELED = "Canceled"
+    REJECTED = "Rejected"
+    FAILED = "Failed"
+
+
+@frozen
+class SettlementReported(Message):
+    """The money of a card payment was settled or released, or that has failed. It travels behind the end of its
+    transaction. ``reference``: its token.
+    ``transaction``: "" if none was begun. ``info``: why, in words."""
+
+    reference: str
+    status: SettlementStatus
+    cents: int
+    at: Stamp
+    transaction: str = ""
+    receipt_id: str = ""
+    receipt_url: str = ""
+    info: str = ""
+
+
 @frozen
 class CertificateSigningWanted(Message):
     """A certificate is to be signed. ``csr``: the request (PEM) of a key that this station has just made."""
@@ -332,6 +392,7 @@ BILLED: tuple[type[Message], ...] = (
     TransactionEnded,
     MeterSampled,
     ConnectorUnplugged,
+    SettlementReported,
 )
 
 

@@ -15,7 +15,7 @@ from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.timers import Timer
 from agent.model.fastclass import frozen
 from agent.model.meter_signing import Signing
-from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
+from agent.model.types import DirectPayment, EvseId, Lamp, Limit, Screen, Sign, Token
 
 if TYPE_CHECKING:  # of stations with bearers
     from agent.model.bearer import ApnAccess, ResetStep
@@ -135,6 +135,8 @@ class AuthorizeToken(Order):
     request: str
     token: Token
     evse: EvseId = 0
+    payment: DirectPayment | None = None
+    """The payment that the token stands for."""
 
 
 @frozen

@@ -26,6 +26,8 @@ HOLD_HOURS = 48.0
 TOKEN_LENGTH = 20
 """Of an idTag of 1.6 (CiString20Type)."""
 _BITS, _REFERENCE = 5, 12
+MOST_CENTS = 100_000
+"""Of a hold: more is a slip of the pen."""
 
 
 class PayState(StrEnum):
@@ -43,9 +45,12 @@ class PayState(StrEnum):
     VOIDED = "Voided"
     DECLINED = "Declined"
     UNCERTAIN = "Uncertain"
+    LEFT_TO_CSMS = "LeftToCsms"
 
 
-FINISHED = frozenset((PayState.COMMITTED, PayState.VOIDED, PayState.DECLINED, PayState.UNCERTAIN))
+FINISHED = frozenset(
+    (PayState.COMMITTED, PayState.VOIDED, PayState.DECLINED, PayState.UNCERTAIN, PayState.LEFT_TO_CSMS)
+)
 UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
 
 
@@ -88,7 +93,8 @@ class Payment:
     what the session costs (more, if the ceiling was passed). ``tries``: how often the schedule has asked; ``asked``: at
     least one commit or void was sent and not answered, it may have happened. ``withdrawn``: no driver waits for it any
     more. ``guessed``: it is not known whether the bank holds something; ``reservation`` is the number that the
-    hold would have, and it is let go if it is there.
+    hold would have, and it is let go if it is there. ``transaction``: what was begun with its token before a vehicle
+    came; ``csms_authorized``: a backend was asked and has accepted it.
 
     Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile;
     ``turn_s``, when the schedule asks next; ``again_s``, when it was asked again out of turn, or
@@ -120,6 +126,8 @@ class Payment:
     utc_s: float | None = None
     reviewed: bool = False
     guessed: bool = False
+    transaction: str = ""
+    csms_authorized: bool = False
     language: str = ""
     under_way: bool = False
     crossed: bool = False
@@ -140,7 +148,7 @@ class Payment:
             "token": dump_record(self.token),
             "asked_cents": self.asked_cents,
             "at": dump_record(self.at),
-            "state": self.state.value,
+            "state": _STORED_STATES.get(self.state, self.state).value,
             "card": [self.card.mark, self.card.last4, self.card.brand],
             "evse": self.evse,
             "reservation": self.reservation,
@@ -156,8 +164,11 @@ class Payment:
             "withdrawn": self.withdrawn,
             "why": self.why,
             "utc_s": self.utc_s,
-            "reviewed": self.reviewed,
+            "reviewed": self.reviewed or self.state in _STORED_STATES,
             "guessed": self.guessed,
+            **({"transaction": self.transaction} if self.transaction else {}),
+            **({"csms_authorized": True} if self.csms_authorized else {}),
+            **({"later_state": self.state.value} if self.state in _STORED_STATES else {}),
         }
 
     @classmethod
@@ -173,7 +184,7 @@ class Payment:
             token=load_record(r["token"], Token),
             asked_cents=int(r["asked_cents"]),
             at=load_record(r["at"], Stamp),
-            state=PayState(r["state"]),
+            state=PayState(r.get("later_state", r["state"])),
             card=BankCard(mark, last4, brand),
             evse=int(r["evse"]),
             reservation=_optional_number(r["reservation"]),
@@ -191,12 +202,30 @@ class Payment:
             utc_s=None if r["utc_s"] is None else float(r["utc_s"]),
             reviewed=bool(r["reviewed"]),
             guessed=bool(r.get("guessed", False)),
+            transaction=str(r.get("transaction", "")),
+            csms_authorized=bool(r.get("csms_authorized", False)),
             kept=True,
         )
 
 
+_STORED_STATES = {PayState.LEFT_TO_CSMS: PayState.UNCERTAIN}
+"""States that an earlier program refuses, and the one that it reads instead: such a payment is neither charged nor
+released, nor is a review asked for. ``later_state`` has the true one."""
+
+
 def _optional_number(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def parse_cents(text: str) -> int:
+    """Return the cents of an amount with two decimals at most, as a setting has it (``HUNDREDTHS``)."""
+    whole, _, part = text.partition(".")
+    return 100 * int(whole) + int(part.ljust(2, "0") or 0)
+
+
+def format_cents(cents: int) -> str:
+    """Return the amount as a setting has it."""
+    return f"{cents // 100}.{cents % 100:02}"
 
 
 def payment_reference(prefix: str, payment: str) -> str:
@@ -251,10 +280,11 @@ class HoldSought(PaymentFact):
 
 @frozen
 class PaymentSessionEnded(PaymentFact):
-    """Its session is over and costs this."""
+    """Its session is over and costs this. ``by_csms``: the backend settles it with the bank (``SettlementByCSMS``)."""
 
     owed_cents: int
     why: str = ""
+    by_csms: bool = False
 
 
 @frozen

@@ -47,6 +47,13 @@ class PaymentBook:
     def all_payments(self) -> tuple[Payment, ...]:
         return (*self.payments.values(), *self.done.values())
 
+    def find_abandoned_payment(self, event: PaymentApproved) -> Payment | None:
+        """Return a given-up payment that this answer belongs to: an earlier process asked the
+        bank."""
+        asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
+        given_up = (p for p in self.all_payments() if p.terminal == event.terminal and p.state in asked)
+        return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
+
     def payment_of_token(self, token: Token | None) -> Payment | None:
         """Return the payment that this authorization to charge was made from."""
         return next((p for p in self.all_payments() if token is not None and token.matches_token(p.token)), None)

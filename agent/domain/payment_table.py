@@ -10,7 +10,8 @@ is never sent again; what is not known is reported and never charged again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from agent.domain.events import Event, TimeCame
 from agent.domain.functional_block import Yielded
@@ -25,6 +26,7 @@ from agent.domain.payment import (
     PaymentResumed,
     PaymentSessionBegun,
     PaymentSessionEnded,
+    PaymentTerms,
     PaymentWithdrawn,
     PayState,
 )
@@ -57,6 +59,7 @@ from agent.model.bank_card import Settlement
 from agent.model.types import EvseId, Moment
 
 NEVER_CAME = "the bank's answer never came"
+Report: TypeAlias = Callable[[Payment, PayState, Event, Moment], Iterator[Yielded]]
 
 # --- before anything is held -----------------------------------------------------------------------------------------
 
@@ -209,12 +212,18 @@ def session_begun(j: PaymentBook, p: Payment, event: PaymentSessionBegun, now: M
     yield j.persist_payment(p)
 
 
-@leads_to_states(PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
+@leads_to_states(
+    PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN, PayState.LEFT_TO_CSMS
+)
 def settle_session_cost(j: PaymentBook, p: Payment, event: PaymentSessionEnded, now: Moment) -> Iterator[Yielded]:
-    """Decide what the session costs, once, and settle it; never more than what is held."""
+    """Decide what the session costs, once, and settle it; never more than what is held. What the backend settles is
+    neither charged nor released here (2.1 C21.FR.06)."""
     p.owed_cents, p.why = event.owed_cents, event.why
     p.cents = min(event.owed_cents, p.held_cents)
-    if p.cents:
+    if p.cents and event.by_csms:
+        p.state, p.why = PayState.LEFT_TO_CSMS, event.why or "the backend charges"
+        yield j.persist_payment(p)
+    elif p.cents:
         p.state = PayState.FINAL_KNOWN
         yield from _next_settlement_turn(j, p, now)
     else:
@@ -432,7 +441,14 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
 
 
 class PaymentJournal(PaymentBook):
-    """The book, and what becomes of its payments."""
+    """The book, and what becomes of its payments. ``report``: reports a change of a payment to the backends, given its
+    state before, and the event."""
+
+    def __init__(
+        self, terms: PaymentTerms, io_s: float, report: Report = lambda p, before, event, now: iter(())
+    ) -> None:
+        super().__init__(terms, io_s)
+        self._report_change = report
 
     def seek_unreported_holds(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
         """Release holds that were never reported, if they are where they must be. At a terminal
@@ -463,6 +479,7 @@ class PaymentJournal(PaymentBook):
         yield from rule(self, p, event, now)
         if p.state not in (before, *getattr(rule, "targets", ())):
             raise IllegalEvent(f"payment: {rule.__name__} led from {before} to {p.state}, undeclared")
+        yield from self._report_change(p, before, event, now)
         if self.find_payment(p.id) is p and p.is_finished != (p.id in self.done):
             (self.payments if p.is_finished else self.done).pop(p.id)
             self.add_payment(p)

@@ -33,12 +33,29 @@ _STORED_FIELD_NAMES = {"authorized": "authorised"}
 """Names of fields in the store, likewise."""
 
 
-_EARLIER_WORDS: dict[StrEnum, StrEnum] = {
-    messages.TriggerReason.SIGNED_DATA_RECEIVED: messages.TriggerReason.AUTHORIZED,
+_EARLIER_WORDS: Mapping[type[StrEnum], Mapping[StrEnum, StrEnum]] = {
+    messages.TriggerReason: {
+        messages.TriggerReason.COST_LIMIT: messages.TriggerReason.ENERGY_LIMIT,
+        messages.TriggerReason.LIMIT_SET: messages.TriggerReason.CHARGING_STATE_CHANGED,
+        messages.TriggerReason.SIGNED_DATA_RECEIVED: messages.TriggerReason.AUTHORIZED,
+    },
+    messages.StopReason: {
+        messages.StopReason.ENERGY_LIMIT: messages.StopReason.LOCAL_OUT_OF_CREDIT,
+        messages.StopReason.TIME_LIMIT: messages.StopReason.LOCAL_OUT_OF_CREDIT,
+    },
+    kinds.TokenType: {
+        kinds.TokenType.EVCCID: kinds.TokenType.CENTRAL,
+        kinds.TokenType.VIN: kinds.TokenType.CENTRAL,
+    },
 }
-"""Words that an earlier program refuses, and what it reads instead."""
+"""Words that an earlier program refuses, and what it reads instead, by their lists: two lists may have one word."""
 _LATER_WORDS = "later_words"
 """The field with the true words, by the names of their fields."""
+
+
+def earlier_word(word: StrEnum) -> StrEnum | None:
+    """Return what an earlier program reads instead of a word that it refuses; None: it knows the word."""
+    return _EARLIER_WORDS.get(type(word), {}).get(word)
 
 
 def stored_class_name(cls: type[Any]) -> str:
@@ -51,10 +68,13 @@ _CLASSES: dict[str, type[Any]] = {
     for c in (
         *messages.MESSAGES,
         messages.Sample,
+        messages.TransactionCost,
         kinds.Reading,
         kinds.SignedReading,
         kinds.Stamp,
         kinds.Token,
+        kinds.DirectPayment,
+        kinds.TransactionLimit,
         kinds.Verdict,
         profiles.Profile,
         profiles.Schedule,
@@ -84,10 +104,10 @@ def dump_record(value: Any) -> Any:
             item = getattr(value, name)
             if default is not dataclasses.MISSING and item == default:
                 continue
-            if isinstance(item, StrEnum) and item in _EARLIER_WORDS:
+            earlier = earlier_word(item) if isinstance(item, StrEnum) else None
+            if earlier is not None:
                 out.setdefault(_LATER_WORDS, {})[stored_name] = item.value
-                item = _EARLIER_WORDS[item]
-            out[stored_name] = dump_record(item)
+            out[stored_name] = dump_record(item if earlier is None else earlier)
         return out
     if isinstance(value, StrEnum):
         return value.value
@@ -142,6 +162,9 @@ def _field_converter(hint: Any) -> Callable[[Any], Any]:
     if origin in (typing.Union, types.UnionType):
         inner = _field_converter(next(a for a in args if a is not type(None)))
         return lambda v: None if v is None else inner(v)
+    if origin is tuple and args[-1] is not Ellipsis:
+        items = [_field_converter(arg) for arg in args]
+        return lambda v: tuple(convert(i) for convert, i in zip(items, v, strict=True))
     if origin is tuple:
         item = _field_converter(args[0])
         return lambda v: tuple(item(i) for i in v)

@@ -11,7 +11,7 @@ from agent.domain.messages import Sample
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import EvseId, Judge, Stamp, Token, Verdict
+from agent.model.types import DirectPayment, EvseId, Judge, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff
@@ -33,6 +33,8 @@ class Authorization:
     """For a vehicle, if not as long as others."""
     tariff: Tariff | None = None
     """What was agreed with a driver who pays without a contract."""
+    payment: DirectPayment | None = None
+    """The payment that the token stands for."""
     judged_by: Judge = Judge.NOBODY
     web: bool = False
     """The remote start that an outlet was kept for: its driver has paid at a web page."""
@@ -72,6 +74,8 @@ class Session:
     judged_by: Judge = Judge.NOBODY
     price: str = ""
     """What was agreed with a driver who pays without a contract, in the words of signed records."""
+    payment: DirectPayment | None = None
+    """The payment that the token stands for, until a transaction has named it (a late one begins with energy)."""
 
     def to_record(self) -> dict[str, Any]:
         """Return the value for ``Persist("session", id, ...)``."""
@@ -97,6 +101,7 @@ class Session:
             "web": self.web,
             "judged_by": self.judged_by.value,
             "price": self.price,
+            **({"payment": dump_record(self.payment)} if self.payment else {}),
         }
 
     @classmethod
@@ -126,6 +131,7 @@ class Session:
             web=bool(r.get("web", False)),
             judged_by=Judge(r.get("judged_by", "")),
             price=str(r.get("price", "")),
+            payment=load_record(r["payment"], DirectPayment) if r.get("payment") else None,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.domain.blocks.authorization import AuthorizationBlock
 from agent.domain.blocks.availability import Availability
@@ -51,7 +51,7 @@ from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks, Watcher
 from agent.domain.screen_selection import ScreenSelection
-from agent.domain.variables import DISPLAY_MESSAGES
+from agent.domain.variables import DISPLAY_MESSAGES, ValueChecks
 
 if TYPE_CHECKING:
     from agent.domain.blocks.card_payment import CardPayments
@@ -76,7 +76,7 @@ def assemble_blocks(site: StationState) -> Blocks:
         (
             BoardStateBlock(site),
             Metrology(site),
-            SettingsBlock(site, connection.value_checks() | costs.value_checks() | webpay.value_checks()),
+            SettingsBlock(site, _all_value_checks(connection, costs, webpay, *payments)),
             SecurityEventsBlock(site),
             connection,
             *_bearer_blocks(site),
@@ -111,6 +111,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             *settlement,
             webpay,
             WebPaymentEstimate(site),
+            *_limit_blocks(site),  # after all that reckons what a session costs
             CostTriggers(site),
             UserFeedback(site),
             *messages,
@@ -121,6 +122,10 @@ def assemble_blocks(site: StationState) -> Blocks:
     )
 
 
+def _all_value_checks(*blocks: Any) -> ValueChecks:
+    return dict(check for block in blocks for check in block.value_checks().items())
+
+
 def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
     """Return a check that is true where one of these is."""
     return lambda subject: any(check(subject) for check in checks)
@@ -129,6 +134,15 @@ def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
 def _guarding_blocks(site: StationState) -> tuple[object, ...]:
     """Return the blocks that compare current, contactor and voltage with what may be."""
     return OverCurrent(site), ContactorGuard(site), UnreleasedCurrent(site), SupplyVoltage(site)
+
+
+def _limit_blocks(site: StationState) -> tuple[object, ...]:
+    """Return the block that keeps the limits of a backend. Only versions since 2.1 set any."""
+    if not site.config.limits_transactions:
+        return ()
+    from agent.domain.blocks.transaction_limits import TransactionLimits
+
+    return (TransactionLimits(site),)
 
 
 def _bearer_blocks(site: StationState) -> tuple[object, ...]:
@@ -166,9 +180,11 @@ def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_ceiling import PaymentCeiling
     from agent.domain.blocks.payment_settlement import PaymentSettlement
+    from agent.domain.blocks.payment_transaction import PaymentTransactions
     from agent.domain.payment_table import PaymentJournal
+    from agent.domain.settlement_reports import report_settlement
 
-    journal = PaymentJournal(site.config.payment_terms, site.config.io_s)
+    journal = PaymentJournal(site.config.payment_terms, site.config.io_s, partial(report_settlement, site))
     ceiling = PaymentCeiling(site, journal)
     settlement = PaymentSettlement(site, journal, ceiling)
-    return (settlement, ceiling), (CardPayments(site, journal, choice),)
+    return (settlement, ceiling, PaymentTransactions(site, journal)), (CardPayments(site, journal, choice),)

@@ -40,6 +40,10 @@ class StationConfig:
     web_payment: WebPaymentConfig = field(default_factory=WebPaymentConfig)
     payment_terms: PaymentTerms | None = None
     """Of payment with a bank card; None: there is no terminal."""
+    limits_transactions: bool = False
+    """The backend that authorizes may limit a transaction."""
+    settlement_links: tuple[str, ...] = ()
+    """The backends that can learn what has become of a card's money (NotifySettlement)."""
     bearers: tuple[BearerConfig, ...] = ()
     """In order of preference; empty: the routes of the kernel decide."""
     data_plan: DataPlan | None = None

@@ -74,15 +74,6 @@ def bill_values(site: StationState, bill: DriverBill, now: Moment) -> Values:
     return values
 
 
-def cap_bill_parts(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, int], ...]:
-    """Cap the parts of a bill at ``cents``, because no more was held."""
-    over = sum(part for _, part in parts) - cents
-    if over <= 0:
-        return parts
-    before = dict(parts).get("maximum", 0)
-    return (*(part for part in parts if part[0] != "maximum"), ("maximum", before - over))
-
-
 def tariff_values(site: StationState, tariff: Tariff, now: Moment) -> Values:
     """Return all that a session at this tariff may cost. Prices by the time of day: those of now,
     and from ``tariff_next_at_utc_s`` on the ``tariff_next_...`` ones; nothing while the time is

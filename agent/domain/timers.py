@@ -23,6 +23,8 @@ class TimerKind(StrEnum):
     SESSION_RECOVERY = auto()
     """A session that is resumed has waited long enough for its board."""
     TRANSACTION_ALIVE = auto()
+    TRANSACTION_LIMIT = auto()
+    """A transaction has lasted as long as it may."""
     FREE_VENDING_PAUSE = auto()
     OUTLET_CHOICE = auto()
     STARTUP_TAPS = auto()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.messages import Sample
+from agent.domain.messages import Sample, TransactionCost
 from agent.domain.ocmf import OcmfBill
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
@@ -45,6 +45,8 @@ class Transaction:
     reading: Reading | None = None
     signed: SignedReading | None = None
     """What the meter said, and what it signed, when the session of a transaction that outlives it ended."""
+    cost: TransactionCost | None = None
+    """What that session costs, if it is this station that computes it."""
     to_sign: OcmfBill | None = None
     """The bill of that session where the station signs it. In memory only: the disk has the record, as ``signed``."""
 
@@ -73,6 +75,7 @@ class Transaction:
             "samples": dump_record(self.samples),
             "reading": dump_record(self.reading),
             "signed": dump_record(self.signed),
+            **({"cost": dump_record(self.cost)} if self.cost else {}),
         }
 
     @classmethod
@@ -93,4 +96,5 @@ class Transaction:
             samples=tuple(load_record(x, Sample) for x in r["samples"]),
             reading=load_record(r["reading"], Reading) if r.get("reading") else None,
             signed=load_record(r["signed"], SignedReading) if r.get("signed") else None,
+            cost=load_record(r["cost"], TransactionCost) if r.get("cost") else None,
         )

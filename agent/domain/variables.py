@@ -73,6 +73,9 @@ ENERGY = ("Energy.Active.Import.Register",)
 LANGUAGES = ("fr", "de", "lb", "en")
 """Those that texts of the screen are shipped for."""
 AMOUNT = r"([0-9]{1,6}(\.[0-9]{1,6})?)?"
+HUNDREDTHS = r"([0-9]{1,6}(\.[0-9]{1,2})?)?"
+PAYMENT_DETAILS = ("CardLast4Digits", "PaymentBrand", "SessionRef")
+"""What a terminal tells of a card and its payment, in the words of OCPP 2.1 (additionalInfo of a token)."""
 HTTPS = r"(https://\S{1,480})?"
 OFFSET = r"([+-]?[01][0-9]:[0-5][0-9])?"
 OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price")
@@ -168,6 +171,10 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("payment_connect_timeout_s", 300, 1, 86400),
         _make_variable("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
         _make_variable("receipt_url", "", 0, 500, pattern=HTTPS),
+        _make_variable("payment_amount", "", 0, 10, pattern=HUNDREDTHS, own=True),
+        _make_variable("payment_details", PAYMENT_DETAILS, 0, 3, choices=PAYMENT_DETAILS),
+        _make_variable("csms_settles", False, own=True),
+        _make_variable("csms_receipts", False),
         # the screen
         _make_variable("language", "", 0, 8),
         _make_variable("languages", LANGUAGES, writable=False),

@@ -71,12 +71,14 @@ class TokenType(StrEnum):
     CENTRAL = "Central"
     DIRECT_PAYMENT = "DirectPayment"
     EMAID = "eMAID"
+    EVCCID = "EVCCID"
     ISO14443 = "ISO14443"
     ISO15693 = "ISO15693"
     KEY_CODE = "KeyCode"
     LOCAL = "Local"
     MAC_ADDRESS = "MacAddress"
     NO_AUTHORIZATION = "NoAuthorization"
+    VIN = "VIN"
 
     def has_form_of(self, text: str) -> bool:
         """Return whether an identifier of this type may be written like this (2.0.1 part 2, IdTokenEnumType).
@@ -97,8 +99,28 @@ _TOKEN_FORMS = {
 
 
 @frozen
+class TransactionLimit:
+    """What a transaction may come to at most (TransactionLimitType of OCPP 2.1). None: no limit of that kind."""
+
+    cost_cents: int | None = None
+    """Hundredths of the currency's unit."""
+    energy_wh: int | None = None
+    time_s: int | None = None
+    """Since the start of the transaction."""
+
+
+@frozen
+class DirectPayment:
+    """A payment that a token stands for: what its bank holds, and what may be known of its card
+    (``PaymentDetails``: name and value)."""
+
+    held_cents: int
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
 class Token:
-    """The identifier of a driver. ``value`` is passed on unchanged (1 to 36 characters)."""
+    """The identifier of a driver. ``value`` is passed on unchanged (1 to 255 characters)."""
 
     value: str
     type: TokenType = TokenType.ISO14443

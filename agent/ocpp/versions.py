@@ -18,6 +18,7 @@ log = logging.getLogger("agent.ocpp")
 GROUP = "chargy_agent.ocpp_versions"
 """Name of the entry point: the version, as a station file has it. Value: ``module:attribute`` of its dialect."""
 VERSIONS: Mapping[str, str] = {
+    "2.1": "agent.ocpp.v21:V21",
     "2.0.1": "agent.ocpp.v201:V201",
     "1.6": "agent.ocpp.v16:V16",
     "1.5": "agent.ocpp.v15:V15",

@@ -11,8 +11,12 @@ from agent.scenario.frames import Frame
 from agent.scenario.observation import Observation, StationView
 from agent.scenario.operations import OperationForm
 
-VERSIONS: Mapping[str, str] = {"1.6": "agent.scenario.v16:WORDS", "2.0.1": "agent.scenario.v201:WORDS"}
-"""The rows that register the modules."""
+VERSIONS: Mapping[str, str] = {
+    "1.6": "agent.scenario.v16:WORDS",
+    "2.0.1": "agent.scenario.v201:WORDS",
+    "2.1": "agent.scenario.v201:WORDS",
+}
+"""The rows that register the modules. 2.1 writes what scenarios use as 2.0.1 does."""
 
 
 @frozen

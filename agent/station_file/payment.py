@@ -11,6 +11,7 @@ from agent.domain.payment import (
     FINISHED,
     HOLD_HOURS,
     HOUR_S,
+    MOST_CENTS,
     SCHEDULE_S,
     TOKEN_LENGTH,
     PaymentTerms,
@@ -22,8 +23,6 @@ from agent.model.key_rules import Between, Entries, Text
 from agent.model.types import STATION, EvseId
 from agent.station_file.settings import StationFile, build_table
 
-MOST_CENTS = 100_000
-"""Of a hold: more is a slip of the pen."""
 PREFIX_MAX = TOKEN_LENGTH - len(payment_reference("", ""))
 
 

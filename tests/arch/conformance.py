@@ -25,8 +25,11 @@ from agent.ocpp.v12 import V12
 from agent.ocpp.v15 import V15
 from agent.ocpp.v16 import V16
 from agent.ocpp.v16.security import EVENT_NAMES
+from agent.ocpp.v21 import V21
+from agent.ocpp.v21.refusals import NOT_SENT
 from agent.ocpp.v201 import V201
 from tests.arch import case_tables
+from tests.conformance import payments_21
 
 HEAD = """# Conformance ledger
 
@@ -51,7 +54,17 @@ def text() -> str:
     old = [*_version("1.6 JSON", V16), *_keys_16(), *case_tables.text("1.6", "OCPP 1.6 certification cases")]
     new = [*_version("2.0.1", V201), *_names_2(), *case_tables.text("2.0.1", "OCPP 2.0.1 certification cases")]
     soap = [*_version("1.5 (SOAP)", V15), "", *_version("1.2 (SOAP)", V12), "", SOAP_PARAGRAPH]
-    return "\n".join([HEAD, *old, "", *new, "", *soap, *_events()]) + "\n"
+    return "\n".join([HEAD, *old, "", *new, "", *_version_21(), "", *soap, *_events()]) + "\n"
+
+
+def _version_21() -> list[str]:
+    """What differs from 2.0.1, and what only a station would send."""
+    lines = _version("2.1", V21)
+    lines += ["", "What only a station sends and this one does not:", ""]
+    lines += _table(["action", "why not"], [[a, NOT_SENT[a]] for a in sorted(NOT_SENT)])
+    lines += ["", "Variables besides those of 2.0.1:", ""]
+    lines += _table(VARIABLE_COLUMNS, [_name(n) for n in V21.added_variables])
+    return [*lines, "", "### Payments of OCPP 2.1 (C18 to C25)", "", *payments_21.table()]
 
 
 def _version(title: str, dialect: Dialect) -> list[str]:
@@ -82,14 +95,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
+VARIABLE_COLUMNS = ["component", "variable", "there", "type", "unit", "range", "default", "access"]
+
+
 def _names_2() -> list[str]:
-    head = ["component", "variable", "there", "type", "unit", "range", "default", "access"]
     names = (n for n in device_model_v2x.NAMES if n.only <= 1)
     return [
         "",
         "### Device model",
         "",
-        *_table(head, [_name(n) for n in (*names, *data_link_names(frozenset(_BEARER_PARTS)))]),
+        *_table(VARIABLE_COLUMNS, [_name(n) for n in (*names, *data_link_names(frozenset(_BEARER_PARTS)))]),
     ]
 
 

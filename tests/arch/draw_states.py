@@ -84,6 +84,7 @@ PAYMENT = Ladder(
         PayState.VOIDED: "#3f9d5a",
         PayState.DECLINED: "#6b7c8d",
         PayState.UNCERTAIN: "#b8402f",
+        PayState.LEFT_TO_CSMS: "#3f9d5a",
     },
     {
         PayState.NEW: "terminal waits for a card",
@@ -98,6 +99,7 @@ PAYMENT = Ladder(
         PayState.VOIDED: "nothing is held",
         PayState.DECLINED: "nothing was held",
         PayState.UNCERTAIN: "reported, never charged",
+        PayState.LEFT_TO_CSMS: "the backend charges",
     },
 )
 

@@ -14,6 +14,7 @@ import pytest
 from agent.ocpp.dialects.device_model_v2x import NAMES
 from agent.ocpp.dialects.dialect import NotOffered
 from agent.ocpp.v201 import V201
+from tests.conformance import payments_21
 from tests.conformance.cases import CASES, HERE, OPEN, VERSIONS, Case
 from tests.conformance.declared import ABSENT, OFFERED, lacking
 from tests.conformance.ledger import covered, problems
@@ -59,6 +60,14 @@ def test_what_is_declared_is_what_the_device_model_and_the_requests_say() -> Non
     reported = {f"{n.component}.{n.variable}" for n in NAMES} | answered
     assert [code for code, (_, by) in OFFERED.items() if by and by not in reported] == []
     assert [f"{by} is offered: declare {code}" for code, (_, by) in ABSENT.items() if by in reported] == []
+
+
+def test_every_requirement_on_payments_of_2_1_is_shown_or_says_why_not() -> None:
+    """What is of the backend alone has nothing that a station could show."""
+    rows, shown = payments_21.requirements(), payments_21.tests_by_requirement()
+    assert len(rows) == 61
+    assert shown.keys() <= rows.keys(), "no such requirement"
+    assert [i for i, row in rows.items() if row["whose"] == "station" and i not in shown and "absent" not in row] == []
 
 
 def test_needs() -> None:

@@ -16,11 +16,14 @@ from tests.bench.backend import open_backend
 from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", "cryptography", "ocpp.v16", "ocpp.v201")
+HEAVY = (
+    "pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", "cryptography", "ocpp.v16", "ocpp.v201",
+    "ocpp.v21",
+)  # fmt: skip
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
 LATER = (
     *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
-    "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x",
+    "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.v21", "agent.ocpp.dialects.device_model_v2x",
     "websockets.asyncio", *UNUSED_BY_STATION, "shutil", "tempfile", "agent.services.store.recovery",
     "agent.services.store.undelivered", "agent.domain.display_messages", "agent.domain.blocks.display_messages",
     "agent.ocpp.v12", "agent.ocpp.v15", "agent.ocpp.transport.ocpp_s", "agent.ocpp.wire.soap_body", "defusedxml", "xml",

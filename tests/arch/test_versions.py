@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSIONS = {"1.2", "1.5", "1.6", "2.0", "2.0.1", "2.1", "ocpp1.6", "ocpp2.0.1"}
+VERSIONS = {"1.2", "1.5", "1.6", "2.0", "2.0.1", "2.1", "ocpp1.6", "ocpp2.0.1", "ocpp2.1"}
 ALLOWED = {
     "agent/station_file/tables.py": {"1.6"},  # what a station file without `versions` means
-    "agent/ocpp/versions.py": {"1.2", "1.5", "1.6", "2.0.1"},  # the rows that register the folders
+    "agent/ocpp/versions.py": {"1.2", "1.5", "1.6", "2.0.1", "2.1"},  # the rows that register the folders
     "agent/ocpp/outbound/transaction_openings.py": {"1.6", "2.0.1"},  # records of the program that had these two only
-    "agent/csms/central_system.py": {"ocpp1.6", "ocpp2.0.1"},  # the rows that register the classes
+    "agent/csms/central_system.py": {"ocpp1.6", "ocpp2.0.1", "ocpp2.1"},  # the rows that register the classes
     "agent/csms/soap_port.py": {"1.5"},  # the version of this port
-    "agent/scenario/versions.py": {"1.6", "2.0.1"},  # the rows that register the modules
+    "agent/scenario/versions.py": {"1.6", "2.0.1", "2.1"},  # the rows that register the modules
 }
 OF_VERSIONS = re.compile(r"agent/(ocpp/v\d+/|csms/station\d+\.py$|scenario/v\d+\.py$)")
 

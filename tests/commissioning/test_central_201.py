@@ -272,8 +272,8 @@ def test_a_version_that_is_not_spoken_is_named(capsys: pytest.CaptureFixture[str
 
     parser = argparse.ArgumentParser()
     csms.add_arguments(parser)
-    assert csms.main(parser.parse_args(["--ocpp", "2.1"])) == 2
-    assert "2.0.1, 1.6" in capsys.readouterr().err
+    assert csms.main(parser.parse_args(["--ocpp", "3.0"])) == 2
+    assert "2.1, 2.0.1, 1.6" in capsys.readouterr().err
 
 
 async def test_a_station_that_comes_back_in_another_version_keeps_its_bills() -> None:

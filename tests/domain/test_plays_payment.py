@@ -249,10 +249,10 @@ def test_a_token_fits_into_the_oldest_version(prefix: str) -> None:
     assert all(len(t) == len(prefix) + 12 <= 20 and t.startswith(prefix) for t in made)
 
 
-def test_the_kind_of_token_is_a_setting() -> None:
+def test_the_token_is_that_of_a_payment_whatever_older_versions_call_it() -> None:
     play = till(settings={"payment_token_type": "Central"})
     paid(play)
-    assert play.session().token.type is TokenType.CENTRAL
+    assert play.session().token.type is TokenType.DIRECT_PAYMENT
 
 
 # --- when a card is waited for ---------------------------------------------------------------------------------------
@@ -543,7 +543,12 @@ def test_the_backend_may_refuse_before_any_energy() -> None:
 def test_the_backend_agrees() -> None:
     play = till(settings=FIRST)
     payment = asked(play)
-    assert play >> TokenAuthorized(f"payment:{payment}", token(play), ACCEPTED) << ReadMeter(1, begin_reading(1), True)
+    assert (
+        play
+        >> TokenAuthorized(f"payment:{payment}", token(play), ACCEPTED)
+        << kept("payment", payment, csms_authorized=True)
+        << ReadMeter(1, begin_reading(1), True)
+    )
 
 
 @pytest.mark.parametrize("anyway", [True, False])

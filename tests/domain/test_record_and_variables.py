@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent.domain import messages
 from agent.domain.messages import MESSAGES, REPORTS, Sample, StopReason, TriggerReason
+from agent.domain.payment import FINISHED, Payment, PayState
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session_records import Session
@@ -28,7 +29,7 @@ from agent.domain.variables import (
     parse_value,
 )
 from agent.model.string_enum import StrEnum
-from agent.model.types import Reading, Stamp, Token, Verdict
+from agent.model.types import Reading, Stamp, Token, TokenType, Verdict
 
 texts = st.text(max_size=40)
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
@@ -107,6 +108,45 @@ def test_an_earlier_program_reads_every_stop_reason(reason: StopReason) -> None:
     record = json.loads(json.dumps(dump_record(ended)))
     assert record.get("reason", STOP_REASONS_BEFORE[0]) in STOP_REASONS_BEFORE
     assert load_record(record) == ended
+
+
+@pytest.mark.parametrize("reason", StopReason)
+@pytest.mark.parametrize("trigger", TriggerReason)
+def test_an_earlier_program_reads_every_pending_stop(reason: StopReason, trigger: TriggerReason) -> None:
+    """A session that ends, or a transaction that outlives it, is billed by the program that comes back."""
+    record = json.loads(json.dumps(PendingStop(reason, trigger, Stamp(1, 9.0)).to_record()))
+    assert record["reason"] in STOP_REASONS_BEFORE
+    assert record["trigger"] in TRIGGERS_BEFORE
+    back = PendingStop.from_record(record)
+    assert (back.reason, back.trigger) == (reason, trigger)
+
+
+TOKEN_TYPES_BEFORE = [
+    "Central", "DirectPayment", "eMAID", "ISO14443", "ISO15693", "KeyCode", "Local", "MacAddress", "NoAuthorization",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TokenType)
+def test_an_earlier_program_reads_every_token(kind: TokenType) -> None:
+    record = json.loads(json.dumps(dump_record(Token("A", kind))))
+    assert record.get("type", "ISO14443") in TOKEN_TYPES_BEFORE
+    assert load_record(record) == Token("A", kind)
+
+
+PAY_STATES_BEFORE = [
+    "New", "CardRead", "AuthPending", "Authorised", "Active", "FinalKnown", "CommitPending", "Committed", "VoidPending",
+    "Voided", "Declined", "Uncertain",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", PayState)
+def test_an_earlier_program_reads_every_state_of_a_payment(state: PayState) -> None:
+    """What it does not know must be one that it neither charges nor releases."""
+    payment = Payment("p1", 0, Token("PY1", TokenType.DIRECT_PAYMENT), 5000, Stamp(1, 5.0), state)
+    record = json.loads(json.dumps(payment.to_record()))
+    assert record["state"] in PAY_STATES_BEFORE
+    assert record["state"] == state.value or PayState(record["state"]) in FINISHED
+    assert Payment.from_record("p1", record).state is state
 
 
 def test_a_word_that_is_newer_still_leaves_the_earlier_one() -> None:

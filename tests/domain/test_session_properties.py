@@ -67,10 +67,12 @@ FLAGS = (
 )
 NOT_HERE = (
     StopReason.EMERGENCY_STOP,
+    StopReason.ENERGY_LIMIT,
     StopReason.LOCAL_OUT_OF_CREDIT,
     StopReason.OVERCURRENT_FAULT,
     StopReason.POWER_QUALITY,
     StopReason.REBOOT,
+    StopReason.TIME_LIMIT,
 )
 BY_THE_WAY = (Fault.METER_SILENT, Fault.READER_SILENT, Fault.METER_IMPLAUSIBLE, Fault.DOOR_OPEN)
 

@@ -106,6 +106,7 @@ def test_letters_and_length(secret: str, number: int, length: int) -> None:
     ],
 )
 def test_templates(template: str, wrong: str) -> None:
+    """C25.FR.50."""
     assert wrong in template_problem(template, HOSTS)
     assert bool(template_problem(template, HOSTS)) is bool(wrong)
 
@@ -163,6 +164,7 @@ def shown(play: Playbook, evse: int = 1) -> dict[str, Any]:
 
 
 def test_the_code_changes_at_the_edge_of_its_slot() -> None:
+    """C25.FR.01, C25.FR.51, C25.FR.52."""
     play = street()
     number = totp_time_slot(play.now.utc_s or 0, 30)
     url = f"https://pay.example/CP%201/1/{one_time_token(SECRET, number, 8)}/v1"
@@ -210,6 +212,7 @@ def test_an_outlet_beyond_those_with_settings_has_what_the_station_has() -> None
 
 
 def test_the_id_of_an_outlet_in_other_networks() -> None:
+    """C25.FR.53."""
     template = "https://pay.example/{roamingEVSEId}"
     named = {**SETTINGS, "web1_template": template, "web1_roaming_id": "LU*CHA*E1"}
     assert shown(street(settings=named))["qr_url"] == "https://pay.example/LU*CHA*E1"
@@ -268,6 +271,7 @@ def begun(play: Playbook, timeout_s: int = 60, evse: int = 1) -> Playbook:
 
 
 def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
+    """C25.FR.22."""
     play = begun(street())
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.CHECKING, "paying")
     assert shown(play) == {"remaining_s": 60}
@@ -384,6 +388,7 @@ def test_an_outlet_that_somebody_pays_for_cannot_be_reserved() -> None:
 
 
 def test_the_outlet_is_free_again_after_the_time() -> None:
+    """C25.FR.22."""
     play = begun(street(), 30)
     play.wait(30.5)
     assert play.screens[1].name is ScreenName.IDLE

@@ -22,13 +22,14 @@ from agent.domain.orders import AuthorizeToken
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
+from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
 from tests.ocpp.ocpp_stand_ins import Central, Room, build, linked, running, served, until
 
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")
-INFO = {"1.6": "idTagInfo", "2.0.1": "idTokenInfo"}
-VERSIONS = pytest.mark.parametrize("dialect", [V16, V201], ids=["1.6", "2.0.1"])
+INFO = {"1.6": "idTagInfo", "2.0.1": "idTokenInfo", "2.1": "idTokenInfo"}
+VERSIONS = pytest.mark.parametrize("dialect", [V16, V201, V21], ids=["1.6", "2.0.1", "2.1"])
 REFUSED = '[4,"$ID","InternalError","",{}]'
 
 

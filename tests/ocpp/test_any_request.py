@@ -40,6 +40,7 @@ from agent.ocpp.dialects.dialect import Dialect, MessageRow
 from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
 from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.v16 import V16
+from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.calls import Called
 from agent.ocpp.wire.rpc import Rpc
@@ -50,8 +51,8 @@ from tests.support.domain_state import evse_record, station_state
 from tests.support.simulated_station import CAMPAIGN
 
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
-FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}
-SUFFIX = {"1.6": "", "2.0.1": "Request"}
+FOLDERS = {v: PACKAGE / f"v{v.replace('.', '')}" / "schemas" for v in ("1.6", "2.0.1", "2.1")}
+SUFFIX = {"1.6": "", "2.0.1": "Request", "2.1": "Request"}
 PROFILE = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 8.5, 3, 2),), 60))
 ACCEPTED: dict[type[BackendRequest], dict[str, Any]] = {
     DeviceReportRequest: INVENTORY,
@@ -180,7 +181,7 @@ def asked_by(dialect: Dialect) -> list[str]:
     return sorted(dialect.schemas.known_actions() - dialect.station_actions)
 
 
-CASES = [pytest.param(d, a, id=f"{d.name} {a}") for d in (V16, V201) for a in asked_by(d)]
+CASES = [pytest.param(d, a, id=f"{d.name} {a}") for d in (V16, V201, V21) for a in asked_by(d)]
 QUIRKY = apply_quirks({s.name: s.choices[-1] for s in SWITCHES}, Backend(), (V16, V201))[1]
 CASES += [
     pytest.param(d, a, id=f"{d.name} {a}, with every quirk")

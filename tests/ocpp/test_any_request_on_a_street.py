@@ -33,6 +33,7 @@ from agent.domain.requests import RemoteStartRequest, ResetRequest, SendLocalLis
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, Refused, RequestRow, RowContext
 from agent.ocpp.v16 import V16
+from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
 from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Street, books, shape_of
 from tests.domain.walks import next_deed
@@ -166,7 +167,7 @@ def _at_home(payload: Any) -> Any:
 
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("dialect", [V16, V201], ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", [V16, V201, V21], ids=lambda d: d.name)
 def test_the_promises_hold_whatever_is_asked(dialect: Dialect, record_property: Any) -> None:
     asked, reached = 0, Counter[str]()
 
@@ -246,7 +247,7 @@ def failing(order: Order) -> Event | None:
     return None
 
 
-@pytest.mark.parametrize("dialect", [V16, V201], ids=lambda d: d.name)
+@pytest.mark.parametrize("dialect", [V16, V201, V21], ids=lambda d: d.name)
 def test_a_number_beyond_all_bounds_ends_no_station(dialect: Dialect) -> None:
     """The pause between two attempts was one: it was on disk, and ended the station at each of its starts."""
     reached = Counter[str]()

@@ -41,6 +41,7 @@ from agent.ocpp.outbound.transaction_openings import compress_messages, decode_r
 from agent.ocpp.outbound.transaction_queue import TransactionQueue
 from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer
 from agent.ocpp.v16 import V16
+from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.timestamps import format_rfc3339
 from agent.ports.store import OutboxRow, Put, StoreError
@@ -51,11 +52,11 @@ from tests.support.simulated_station import CAMPAIGN
 
 T = TypeVar("T")
 ENERGY = "Energy.Active.Import.Register"
-DIALECTS = {"1.6": V16, "2.0.1": V201}
+DIALECTS = {"1.6": V16, "2.0.1": V201, "2.1": V21}
 FATES = ("answered", "answered", "answered", "lost", "unsent", "silent", "refused", "nonsense")
 """Lost: the backend has it, the connection ended before the answer. Silent: the same, and the line lives."""
 DEEDS = (
-    *("plug", "card", "card", "state", "sample", "end", "switch", "switch", "kill", "resend", "stuck", "long"),
+    *("plug", "card", "card", "state", "sample", "end", "switch", "switch", "kill", "resend", "stuck", "long", "renew"),
     *FATES,
     *FATES,
 )
@@ -180,7 +181,7 @@ class Wire:
             raise ConnectionLost
         if self.fate == "silent":
             raise NoAnswer
-        return replace(out.decode_response(row.message, answer, self.desk), version=self.dialect.name)
+        return replace(out.decode_response(row.message, answer, self.desk), version=self.dialect.book_name)
 
 
 class StuckFile(StoreFile):
@@ -206,6 +207,7 @@ class Station:
         self.time, self.register = itertools.count(1), itertools.count(1000, 7)
         self.sessions: list[Session] = []
         self.version, self.tokens = "2.0.1", "T"
+        self.newest = "2.0.1"
         self.heard: list[Event] = []
         self.stuck_next = False
         self.dead: set[str] = set()
@@ -292,8 +294,15 @@ class Station:
         self.stuck_next = True
 
     async def switch(self) -> None:
-        self.version = "1.6" if self.version == "2.0.1" else "2.0.1"
+        self.version = self.newest if self.version == "1.6" else "1.6"
         self.connect()
+
+    async def renew(self) -> None:
+        """The backend has 2.1 beside 1.6 from now on, or 2.0.1 again: one book for both."""
+        self.newest = "2.1" if self.newest == "2.0.1" else "2.0.1"
+        if self.version != "1.6":
+            self.version = self.newest
+            self.connect()
 
     async def kill(self) -> None:
         """What has left the queue in memory only waits again."""
@@ -421,6 +430,8 @@ async def _play(deeds: Sequence[str]) -> Station:
 @example(["long", "card", "answered", "switch", "answered", "end", "lost", "switch", "answered", "switch"])
 @example(["switch", "card", "answered", "sample", "answered", "switch", "sample", "end"])
 @example(["plug", "answered", "switch", "sample", "answered", "card", "answered", "switch", "state", "end"])
+@example(["card", "answered", "end", "lost", "renew", "switch", "answered", "renew", "switch", "answered"])
+@example(["renew", "card", "answered", "switch", "answered", "renew", "switch", "sample", "end", "lost"])
 def test_each_session_is_billed_once_whatever_is_spoken(deeds: list[str]) -> None:
     """Sessions that cross from one version of OCPP to the other while answers are lost, refused or nonsense, the agent
     is killed and letters are resent: start and end reach one book, once, as they were."""
@@ -449,6 +460,33 @@ async def test_2_0_1_sees_no_gap_in_what_began_in_1_6() -> None:
         await s.settle()
         assert numbers(s) == [0, 1, 2, 3]
         assert [e.get("offline", False) for e in s.books.named["session-0"]] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("first", [(), ("renew",)], ids=["2.0.1 first", "2.1 first"])
+async def test_2_1_goes_on_where_2_0_1_was(first: Sequence[str]) -> None:
+    """One transaction with one id in one book: nothing is begun twice, and no number is given twice."""
+    async with station(*first, "card", "answered", "sample", "answered", "renew", "answered", "sample", "end") as s:
+        await s.settle()
+        assert (numbers(s), s.books.torn, s.books.repeated) == ([0, 1, 2, 3], {"session-0": []}, 0)
+        assert s.billed() == ["session-0"]
+
+
+async def test_an_end_without_an_answer_is_repeated_in_2_1() -> None:
+    """It is the same message with the same number to a backend that has one book: no person is needed."""
+    async with station("card", "answered", "end", "lost", "renew", *["answered"] * 3) as s:
+        assert (numbers(s), s.books.repeated, s.books.wrong) == ([0, 1], 1, [])
+        assert (s.billed(), await s.store.list_dead_letters()) == (["session-0"], [])
+
+
+async def test_a_token_that_2_0_1_cannot_say_waits_for_2_1() -> None:
+    """A reference of a payment may have 255 characters there."""
+    async with station("renew") as s:
+        s.tokens = "PSP-" + "9" * 40
+        await s.do("card", "answered", "renew", "end", *["answered"] * 3)
+        (letter,) = await s.store.list_dead_letters()
+        assert "sent automatically when the backend uses another version" in letter.reason
+        await s.do("kill", "renew", *["answered"] * 3)
+        assert (s.billed(), await s.store.list_dead_letters(), numbers(s)) == (["session-0"], [], [0, 1])
 
 
 async def test_a_number_is_given_once_to_dead_letters_too() -> None:

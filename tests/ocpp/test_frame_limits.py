@@ -18,11 +18,12 @@ from agent.model import json_limits
 from agent.model.json_limits import DEPTH_MAX, VALUES_MAX, frame_head, why_excessive
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
+from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.calls import Called, Dropped, Errored, SendNow
 from agent.ocpp.wire.rpc import Rpc
 from tests.ocpp.ocpp_stand_ins import Central, Room, build, linked, running, served, until
-from tests.ocpp.test_any_request import QUIRKY, document
+from tests.ocpp.test_any_request import QUIRKY, SUFFIX, document
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='[]{},"\\a:'),
@@ -100,9 +101,7 @@ def deepest(schema: dict[str, Any], whole: dict[str, Any]) -> int:
 
 
 def test_no_message_of_the_standard_is_too_deep() -> None:
-    actions = [(V16, a, "") for a in V16.schemas.known_actions()] + [
-        (V201, a, "Request") for a in V201.schemas.known_actions()
-    ]  # type: ignore[union-attr]
+    actions = [(d, a, SUFFIX[d.name]) for d in (V16, V201, V21) for a in d.schemas.known_actions()]  # type: ignore[union-attr]
     depths = {}
     for dialect, action, suffix in actions:
         schema = document(dialect.name, action + suffix)

@@ -67,7 +67,7 @@ def in_file(tmp_path: Path, backend: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("installed_version")
 async def test_an_installed_version_boots_and_sends_a_transaction(tmp_path: Path) -> None:
-    assert list(central_system.known_stations()) == [f"ocpp{VERSION}", "ocpp2.0.1", "ocpp1.6"]
+    assert list(central_system.known_stations()) == ["ocpp2.1", f"ocpp{VERSION}", "ocpp2.0.1", "ocpp1.6"]
     text = station_text(1, backend=f'versions = ["{VERSION}", "1.6"]', settings="sample_interval_s = 5")
     async with (
         open_central(Options(port=0, versions=(VERSION,), quiet=True)) as central,
@@ -113,7 +113,7 @@ def test_scope_and_quirks_come_with_the_dialect(tmp_path: Path) -> None:
 
 
 def test_a_version_that_is_not_installed_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"OCPP {VERSION} is not supported; known: 2.0.1, 1.6"):
+    with pytest.raises(SettingsError, match=f"OCPP {VERSION} is not supported; known: 2.1, 2.0.1, 1.6"):
         in_file(tmp_path, "")
 
 

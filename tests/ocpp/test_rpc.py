@@ -118,8 +118,10 @@ def test_messages_of_2_1_exist_where_the_version_has_them() -> None:
     rpc = Rpc(kinds=frozenset(Kind))
     assert rpc.encode_unanswered("a", "NotifyPeriodicEventStream", {}) == '[6,"a","NotifyPeriodicEventStream",{}]'
     said = rpc.receive_frame('[5,"x","FormatViolation","no\\n",{}]')
-    assert said == Dropped(r"our response cannot be used there: ['FormatViolation', 'no\n']")
-    assert rpc.receive_frame('[6,"x","Heartbeat",{}]') == Dropped("a station takes no SEND")
+    assert said == Dropped(r"our response 'x' cannot be used there: ['FormatViolation', 'no\n']")
+    assert rpc.receive_frame('[6,"x","Heartbeat",{}]') == Dropped(
+        "a SEND, of which no station takes any: ['Heartbeat']"
+    )
 
 
 def test_a_repeated_call_is_answered_with_the_same_text() -> None:

@@ -31,6 +31,8 @@ languages = ["en"]
 [web_payment]
 dynamic = true
 allowed_hosts = ["127.0.0.1"]
+[backend]
+versions = ["{version}"]
 [settings]
 cost_display = true
 [[evse]]
@@ -43,9 +45,10 @@ state_dir = "world"
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulated]:
-    """The station's clock runs as everybody's: the page judges codes by its own."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1.6", "2.1"])
+async def s(tmp_path_factory: pytest.TempPathFactory, request: Any) -> AsyncIterator[Simulated]:
+    """The station's clock runs as everybody's: the page judges codes by its own. 1.6 by the back-port, 2.1 by the
+    messages of its own."""
     folder = tmp_path_factory.mktemp("webpay")
     argv = (sys.executable, "-m", "agent", "csms", "--port", "0", "--quiet", "--pay", "0.45")
     central = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
@@ -53,8 +56,10 @@ async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulated
         assert central.stdout
         line = (await asyncio.wait_for(central.stdout.readline(), stretched(30))).decode()
         port = int(line.split("ws://127.0.0.1:")[1].split("/")[0])
-        async with Simulated(folder, STATION, f"ws://127.0.0.1:{port}", 1.0) as station:
-            await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+        text = STATION.replace("{version}", request.param)
+        async with Simulated(folder, text, f"ws://127.0.0.1:{port}", 1.0) as station:
+            picture = await station.until(lambda p: p["backend"]["boot"] == "Accepted")
+            assert picture["backend"]["ocpp"] == request.param
             yield station
     finally:
         central.terminate()
@@ -93,7 +98,16 @@ async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
             await asyncio.sleep(0.1)
 
 
+async def frames(s: Simulated) -> list[list[Any]]:
+    """All frames of the conversation."""
+    async with s.http.get("/api/v1/trace?since=0") as answer:
+        trace = await answer.text()
+    return [json.loads(json.loads(line)["frame"]) for line in trace.splitlines() if line.strip()]
+
+
 async def test_scan_pay_charge_receipt(s: Simulated) -> None:
+    """In 2.1, with the demonstration as the backend: C25.FR.01, C25.FR.07, C25.FR.09, C25.FR.21, C25.FR.22, C25.FR.23,
+    C25.FR.24, C25.FR.25, C25.FR.51, C25.FR.52."""
     url = await scanned(s, 1)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pay/CP%2B1%7Ca/1/[0-9A-Za-z]{8}/v1", url)
     status, text = await page(url)
@@ -128,9 +142,16 @@ async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     total = (kwh * 45).quantize(Decimal(1), ROUND_HALF_UP)
     assert f"{total / 100:.2f} €" in text
     assert await scanned(s, 1) == progress, "the total on the display has the receipt as a code"
+    if (await s.picture())["backend"]["ocpp"] == "2.1":
+        events = [f[3] for f in await frames(s) if f[0] == 2 and f[2] == "TransactionEvent"]
+        limits = [e["transactionInfo"].get("transactionLimit") for e in events if e["triggerReason"] == "LimitSet"]
+        assert limits == [{"maxCost": 50.0}]
+        assert [e["idToken"] for e in events if "idToken" in e] == [{"idToken": tag, "type": "DirectPayment"}]
+        assert [f for f in await frames(s) if f[0] == 2 and f[2] == "DataTransfer"] == []
 
 
 async def test_the_code_changes_and_old_or_made_up_ones_open_nothing(s: Simulated) -> None:
+    """C25.FR.08."""
     first = await scanned(s, 2)
     second = await scanned(s, 2, first)
     assert second != first
@@ -146,9 +167,7 @@ async def test_the_code_changes_and_old_or_made_up_ones_open_nothing(s: Simulate
 
 
 async def test_the_secret_is_written_nowhere(s: Simulated) -> None:
-    async with s.http.get("/api/v1/trace?since=0") as answer:
-        trace = await answer.text()
-    frames = [json.loads(line)["frame"] for line in trace.splitlines() if line.strip()]
-    frames_with_secret = [json.loads(f) for f in frames if "SharedSecret" in f and "ChangeConfiguration" in f]
+    frames_with_secret = [f[3] for f in await frames(s) if f[0] == 2 and "SharedSecret" in json.dumps(f)]
     assert len(frames_with_secret) == 2
-    assert all(f[3]["value"] == "***" for f in frames_with_secret)
+    values = [f["value"] if "value" in f else f["setVariableData"][0]["attributeValue"] for f in frames_with_secret]
+    assert values == ["***", "***"]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError
 from agent.ocpp.transport.transport import Closed, ConnectorContext, NoConnection, TransportFamily
-from agent.ocpp.wire.calls import Answered, Called, CallError, CallResult, Errored, Finding, SendNow
+from agent.ocpp.wire.calls import Answered, AnswerError, Called, CallError, CallResult, Errored, Finding, SendNow
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 
@@ -83,6 +83,9 @@ class ExchangeTransport:
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
         raise NotExpressibleError("every message of this wire is answered")
+
+    async def send_answer_error(self, error: AnswerError) -> None:
+        raise NotExpressibleError("this wire has no word for it")
 
     # --- calls of the backend --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """A central system for tests that believes nothing: raw WebSocket, every frame judged by jsonschema against the `ocpp`
 package's schemas, a ledger of transactions, and a hook that may act before or after each answer. It speaks 1.6, 2.0.1,
-or both and then takes the first of its own list that the station offers."""
+2.1, or several and then takes the first of its own list that the station offers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.support.busy_machine import deadline
 _SPEC = importlib.util.find_spec("ocpp")
 assert _SPEC is not None
 assert _SPEC.origin is not None
-SCHEMAS = {"1.6": Path(_SPEC.origin).parent / "v16", "2.0.1": Path(_SPEC.origin).parent / "v201"}
-REQUEST = {"1.6": "", "2.0.1": "Request"}
+SCHEMAS = {v: Path(_SPEC.origin).parent / f"v{v.replace('.', '')}" for v in ("1.6", "2.0.1", "2.1")}
+REQUEST = {"1.6": "", "2.0.1": "Request", "2.1": "Request"}
 ENERGY = "Energy.Active.Import.Register"
 BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
 CLOCK_SET = timedelta(seconds=10)
@@ -53,7 +53,7 @@ class Transaction:
 
     @property
     def version(self) -> str:
-        """A session that crosses versions is sent in both, and ended in one."""
+        """A session that crosses versions is sent in both, and ended in one. 2.1 is one book with 2.0.1."""
         return "1.6" if isinstance(self.id, int) else "2.0.1"
 
 
@@ -147,7 +147,7 @@ class StrictCsms:
             answer = self._answers[key]  # a repeated message: the same answer, no second transaction
         else:
             plain = getattr(self, f"_{action}", self._nothing)
-            answer = getattr(self, f"_{action}_201", plain) if version == "2.0.1" else plain
+            answer = getattr(self, f"_{action}_201", plain) if version != "1.6" else plain
             answer = self._answers[key] = answer(id_, payload)
         self._judge(action + "Response", answer, version)
         text = json.dumps([3, id_, answer])
@@ -285,7 +285,7 @@ class StrictCsms:
                         t.samples.append(wh)
         return {}
 
-    # --- what it answers in 2.0.1 ----------------------------------------------------------------------------------
+    # --- what it answers in 2.0.1 and 2.1 ---------------------------------------------------------------------------
 
     def info(self, token: str) -> dict[str, Any]:
         """IdTokenInfoType."""

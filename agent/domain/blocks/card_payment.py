@@ -13,6 +13,7 @@ is."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.payment_settlement import authorized_evses, has_authorization
@@ -40,6 +41,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, WakeMe
 from agent.domain.payable_outlets import PayableOutlets
 from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
+from agent.domain.payment_amount import amount_to_hold_cents, describe_payment, is_usable_amount
 from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.repeated_card import RepeatedCards
@@ -55,7 +57,18 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
 )
 from agent.domain.timers import PAYMENT_TIMERS, Timer, TimerKind
-from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
+from agent.domain.variables import ValueChecks
+from agent.model.types import (
+    STATION,
+    AuthorizationStatus,
+    EvseId,
+    Judge,
+    Moment,
+    Stamp,
+    Token,
+    TokenType,
+    Verdict,
+)
 
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if we did not end it (real seconds)."""
@@ -90,8 +103,10 @@ class CardPayments:
         """Start or withdraw the offer: compare what is wanted now with what the terminal does."""
         wanted = self._should_offer(terminal, now)
         offered = self._journal.payments_at_terminal(terminal, *_OFFERED)
+        amount_cents = amount_to_hold_cents(self._site.settings, self._journal.terms)
         for p in offered:
-            if p.state is PayState.NEW and (not wanted or p.language != self._site.language):
+            is_outdated = p.language != self._site.language or p.asked_cents != amount_cents
+            if p.state is PayState.NEW and (not wanted or is_outdated):
                 yield from self._withdraw_payment(p, "not wanted", now)
         if wanted and not offered and now.t_s >= self._next_offer_s.get(terminal, now.t_s):
             yield self._create_payment(terminal, now)
@@ -103,10 +118,14 @@ class CardPayments:
     def _create_payment(self, terminal: EvseId, now: Moment) -> OfferPayment:
         site, id_ = self._site, self._site.collaborators.new_id()
         prefix = self._journal.terms.prefix
-        token = Token(payment_reference(prefix, id_), TokenType(site.settings.text_value("payment_token_type")))
-        p = Payment(id_, terminal, token, self._journal.terms.amount_cents, now.stamp, language=site.language)
+        token = Token(payment_reference(prefix, id_), TokenType.DIRECT_PAYMENT)
+        amount_cents = amount_to_hold_cents(site.settings, self._journal.terms)
+        p = Payment(id_, terminal, token, amount_cents, now.stamp, language=site.language)
         self._journal.payments[id_] = p
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
+
+    def value_checks(self) -> ValueChecks:
+        return {"payment_amount": partial(is_usable_amount, self._journal.terms)}
 
     def _should_offer(self, terminal: EvseId, now: Moment) -> bool:
         """True if the terminal should wait for a card, to begin a session or to end one that a card
@@ -226,7 +245,7 @@ class CardPayments:
 
     @handles_events(PaymentApproved)
     def take_bank_approval(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.find_payment(event.payment) or self._find_abandoned_payment(event)
+        p = self._journal.find_payment(event.payment) or self._journal.find_abandoned_payment(event)
         if p is None or p.reservation not in (None, event.reservation) or _is_other_card(p, event):
             p = self._record_unknown_payment(event, now)
         before = p.state
@@ -237,13 +256,6 @@ class CardPayments:
             yield CardRefused(p.evse, "declined")
         yield from self._journal.seek_unreported_holds(event.terminal, now, event.reservation)
         yield from self._refresh_screens(event.terminal)
-
-    def _find_abandoned_payment(self, event: PaymentApproved) -> Payment | None:
-        """Return a given-up payment that this answer belongs to: an earlier process asked the
-        bank."""
-        asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
-        given_up = (p for p in self._journal.all_payments() if p.terminal == event.terminal and p.state in asked)
-        return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
 
     def _record_unknown_payment(self, event: PaymentApproved, now: Moment) -> Payment:
         """Record money that is held without a request of ours (any more). It gets a record of its
@@ -256,7 +268,9 @@ class CardPayments:
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         if self._site.settings.bool_value("payment_authorize_first") and self._site.backend_online:
             self._being_authorized.add(p.id)
-            yield AuthorizeToken(self._site.config.links[0], f"payment:{p.id}", p.token, p.evse)
+            yield AuthorizeToken(
+                self._site.config.links[0], f"payment:{p.id}", p.token, p.evse, describe_payment(self._site.settings, p)
+            )
             yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + UNUSED_S * self._journal.io_s)
         elif self._site.settings.bool_value("payment_authorize_first") and not self._site.settings.bool_value(
             "offline_payments"
@@ -280,6 +294,8 @@ class CardPayments:
         elif not event.verdict.is_accepted:
             yield from self._refuse_payment(p, "invalid", now)
         else:
+            p.csms_authorized = True
+            yield self._journal.persist_payment(p)
             yield from self._authorize_charging(p, now, Judge.BANK_AND_AUTHORIZE)
 
     def _authorize_charging(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
@@ -297,7 +313,8 @@ class CardPayments:
         yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
         movable = p.movable and not found.board.vehicle_connected
         yield TokenAccepted(
-            found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff
+            found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff,
+            describe_payment(self._site.settings, p),
         )  # fmt: skip
 
     def _refuse_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:

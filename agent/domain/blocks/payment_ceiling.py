@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.blocks.web_payment_estimate import passed_s
 from agent.domain.events import StopWanted, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_timer
+from agent.domain.local_time import passed_s
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import WakeMe
 from agent.domain.payment import DAY_S, Payment
@@ -19,7 +19,7 @@ from agent.model.types import Moment
 
 FIRST_S = 10.0
 """How long a meter may take for its first reading after a restart (real seconds)."""
-_AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
+_AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.COST_LIMIT)
 
 
 class PaymentCeiling:
@@ -49,7 +49,7 @@ class PaymentCeiling:
         """Stop the energy: the authorized amount is reached."""
         yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), None)
         if self._site.settings.text_value("payment_at_ceiling") == "suspend":
-            yield from withhold_energy(self._site, evse, now)
+            yield from withhold_energy(self._site, evse, now, TriggerReason.COST_LIMIT)
         elif evse.state is SessionState.ACTIVE:
             yield StopWanted(evse.number, *_AMOUNT_REACHED)
 

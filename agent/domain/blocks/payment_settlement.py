@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.blocks.payment_ceiling import PaymentCeiling, payment_age_s
-from agent.domain.blocks.web_payment_estimate import clock_s, counts_as_charging, passed_s
+from agent.domain.blocks.web_payment_estimate import counts_as_charging
 from agent.domain.driver_cost import DriverBill
 from agent.domain.events import (
     BoardOpened,
@@ -15,15 +15,17 @@ from agent.domain.events import (
     FaultRaised,
     MeterFailed,
     MeterRead,
+    ReceiptReceived,
     SessionClosed,
     SessionOpened,
+    SituationChanged,
     Started,
     StopWanted,
     TimeCame,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
-from agent.domain.local_time import local_offset
+from agent.domain.local_time import clock_s, local_offset
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, WakeMe
 from agent.domain.payment import (
@@ -41,7 +43,7 @@ from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session_records import Session
-from agent.domain.tariff_screen import cap_bill_parts
+from agent.domain.tariff_cost import cap_bill_parts, final_usage
 from agent.domain.terminal_messages import (
     PaymentCancelled,
     PaymentDeclined,
@@ -51,7 +53,8 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
 )
 from agent.domain.timers import TIMERS_OF_ONE_PAYMENT, Timer, TimerKind
-from agent.domain.web_payment import receipt_address
+from agent.domain.web_payment import receipt_address, receipt_problem
+from agent.model.fastclass import replace
 from agent.model.types import STATION, Fault, Moment, Reading, Stamp
 
 KEEP_S = 60.0
@@ -140,7 +143,9 @@ class PaymentSettlement:
         assert p.tariff is not None
         assert p.usage is not None
         cents = min(p.tariff.total_cents(p.usage), p.held_cents)
-        evse.pricing.bill = DriverBill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
+        evse.pricing.bill = DriverBill(
+            p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff, usage=p.usage
+        )
 
     @handles_events(SessionClosed)
     def charge_closed_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
@@ -166,10 +171,14 @@ class PaymentSettlement:
         assert p.tariff is not None
         assert p.usage is not None
         if end_wh is not None:
-            p.usage = p.usage.advance_to(clock_s(now) - passed_s(at, now), end_wh, None, at)
+            p.usage = final_usage(p.usage, end_wh, at, now)
         self._last_stored_s.pop(p.id, None)
         yield from self._journal.apply_payment_event(
-            p, PaymentSessionEnded(p.id, p.tariff.total_cents(p.usage), why), now
+            p,
+            PaymentSessionEnded(
+                p.id, p.tariff.total_cents(p.usage), why, self._site.settings.bool_value("csms_settles")
+            ),
+            now,
         )
         yield from self._arm_charge_alarm(p, now)
         yield from self._update_payment_fault(now)
@@ -183,9 +192,21 @@ class PaymentSettlement:
             )
 
     def _receipt_address(self, p: Payment) -> str:
-        """Return the address of the receipt; "" if nothing was paid."""
-        url = self._site.settings.text_value("receipt_url")
+        """Return the address of the receipt; "" if nothing was paid, or as long as the backend is to make it."""
+        made_there = self._site.settings.bool_value("csms_receipts") and bool(self._site.config.settlement_links)
+        url = "" if made_there else self._site.settings.text_value("receipt_url")
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
+
+    @handles_events(ReceiptReceived)
+    def show_receipt_of_csms(self, event: ReceiptReceived, now: Moment) -> Iterator[Yielded]:
+        """Show the receipt that the backend has made, if drivers may be led there."""
+        if event.link != self._site.config.links[0] or receipt_problem(event.url, self._site.config.web_payment.hosts):
+            return
+        for evse in self._site.evses.values():
+            bill = evse.pricing.bill
+            if bill is not None and bill.final and bill.session == event.transaction:
+                evse.pricing.bill = replace(bill, receipt=event.url)
+                yield SituationChanged(evse.number)
 
     # --- timers ------------------------------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from agent.domain.driver_cost import DriverBill
 from agent.domain.events import MeterRead, SessionClosed, SessionOpened, SituationChanged
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events
-from agent.domain.local_time import local_offset
+from agent.domain.local_time import clock_s, local_offset, passed_s
 from agent.domain.messages import ChargingState, TriggerReason
-from agent.model.types import EvseId, Moment, Stamp
+from agent.model.types import EvseId, Moment
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.session_usage import Usage
@@ -81,17 +81,6 @@ class WebPaymentEstimate:
             estimated=True,
         )
         yield SituationChanged(evse.number)
-
-
-def passed_s(at: Stamp, now: Moment) -> float:
-    """Return the seconds since then, as far as they are known."""
-    return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
-
-
-def clock_s(now: Moment) -> float:
-    """Return the clock that finds the window of a tariff. A tariff without windows needs no
-    clock."""
-    return now.t_s if now.utc_s is None else now.utc_s
 
 
 def counts_as_charging(evse: EvseRecord) -> bool | None:

@@ -219,8 +219,11 @@ def limit_invalid_token_energy(s: StationState, evse: EvseRecord, now: Moment) -
         yield Persist("session", session.id, session.to_record())
 
 
-def withhold_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """Withdraw release until the session is ended; the session stays open."""
+def withhold_energy(
+    s: StationState, evse: EvseRecord, now: Moment, trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED
+) -> Iterator[Yielded]:
+    """Withdraw release until the session is ended or gets energy again; the session stays open.
+    ``trigger``: why, for the backends."""
     session = evse.session
     if session is None or session.held or evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING):
         return
@@ -228,4 +231,17 @@ def withhold_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[
     yield from set_release(s, evse, False)
     yield Persist("session", session.id, session.to_record())
     if evse.state is SessionState.ACTIVE:
+        yield from report_charging_state(s, evse, now, trigger)
+
+
+def restore_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+    """Give energy again to a running session from which it was withheld."""
+    session = evse.session
+    if session is None or not session.held or evse.state is not SessionState.ACTIVE:
+        return
+    session.held = False
+    yield Persist("session", session.id, session.to_record())
+    if evse.board.vehicle_connected:
+        yield from set_release(s, evse, True)
+        yield from restart_settle_timer(s, evse, now)
         yield from report_charging_state(s, evse, now)

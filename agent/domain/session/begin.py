@@ -83,7 +83,7 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
         tariff=evse.config.offer.tariff_for_new_driver(s.settings) if web and evse.config.offer else event.tariff,
-        judged_by=event.judged_by,
+        payment=event.payment, judged_by=event.judged_by,
     )  # fmt: skip
     if evse.board.vehicle_connected:
         yield from begin_session(s, evse, event, now)
@@ -165,6 +165,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         yield from begin_session(s, evse, event, now)
         return
     is_signed = reading.signed is not None or s.settings.bool_value("sign_samples")
+    starts_late = transaction_starts_late(s, evse, is_signed)
     session = Session(
         id=evse.tx.id if evse.tx else evse.metering.signing or s.collaborators.new_id(),
         evse=evse.number,
@@ -179,11 +180,12 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         offline=right.offline or not s.backend_online,
         profile=right.profile,
         reservation=right.reservation,
-        reported=not transaction_starts_late(s, evse, is_signed),
+        reported=not starts_late,
         signing=evse.metering.signing,
         web=right.web,
         judged_by=right.judged_by,
         price=agreed_price_text(right),
+        payment=right.payment if starts_late else None,
     )
     evse.session, evse.authorization = session, None
     evse.metering.keep_reading(reading)
@@ -195,6 +197,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         session.id, evse.number, session.token, reading.at, reading.energy_wh,
         session_start_trigger(s, right, is_signed), offline=session.offline,
         remote_id=right.remote_id, reading=reading, reservation=right.reservation,
+        payment=right.payment,
     )  # fmt: skip
     yield from session_begun(s, evse, session, started, now, to_sign)
     yield from set_limit_before_release(s, evse, now)

@@ -87,8 +87,10 @@ def charging_state(evse: EvseRecord) -> ChargingState:
     return ChargingState.SUSPENDED_EV
 
 
-def report_charging_state(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """Report a changed charging state."""
+def report_charging_state(
+    s: StationState, evse: EvseRecord, now: Moment, trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED
+) -> Iterator[Yielded]:
+    """Report a changed charging state, and why it has changed."""
     session = evse.session
     new = charging_state(evse)
     if session is None or new is evse.progress.charging:
@@ -105,7 +107,7 @@ def report_charging_state(s: StationState, evse: EvseRecord, now: Moment) -> Ite
         yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S, 3 * s.config.io_s))
     lost = new is ChargingState.IDLE
     yield from report_transaction_update(
-        s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else TriggerReason.CHARGING_STATE_CHANGED, now
+        s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else trigger, now
     )
 
 

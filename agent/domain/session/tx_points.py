@@ -129,7 +129,7 @@ def open_transaction(
     yield from send_to_backends(s, TransactionStarted(
         tx.id, evse.number if tx.placed else 0, tx.token, at, meter_wh, trigger, idle_charging_state(evse),
         offline=not s.backend_online or bool(grant and grant.offline), remote_id=grant.remote_id if grant else "",
-        reading=reading, reservation=grant.reservation if grant else "",
+        reading=reading, reservation=grant.reservation if grant else "", payment=grant.payment if grant else None,
     ), to_sign)  # fmt: skip
     yield TransactionOpened(evse.number, tx.id)
 
@@ -143,6 +143,7 @@ def authorize_transaction(s: StationState, evse: EvseRecord, tx: Transaction, no
     yield from send_to_backends(s, TransactionAuthorized(
         tx.id, evse.number, tx.token, now.stamp, tx.start_wh, authorization_trigger(grant), idle_charging_state(evse),
         offline=not s.backend_online or grant.offline, remote_id=grant.remote_id, reservation=grant.reservation,
+        payment=grant.payment,
     ))  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def start_late_transaction(s: StationState, evse: EvseRecord, session: Session, 
     yield Persist("session", session.id, session.to_record())
     yield from send_to_backends(s, TransactionStarted(
         session.id, evse.number, session.token, at, session.start_wh, trigger, state, offline=not s.backend_online,
-        remote_id=session.remote_id, reservation=session.reservation,
+        remote_id=session.remote_id, reservation=session.reservation, payment=session.payment,
     ))  # fmt: skip
 
 
@@ -236,7 +237,7 @@ def session_ended(
         yield from send_to_backends(s, TransactionStarted(
             session.id, evse.number, session.token, session.started, session.start_wh,
             TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=session.offline,
-            remote_id=session.remote_id, reservation=session.reservation,
+            remote_id=session.remote_id, reservation=session.reservation, payment=session.payment,
         ))  # fmt: skip
     if stop.reason not in RIGHT_ENDED or _stop_point_reached(s, stop) or not outlasts_authorization(s, evse):
         if tx is not None:
@@ -248,7 +249,7 @@ def session_ended(
         tx = Transaction(session.id, evse.number, session.started, session.start_wh, ended.meter_wh, now.stamp)
         tx.token = session.token
     evse.tx, tx.last_wh, tx.stop, tx.samples = tx, ended.meter_wh, stop, ended.samples
-    tx.reading, tx.signed, tx.to_sign = ended.reading, ended.signed, to_sign
+    tx.reading, tx.signed, tx.cost, tx.to_sign = ended.reading, ended.signed, ended.cost, to_sign
     yield from keep_transaction_open(s, evse, tx, now)
 
 
@@ -296,6 +297,7 @@ def close_transaction(
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.backend_online,
         note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
         authorized=tx.token is not None and tx.placed, plugged=evse.board.vehicle_connected, signed=tx.signed,
+        cost=tx.cost,
     ), tx.to_sign)  # fmt: skip
     evse.tx = None
     yield TransactionClosed(evse.number, tx.id)

@@ -497,6 +497,10 @@ UNNAMED_2: Mapping[str, str] = {
         ),
         "what charging costs: no name of 2.0.1",
     ),
+    **dict.fromkeys(
+        ("payment_amount", "payment_details", "csms_settles", "csms_receipts"),
+        "of PaymentCtrlr in 2.1 alone (agent/ocpp/v21/payments.py)",
+    ),
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
     "refused_cards_per_min": "a matter of the place where the readers are",

@@ -85,6 +85,8 @@ class RowContext:
     """The next BootNotification was asked for."""
     added_variables: tuple[Name, ...] = ()
     """``Dialect.added_variables`` of the version of the connection."""
+    signed_data_max: int = 2500
+    """``Dialect.signed_data_max``, likewise."""
 
 
 class NotExpressibleError(Exception):
@@ -116,7 +118,7 @@ class BootAnswer:
 @frozen
 class ResponseEffects:
     """What an answer brought. ``utc_s``: the backend's clock. ``version``: the version of the
-    answer."""
+    answer (``Dialect.book_name``)."""
 
     events: tuple[Event, ...] = ()
     facts: tuple[Put, ...] = ()
@@ -271,8 +273,13 @@ class Dialect(_RowTables):
     """Where its tables for SOAP are (``module:attribute`` of a ``SoapService``); "": it is not spoken over SOAP."""
     family: str = ""
     """The versions that share keys and variables of settings (``versions.FAMILIES``)."""
+    shared_book: str = ""
+    """The version with whose transactions those of this one are the same, by the same ids: a backend that changes from
+    one to the other keeps one book, and a running session is not opened again there. "": its own."""
     added_variables: tuple[Name, ...] = ()
-    """Variables of the device model that this version has besides those of its family."""
+    """Variables of the device model that this version has besides those of its family, or in their place."""
+    signed_data_max: int = 2500
+    """Characters of ``signedMeterData`` in a signed value."""
     feature_refusals: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     """The rows in place of a feature profile that the station file switches off."""
     kinds: frozenset[Kind] = PLAIN
@@ -304,8 +311,15 @@ class Dialect(_RowTables):
     """Sees every payload of the other side first: action, whether it is an answer, payload."""
     tolerates_unknown: bool = False
     """Requests may have fields that the standard does not know."""
+    limits_transactions: bool = False
+    """The backend may limit a transaction in its answers."""
     heartbeat_always: bool = False
     """Heartbeats are also sent while other messages are exchanged (quirks.py)."""
+
+    @property
+    def book_name(self) -> str:
+        """The version under which the transactions of this one are recorded."""
+        return self.shared_book or self.name
 
     def request_row(self, action: str) -> _AnyRequestRow | None:
         """Return the row for a request of the backend."""

@@ -58,12 +58,12 @@ class GivenUpRows:
             except StoreError as e:
                 self._rows.pause_for_store(str(e))
                 return
-        reason = self._handover.dead_letter_reason(rows, reason, no, in_use.name if elsewhere else "")
+        reason = self._handover.dead_letter_reason(rows, reason, no, in_use.dialect_name if elsewhere else "")
         log.error(
             "%s: %d billed message(s) moved to the dead letters: %s",
             self._link, len(rows), ascii(reason)[1:-1][:200],
         )  # fmt: skip
-        facts = self._handover.facts_of_dead_letters(rows, in_use.name, elsewhere)
+        facts = self._handover.facts_of_dead_letters(rows, in_use, elsewhere)
         letters = [self._handover.with_wire_number(r) for r in rows]
         if await self._rows.try_store(self._outbox.dead_letter(letters, reason, facts)):
             self._rows_gone(row, len(rows))

@@ -25,7 +25,7 @@ class OpeningRequeue:
         """Requeue what the present version must know first: the openings of running sessions,
         and ends that this version may have received and may receive again. Raises
         ``StoreError``."""
-        for session, facts in self._handover.resolved_doubts(in_use.name).items():
+        for session, facts in self._handover.resolved_doubts(in_use).items():
             await self._outbox.requeue_session(self._link, session, facts)
         for rows in await self._handover.unsent_openings(in_use.name):
             await self.requeue_opening(rows, in_use)

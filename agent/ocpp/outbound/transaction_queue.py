@@ -95,7 +95,9 @@ class TransactionQueue:
         """Reset for a new connection: the failures of the old one no longer count."""
         self.rows.fetched.clear()
         self._silences = 0
-        self._in_use = VersionInUse(dialect.name, dialect.backend_assigns_ids, dialect.silence_is_attempt)
+        self._in_use = VersionInUse(
+            dialect.book_name, dialect.backend_assigns_ids, dialect.silence_is_attempt, dialect.name
+        )
         self._handover_due = True
         self._merging.connection_opened(dialect)
 

@@ -30,11 +30,13 @@ NOTHING = TransactionRecord(numbers_from=0)
 
 @frozen
 class VersionInUse:
-    """What the queue of billed messages must know of the version of the connection."""
+    """What the queue of billed messages must know of the version of the connection. ``name``: that under which its
+    transactions are recorded (``Dialect.book_name``). ``dialect_name``: what it can express."""
 
     name: str = ""
     backend_assigns_ids: bool = True
     silence_is_attempt: bool = False
+    dialect_name: str = ""
 
 
 class VersionHandover:
@@ -120,7 +122,7 @@ class VersionHandover:
             return ""
         return f"not sent in OCPP {version}: the backend may have it"
 
-    def resolved_doubts(self, version: str) -> dict[str, list[Put]]:
+    def resolved_doubts(self, in_use: VersionInUse) -> dict[str, list[Put]]:
         """Return the sessions, with a fact each, whose end became a dead letter when another
         version came into use and may be sent now. It was sent in this version, where it may be
         repeated, or the other version could not express its token."""
@@ -129,9 +131,9 @@ class VersionHandover:
             if not (value.get("asked") or value.get("mute")):  # decoding costs, and there may be thousands
                 continue
             known = self._record_of(session)
-            if known.left_to_person and known.ending == version:
+            if known.left_to_person and known.ending == in_use.name:
                 found[session] = [encode_record(self._link, session, replace(known, left_to_person=False))]
-            elif known.mute not in ("", version) and not known.left_to_person:
+            elif known.mute not in ("", in_use.dialect_name) and not known.left_to_person:
                 found[session] = [encode_record(self._link, session, replace(known, mute=""))]
         return found
 
@@ -256,11 +258,14 @@ class VersionHandover:
         known = self._record_of(row.session)
         return [encode_record(self._link, row.session, replace(known, ending="", left_to_person=False))]
 
-    def facts_of_dead_letters(self, rows: Sequence[OutboxRow], version: str, elsewhere: bool = False) -> list[Put]:
+    def facts_of_dead_letters(
+        self, rows: Sequence[OutboxRow], in_use: VersionInUse, elsewhere: bool = False
+    ) -> list[Put]:
         """Return the facts of rows that become dead letters. A person decides about an end from
         now on, or the version that may have sent it comes back. An opening may still be sent in
         another version, and so may all of a session that this version cannot express
         (``elsewhere``)."""
+        version = in_use.name
         changed: dict[str, TransactionRecord] = {}
         for row in rows:
             if row.session:
@@ -268,7 +273,7 @@ class VersionHandover:
                 if isinstance(row.message, TransactionEnded):
                     in_doubt = known.ending not in ("", version)  # even if it is resent, it was not sent here
                     known = replace(known, ending=known.ending if in_doubt else "", left_to_person=in_doubt)
-                known = replace(known, mute=version) if elsewhere else known
+                known = replace(known, mute=in_use.dialect_name) if elsewhere else known
                 changed[row.session] = self._with_row_left(known, row, version, dead=True)
         return [encode_record(self._link, s, known) for s, known in changed.items() if known != self._record_of(s)]
 

@@ -18,10 +18,12 @@ from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, ResponseEffects, RowContext
 from agent.ocpp.transport.transport import Closed, Transport
 from agent.ocpp.wire.calls import (
+    CODE_OF_RULE,
     NOT_OFFERED,
     SENT_KEPT,
     UNREADABLE,
     Answered,
+    AnswerError,
     CallError,
     CallResult,
     Code,
@@ -30,6 +32,7 @@ from agent.ocpp.wire.calls import (
     Finding,
     SendNow,
 )
+from agent.ocpp.wire.rpc import Kind
 from agent.ports.store import OutboxRow
 
 log = logging.getLogger("agent.ocpp")
@@ -93,11 +96,15 @@ class CallChannel:
         self._answer: asyncio.Future[Answered | Errored] | None = None
         self._sent_calls: OrderedDict[str, tuple[MessageRow, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
+        self._unusable: list[AnswerError] = []
+        """Answers that cannot be used, until that is reported to the backend."""
 
     def attach_connection(self, transport: Transport) -> None:
         """Use a new connection and the dialect that was agreed on it."""
         self.transport, self.dialect = transport, transport.dialect
+        self._unusable.clear()
         self._ctx.added_variables = transport.dialect.added_variables
+        self._ctx.signed_data_max = transport.dialect.signed_data_max
         self.last_received_s = self.last_exchange_s = time.monotonic()
 
     @property
@@ -115,6 +122,7 @@ class CallChannel:
         self.last_received_s = time.monotonic()
         if isinstance(finding, Answered | Errored):
             self._resolve_answer(finding)
+            await self._report_unusable_answers()
         elif isinstance(finding, Dropped):
             self.dropped_messages += 1
         return finding, size
@@ -189,7 +197,7 @@ class CallChannel:
         id_, began_s = next(self._message_ids), time.monotonic()
         if out.is_unanswered:
             await self._send_unanswered(id_, out.action, payload)
-            return ResponseEffects(version=self.dialect.name)
+            return ResponseEffects(version=self.dialect.book_name)
         self._remember_call(id_, out, subject)
         answer = self._answer = asyncio.get_running_loop().create_future()
         self._call_id = id_
@@ -207,6 +215,7 @@ class CallChannel:
         self.last_exchange_s = self.last_answer_s = time.monotonic()
         self.refusal_code = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         effects = self._interpret_answer(out, subject, finding)
+        await self._report_unusable_answers()
         if effects is not None and effects.utc_s is not None:
             self.last_clock_s = self.last_exchange_s
             if self._ctx.primary:  # a second backend must not move billed times
@@ -248,6 +257,7 @@ class CallChannel:
     def _interpret_answer(self, out: MessageRow, subject: Any, finding: Answered | Errored) -> ResponseEffects | None:
         if isinstance(finding, Errored) and finding.code == UNREADABLE:
             self.log_seldom(f"{self.url}: malformed answer to {out.action}: {finding.description}")
+            self._note_unusable(finding.id, Code.FORMAT, finding.description)
             return self._decode_answer(out.decode_malformed, out, subject, {})
         if isinstance(finding, Errored):
             self._was_refused(out.action, action_key(out, subject), finding.code)
@@ -255,9 +265,23 @@ class CallChannel:
         payload = self.dialect.preprocess_received(out.action, True, finding.payload)
         check = self.dialect.schemas.response_check(out.action, tolerant=True) if self.dialect.schemas else None
         if check and (broken := check(payload)):
-            self.log_seldom(f"{self.url}: malformed answer to {out.action}: {ascii(str(broken))[1:-1][:80]}")
+            where = ascii(str(broken))[1:-1][:80]
+            self.log_seldom(f"{self.url}: malformed answer to {out.action}: {where}")
+            self._note_unusable(finding.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
             return self._decode_answer(out.decode_malformed, out, subject, payload)
         return self._decode_answer(out.decode_response, out, subject, payload)
+
+    def _note_unusable(self, id_: str, code: str, where: str) -> None:
+        if Kind.CALLRESULTERROR in self.dialect.kinds:
+            self._unusable.append(AnswerError(id_, code, where))
+
+    async def _report_unusable_answers(self) -> None:
+        """Tell the backend which of its answers cannot be used (2.1 part 4, 4.2.3). What could be read of them counts
+        all the same."""
+        while self._unusable:
+            error = self._unusable.pop(0)
+            if self.transport is not None:
+                await self.transport.send_answer_error(error)
 
     def _decode_answer(
         self,
@@ -272,7 +296,7 @@ class CallChannel:
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
             self.log_seldom(f"{self.url}: answer to {out.action} cannot be understood ({type(e).__name__})")
             return None
-        return None if effects is None else replace(effects, version=self.dialect.name)
+        return None if effects is None else replace(effects, version=self.dialect.book_name)
 
     def _was_refused(self, action: str, key: tuple[str, bool], code: str) -> None:
         consequence = ""

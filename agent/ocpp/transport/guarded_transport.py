@@ -24,7 +24,7 @@ from agent.ocpp.transport.transport import (
     Transport,
     without_user_info,
 )
-from agent.ocpp.wire.calls import CallError, CallResult, Finding, SendNow
+from agent.ocpp.wire.calls import AnswerError, CallError, CallResult, Finding, SendNow
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 
@@ -79,6 +79,14 @@ class GuardedTransport:
                 MARGIN * self._timeouts.answer_s, lambda: self._inside.send_unanswered(id_, action, payload)
             )
         except TimeoutError as e:
+            raise self._closed_by(e) from e
+
+    async def send_answer_error(self, error: AnswerError) -> None:
+        try:
+            await self._run_inside(MARGIN * self._timeouts.answer_s, lambda: self._inside.send_answer_error(error))
+        except TimeoutError:
+            log.debug("the error of an answer was not written in time")
+        except NotExpressibleError as e:
             raise self._closed_by(e) from e
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:

@@ -18,7 +18,7 @@ from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM, ConnectProblem
 from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.transport.traffic import TrafficCounter
-from agent.ocpp.wire.calls import CallError, CallResult, Finding, SendNow
+from agent.ocpp.wire.calls import AnswerError, CallError, CallResult, Finding, SendNow
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 
@@ -78,6 +78,11 @@ class Transport(Protocol):
         """Send a message that gets no answer (SEND of OCPP 2.1). Raises ``NotExpressibleError``
         likewise, also where this wire has no such messages, and ``Closed`` if the message cannot be
         written: no answer shows later that it was lost."""
+        ...
+
+    async def send_answer_error(self, error: AnswerError) -> None:
+        """Report that an answer of the backend cannot be used (CALLRESULTERROR of OCPP 2.1). Is called for a
+        version that has this message. Never raises: a lost connection is reported by ``receive_message``."""
         ...
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:

@@ -13,7 +13,7 @@ from agent.ocpp.v201.identifiers import decode_id_token_info, encode_id_token
 
 
 def _encode_authorize(order: AuthorizeToken, ctx: RowContext) -> dict[str, Any]:
-    return {"idToken": encode_id_token(order.token)}
+    return {"idToken": encode_id_token(order.token, ctx)}
 
 
 def _decode_authorize_response(order: AuthorizeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:

@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 def list_entries(ctx: RowContext) -> Iterator[Entry]:
     """List every variable of this station, component by component."""
-    every = chain(NAMES, _bearer_variables(ctx), ctx.added_variables)
+    every = chain(_family_names(ctx), _bearer_variables(ctx), ctx.added_variables)
     names = [name for name in every if not name.profile or ctx.settings.offers_part(name.profile)]
     for name in names:
         if name.of is Of.STATION:
@@ -50,6 +50,18 @@ def list_entries(ctx: RowContext) -> Iterator[Entry]:
     for number in ctx.evse_numbers:
         for of in (Of.EVSE, Of.CONNECTOR):
             yield from (Entry(name, number) for name in names if name.of is of and name.only in (0, number))
+
+
+def _family_names(ctx: RowContext) -> tuple[Name, ...]:
+    """Return the variables of the family, without those that the version describes otherwise."""
+    if not ctx.added_variables:
+        return NAMES
+    own = {_place_of(name) for name in ctx.added_variables}
+    return tuple(name for name in NAMES if _place_of(name) not in own)
+
+
+def _place_of(name: Name) -> tuple[str, str, str, Of]:
+    return name.component, name.variable, name.instance, name.of
 
 
 def _bearer_variables(ctx: RowContext) -> tuple[Name, ...]:

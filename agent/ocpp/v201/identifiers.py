@@ -1,5 +1,6 @@
-"""IdTokenType and IdTokenInfoType of 2.0.1. DirectPayment came with 2.1: here such a token is
-one of the central system. The group of an idTokenInfo has no type here."""
+"""IdTokenType and IdTokenInfoType of 2.0.1. DirectPayment, EVCCID and VIN came with 2.1: here a payment has
+the type that the settings say, and the others are of the central system. The group of an idTokenInfo has no type
+here."""
 
 from __future__ import annotations
 
@@ -10,17 +11,25 @@ from agent.ocpp.dialects.dialect import NotExpressibleError, Payload, RowContext
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 TOKEN_MAX = 36
+LATER_TYPES = (TokenType.EVCCID, TokenType.VIN)
 
 
-def encode_id_token(token: Token) -> dict[str, str]:
+def encode_id_token(token: Token, ctx: RowContext) -> dict[str, str]:
     """Encode the token unchanged, never cut. Raises ``NotExpressibleError``. Only
-    NoAuthorization may be empty."""
+    NoAuthorization may be empty. A payment's token has the type that the settings give it."""
     if token.type is TokenType.NO_AUTHORIZATION:
         return {"idToken": "", "type": token.type.value}
     if not 0 < len(token.value) <= TOKEN_MAX:
-        raise NotExpressibleError(f"a token of {len(token.value)} characters; OCPP 2.0.1 has 1 to {TOKEN_MAX}")
-    kind = TokenType.CENTRAL if token.type is TokenType.DIRECT_PAYMENT else token.type
-    return {"idToken": token.value, "type": kind.value}
+        raise NotExpressibleError(
+            f"a token of {len(token.value)} characters; OCPP 2.0.1 has 1 to {TOKEN_MAX}", elsewhere=True
+        )
+    return {"idToken": token.value, "type": _known_type(token.type, ctx)}
+
+
+def _known_type(type_: TokenType, ctx: RowContext) -> str:
+    if type_ is TokenType.DIRECT_PAYMENT:
+        return ctx.settings.text_value("payment_token_type")
+    return TokenType.CENTRAL.value if type_ in LATER_TYPES else type_.value
 
 
 def decode_id_token(payload: Payload) -> Token:

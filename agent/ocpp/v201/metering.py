@@ -17,8 +17,8 @@ from agent.ocpp.wire.timestamps import format_rfc3339
 
 log = logging.getLogger(__name__)
 
-MOST = {"signedMeterData": 2500, "signingMethod": 50, "encodingMethod": 50, "publicKey": 2500}
-"""Characters (SignedMeterValueType)."""
+MOST = {"signingMethod": 50, "encodingMethod": 50, "publicKey": 2500}
+"""Characters (SignedMeterValueType); those of ``signedMeterData`` depend on the version."""
 _UNITS = {
     "Current.Import": "A",
     "Current.Offered": "A",
@@ -90,8 +90,9 @@ def encode_signed_value(record: SignedReading, ctx: RowContext) -> dict[str, dic
         "encodingMethod": record.encoding,
         "publicKey": _encode_base64(bytes.fromhex(record.public_key)) if with_key else "",
     }
-    if long := [name for name, text in value.items() if len(text) > MOST[name]]:
-        log.error("a signed record is not sent: %s is longer than OCPP 2.0.1 allows", long[0])
+    most = {**MOST, "signedMeterData": ctx.signed_data_max}
+    if long := [name for name, text in value.items() if len(text) > most[name]]:
+        log.error("a signed record is not sent: %s is longer than this version allows", long[0])
         return {}
     return {"signedMeterValue": value}
 

@@ -49,7 +49,7 @@ CRITERIA: dict[str, tuple[MonitorKind, ...]] = {
 """MonitoringCriterionEnumType (N02.FR.12 to N02.FR.14)."""
 
 
-def _limit_request_size(payload: Payload, items: Sequence[Any]) -> None:
+def limit_request_size(payload: Payload, items: Sequence[Any]) -> None:
     """Refuse what is more than MonitoringCtrlr says (N06.FR.06, N06.FR.07)."""
     if len(items) > ITEMS_MAX:
         raise Refused(Code.OCCURRENCE, f"at most {ITEMS_MAX} at once (ItemsPerMessage)")
@@ -77,7 +77,7 @@ def monitored_variable(entry: Entry) -> MonitoredVariable | None:
 
 def _decode_set_monitoring(payload: Payload, ctx: RowContext) -> MonitoringRequest:
     items = payload["setMonitoringData"]
-    _limit_request_size(payload, items)
+    limit_request_size(payload, items)
     return MonitoringRequest(SetMonitors(tuple(_decode_monitor_wish(item, ctx) for item in items)))
 
 
@@ -115,7 +115,7 @@ def _encode_monitoring_result(item: Payload, answer: MonitorAnswer) -> dict[str,
 
 
 def _decode_clear_monitoring(payload: Payload, ctx: RowContext) -> MonitoringRequest:
-    _limit_request_size(payload, payload["id"])
+    limit_request_size(payload, payload["id"])
     return MonitoringRequest(ClearMonitors(tuple(int(number) for number in payload["id"])))
 
 
@@ -135,7 +135,7 @@ def _decode_monitoring_level(payload: Payload, ctx: RowContext) -> MonitoringReq
 
 
 def _decode_monitoring_report(payload: Payload, ctx: RowContext) -> MonitoringRequest:
-    _limit_request_size(payload, payload.get("componentVariable", ()))
+    limit_request_size(payload, payload.get("componentVariable", ()))
     return MonitoringRequest(ListMonitors())
 
 

@@ -3,8 +3,9 @@ that, it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
+from agent.domain.messages import SettlementReported
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
-from agent.ocpp.dialects.dialect import NotOffered, Row, answer_always
+from agent.ocpp.dialects.dialect import NotExpressible, NotOffered, Row, answer_always
 
 _LOCAL_CONTROLLER = "this station is no local controller: it has no firmware for others"
 _SMART = "SmartCharging is switched off in the station file"
@@ -28,4 +29,5 @@ OFF: dict[str, tuple[Row, ...]] = {
 ROWS: tuple[Row, ...] = (
     NotOffered("PublishFirmware", _LOCAL_CONTROLLER),
     NotOffered("UnpublishFirmware", _LOCAL_CONTROLLER),
+    NotExpressible(SettlementReported, "what has become of a card's money has a message since 2.1 only"),
 )

@@ -44,9 +44,16 @@ _OF_CONTEXT = {
 }
 
 
+_LATER_REASONS = {
+    TriggerReason.COST_LIMIT: TriggerReason.ENERGY_LIMIT,
+    TriggerReason.LIMIT_SET: TriggerReason.CHARGING_STATE_CHANGED,
+    TriggerReason.TX_RESUMED: TriggerReason.CHARGING_STATE_CHANGED,
+}
+
+
 def trigger_reason(reason: TriggerReason) -> str:
-    """Return the trigger reason. TxResumed does not exist before 2.1."""
-    return "ChargingStateChanged" if reason is TriggerReason.TX_RESUMED else reason.value
+    """Return the trigger reason. Some exist since 2.1 only."""
+    return _LATER_REASONS.get(reason, reason).value
 
 
 def _build_transaction_event(
@@ -93,7 +100,7 @@ def _encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, A
     _add_remote_start_id(event, message.remote_id)
     _add_reservation_id(event, message.reservation, ctx)
     if message.token is not None:
-        event["idToken"] = encode_id_token(message.token)
+        event["idToken"] = encode_id_token(message.token, ctx)
     if message.evse:  # otherwise EVSE and values follow (J02.FR.21)
         event["evse"] = encode_evse(message.evse)
         event["meterValue"] = encode_samples((_begin_sample(message, message.at, ctx), *message.samples), ctx)
@@ -117,7 +124,7 @@ def _encode_authorized(message: TransactionAuthorized, ctx: RowContext) -> dict[
     if message.placed:
         event["meterValue"] = encode_samples((_begin_sample(message, message.at, ctx),), ctx)
     else:
-        event["idToken"] = encode_id_token(message.token)
+        event["idToken"] = encode_id_token(message.token, ctx)
         _add_reservation_id(event, message.reservation, ctx)
     return event
 
@@ -130,7 +137,7 @@ def _encode_updated(message: TransactionUpdated, ctx: RowContext) -> dict[str, A
     if message.evse:
         event["evse"] = encode_evse(message.evse)
     if message.token is not None:
-        event["idToken"] = encode_id_token(message.token)
+        event["idToken"] = encode_id_token(message.token, ctx)
     return event
 
 
@@ -167,7 +174,7 @@ def _encode_ended(message: TransactionEnded, ctx: RowContext) -> dict[str, Any]:
     state = ChargingState.EV_CONNECTED if plugged else ChargingState.IDLE
     event["transactionInfo"] |= {"chargingState": state.value, "stoppedReason": message.reason.value}
     if message.token is not None and message.trigger is TriggerReason.STOP_AUTHORIZED:  # sent once
-        event["idToken"] = encode_id_token(message.token)
+        event["idToken"] = encode_id_token(message.token, ctx)
     if not message.evse:
         return event
     event["evse"] = encode_evse(message.evse)

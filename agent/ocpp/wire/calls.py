@@ -96,6 +96,16 @@ class CallResult:
 
 
 @frozen
+class AnswerError:
+    """Our report that the answer to our CALL ``id`` cannot be used (CALLRESULTERROR of 2.1); ``code`` is a neutral
+    name of ``Code``."""
+
+    id: str
+    code: str
+    description: str = ""
+
+
+@frozen
 class CallError:
     """Our refusal of the request ``id``; ``code`` is a neutral name of ``Code``."""
 

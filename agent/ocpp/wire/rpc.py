@@ -20,6 +20,7 @@ from agent.ocpp.wire.calls import (
     SENT_KEPT,
     UNREADABLE,
     Answered,
+    AnswerError,
     Called,
     CallError,
     CallResult,
@@ -107,6 +108,11 @@ class Rpc:
         """Encode a SEND. Raises ``ValueError`` or ``TypeError`` for what is not JSON."""
         return encode_frame([Kind.SEND, id_, action, payload])
 
+    def encode_answer_error(self, error: AnswerError) -> str:
+        """Encode a CALLRESULTERROR."""
+        code = self.codes.get(error.code, error.code)
+        return encode_frame([Kind.CALLRESULTERROR, error.id, code, error.description[:255], {}])
+
     def connection_opened(self) -> None:
         """Start with a new connection: the message ids of the other side start again."""
         self._responses.clear()
@@ -159,8 +165,8 @@ class Rpc:
         if kind in (Kind.CALLRESULT, Kind.CALLERROR):
             return self._read_response(Kind(kind), id_, frame, text)
         if kind == Kind.CALLRESULTERROR:
-            return self._drop_frame(f"our response cannot be used there: {ascii(frame[2:4])[:120]}")
-        return self._drop_frame("a station takes no SEND")
+            return self._drop_frame(f"our response {ascii(id_)[:40]} cannot be used there: {ascii(frame[2:4])[:120]}")
+        return self._drop_frame(f"a SEND, of which no station takes any: {ascii(frame[2:3])[:60]}")
 
     def _classify_unreadable(self, text: str, why: str) -> Finding:
         """Classify a frame that is too large to parse, by its head only: a CALL gets its

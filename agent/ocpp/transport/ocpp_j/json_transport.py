@@ -16,6 +16,7 @@ from agent.ocpp.transport.ocpp_j.websocket import WebSocket
 from agent.ocpp.transport.transport import Closed, ConnectorContext, NoConnection, TransportFamily, without_user_info
 from agent.ocpp.wire.calls import (
     Answered,
+    AnswerError,
     Called,
     CallError,
     CallResult,
@@ -76,6 +77,9 @@ class JsonTransport:
         self._trace_sent(text)
         await self._ws.send_text(text)
         self._traffic.charge_message(action)
+
+    async def send_answer_error(self, error: AnswerError) -> None:
+        await self._send_frame(self._rpc.encode_answer_error(error), OTHER)
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:
         if isinstance(response, SendNow):

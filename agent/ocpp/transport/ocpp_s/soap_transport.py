@@ -36,7 +36,7 @@ from agent.ocpp.transport.transport import (
     is_tls,
     without_user_info,
 )
-from agent.ocpp.wire.calls import Called, CallError, CallResult, Code, Dropped, Errored, Finding, SendNow
+from agent.ocpp.wire.calls import AnswerError, Called, CallError, CallResult, Code, Dropped, Errored, Finding, SendNow
 from agent.ocpp.wire.masking import mask_urls_in_value
 from agent.ocpp.wire.soap_body import SoapService
 from agent.ocpp.wire.soap_envelope import AddressingHeaders, NotSoap, SoapFault
@@ -145,6 +145,9 @@ class SoapTransport:
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
         raise NotExpressibleError("every message over SOAP is answered")
+
+    async def send_answer_error(self, error: AnswerError) -> None:
+        raise NotExpressibleError("no version over SOAP knows errors of answers")
 
     async def _run_exchange(self, id_: str, action: str, envelope: bytes, timeout_s: float) -> None:
         import aiohttp

@@ -1,0 +1,51 @@
+"""What a backend learns of the money of a card payment (OCPP 2.1 C19 to C22): NotifySettlement, by the change that a
+payment has just made. A backend whose versions have no such message learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.events import Event
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded
+from agent.domain.messages import SettlementReported, SettlementStatus
+from agent.domain.orders import Send
+from agent.domain.payment import Payment, PayState
+from agent.domain.terminal_messages import PaymentSettled
+from agent.domain.web_payment import receipt_address
+from agent.model.bank_card import Settlement
+from agent.model.types import Moment
+
+REFUSED = "the terminal has refused the settlement; it is asked again"
+
+
+def report_settlement(site: StationState, p: Payment, before: PayState, event: Event, now: Moment) -> Iterator[Yielded]:
+    """Report what has become of the payment's money, if that has changed with this event. ``before``: its state
+    before the event."""
+    status = _status_of_change(p, before, event)
+    if status is None:
+        return
+    settled = status is SettlementStatus.SETTLED
+    url = site.settings.text_value("receipt_url") if settled and not site.settings.bool_value("csms_receipts") else ""
+    for link in site.config.settlement_links:
+        yield Send(link, SettlementReported(
+            p.token.value, status, 0 if status is SettlementStatus.CANCELED else p.cents or 0, now.stamp,
+            p.session or p.transaction,
+            p.id if url else "", receipt_address(url, p.token.value, p.id, p.session),
+            REFUSED if status is SettlementStatus.REJECTED else p.why if status is SettlementStatus.FAILED else "",
+        ))  # fmt: skip
+
+
+def _status_of_change(p: Payment, before: PayState, event: Event) -> SettlementStatus | None:
+    """Return the word for the change; None: nothing that a backend must know. It knows of a payment
+    that it has authorized, or that a transaction has named."""
+    if isinstance(event, PaymentSettled) and event.outcome is Settlement.REFUSED and before is PayState.COMMIT_PENDING:
+        return SettlementStatus.REJECTED if p.tries <= 1 else None
+    if p.state is before:
+        return None
+    if p.state is PayState.COMMITTED:
+        return SettlementStatus.SETTLED
+    if p.state is PayState.UNCERTAIN and p.cents:
+        return SettlementStatus.FAILED
+    is_known = bool(p.csms_authorized or p.session or p.transaction)
+    return SettlementStatus.CANCELED if p.state is PayState.VOIDED and p.reservation is not None and is_known else None

@@ -1,0 +1,38 @@
+"""What a session costs by the tariff of the station when it ends: the one reckoning behind the bill on the screen, the
+amount that is settled, and the cost that is sent to a backend. Time after the stop costs nothing."""
+
+from __future__ import annotations
+
+from agent.domain.local_time import clock_s, passed_s
+from agent.domain.messages import TransactionCost
+from agent.domain.session_usage import Usage
+from agent.domain.tariff import Tariff
+from agent.model.types import Moment, Stamp
+
+
+def final_usage(usage: Usage, meter_wh: int, at: Stamp, now: Moment) -> Usage:
+    """Return the usage of a session that has ended with this register at that time."""
+    return usage.advance_to(clock_s(now) - passed_s(at, now), meter_wh, None, at)
+
+
+def transaction_cost(tariff: Tariff, usage: Usage, most_cents: int) -> TransactionCost:
+    """Return what this usage costs, and no more than ``most_cents``, as it is sent to a backend."""
+    cents = min(tariff.total_cents(usage), most_cents)
+    return TransactionCost(
+        currency=tariff.currency,
+        cents=cents,
+        parts=cap_bill_parts(tariff.parts_in_cents(usage), cents),
+        vat_percent="" if tariff.vat_percent is None else str(tariff.vat_percent),
+        energy_wh=usage.energy_wh,
+        charging_s=sum(s.charging_ms for s in usage.sums) // 1000,
+        idle_s=sum(s.idle_ms for s in usage.sums) // 1000,
+    )
+
+
+def cap_bill_parts(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, int], ...]:
+    """Cap the parts of a bill at ``cents``, because no more was held."""
+    over = sum(part for _, part in parts) - cents
+    if over <= 0:
+        return parts
+    before = dict(parts).get("maximum", 0)
+    return (*(part for part in parts if part[0] != "maximum"), ("maximum", before - over))
