@@ -6,10 +6,10 @@ without."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import TypeAlias
 
 from drivers.panel.canvas import Canvas, unbreakable_words
@@ -71,32 +71,62 @@ def _cut_text_for_page(text: str, bare: Page, measure: Measure) -> tuple[str, ..
 
 def cut_message_text(text: str, fits: Callable[[str], bool], breaks_words: bool = True) -> tuple[str, ...]:
     """Cut a text into pieces that fit and that end with a sentence where they can. A word that does not fit alone is
-    broken; empty if that is not wanted."""
+    broken; empty if that is not wanted. To lay out a piece is slow, so each end is found by bisection."""
+    if not breaks_words and not fits(max(text.split(), key=len, default="")):
+        return ()
     found: list[str] = []
-    for sentence in split_sentences(text):
-        if found and fits(f"{found[-1]} {sentence}"):
-            found[-1] += f" {sentence}"
-            continue
-        while not (pieces := _cut_text_evenly(sentence, fits)):
-            longest = max(sentence.split(), key=len, default="")
-            middle = len(longest) // 2
-            if not (middle and breaks_words):
-                return ()
-            sentence = sentence.replace(longest, f"{longest[:middle]} {longest[middle:]}", 1)
-        found += pieces
+    rest = split_sentences(text)
+    while rest:
+        joined = _count_fitting_words([*found[-1:], *rest], fits) - len(found[-1:])
+        if joined > 0:
+            found[-1:] = [" ".join([*found[-1:], *rest[:joined]])]
+        elif pieces := _cut_sentence_evenly(rest[0], fits, breaks_words):
+            found += pieces
+        else:
+            return ()
+        rest = rest[max(1, joined) :]
     return tuple(found)
 
 
-def _cut_text_evenly(text: str, fits: Callable[[str], bool]) -> tuple[str, ...]:
-    """Cut a text between words into the fewest pieces that fit; empty if even single words do not. A number stays with
-    its unit where it can."""
-    for words in (unbreakable_words(text), text.split()):
-        for count in range(1, len(words) + 1):
-            ends = [len(words) * n // count for n in range(count + 1)]
-            pieces = tuple(" ".join(words[a:b]) for a, b in pairwise(ends))
-            if all(map(fits, pieces)):
-                return pieces
-    return ()
+def _count_fitting_words(words: list[str], fits: Callable[[str], bool]) -> int:
+    """Return how many of the words, from the first one, fit together."""
+    return bisect_left(range(1, len(words) + 1), True, key=lambda count: not fits(" ".join(words[:count])))
+
+
+def _cut_sentence_evenly(text: str, fits: Callable[[str], bool], breaks_words: bool) -> list[str]:
+    """Cut a text between words into few pieces that fit, of much the same length; empty if a word that must not be
+    broken does not fit. A number stays with its unit where it can."""
+    words: list[str] = []
+    pieces: list[str] = []
+    rest = unbreakable_words(text)
+    while rest:
+        if count := _count_fitting_words(rest, fits):
+            words += rest[:count]
+            pieces.append(" ".join(rest[:count]))
+            rest = rest[count:]
+            continue
+        first, middle = rest[0], len(rest[0]) // 2
+        if " " in first:
+            rest[:1] = first.split()
+        elif middle and breaks_words:
+            rest[:1] = first[:middle], first[middle:]
+        else:
+            return []
+    most = max(map(len, pieces), default=0)
+    least = bisect_left(range(most), True, key=lambda length: len(_join_words(words, length)) <= len(pieces))
+    even = _join_words(words, least)
+    return even if all(map(fits, even)) else pieces
+
+
+def _join_words(words: list[str], length: int) -> list[str]:
+    """Join words to pieces of ``length`` characters at most. A longer word is a piece of its own."""
+    pieces: list[str] = []
+    for word in words:
+        if pieces and len(pieces[-1]) + 1 + len(word) <= length:
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    return pieces
 
 
 def split_sentences(text: str) -> list[str]:

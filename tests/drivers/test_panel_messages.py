@@ -5,20 +5,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model.types import ScreenName
-from drivers.panel.canvas import Canvas
+from drivers.panel import message_parts, small_panels
+from drivers.panel.canvas import Canvas, fit_text
 from drivers.panel.display import PanelDisplay
 from drivers.panel.fonts import drawable_text
 from drivers.panel.layout import TINY, layout_for
 from drivers.panel.message_parts import cut_message_text
 from drivers.panel.outlet_views import Panel, View, views_of_pages
 from drivers.panel.page import Page, count_message_rounds, page_of_message_round, page_of_screen
-from drivers.panel.page_parts import faces_of_page
+from drivers.panel.page_parts import PageMeasure, faces_of_page
 from tests.drivers.screens import BILLED, CASES, FACTS, LAW, PAY, SESSION, Case, hurry, said, screen, words
 from tests.drivers.test_panel_layouts import PANELS, check_layout, texts_of
 from tests.drivers.test_panel_layouts import words as words_in
@@ -33,6 +35,9 @@ SHORT = "Fermé ce soir de 22 h à 23 h"
 USUAL = "Am Samstag ist der Parkplatz wegen des Marktes gesperrt. Bitte entfernen Sie Ihr Fahrzeug bis 6 Uhr."
 LONGEST = ("Wegen Arbeiten am Stromnetz kann die Ladeleistung heute zwischen 10 und 16 Uhr kleiner sein. " * 6)[:512]
 STRANGE = ("x" * 512, "! " * 256, "W" * 60 + " « » : ; € 12 kWh", "Ⱥ\u0301 漢字 🚗 مرحبا")
+ADDRESS = "https://www.chargy.lu/" + "abcdefgh/" * 12
+SLOW = ("a b c d e f g h " * 23 + ADDRESS, "de Parking ass zou " * 20 + ADDRESS, "x" * 512, "! " * 256, "a. " * 170)
+"""Texts whose pieces are many, or that have a word that fits nowhere."""
 panels = pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
 
 
@@ -132,6 +137,31 @@ def test_strange_texts_are_whole(panel: tuple[int, int, int], text: str, front: 
         check_layout(c, f"{panel} {text[:20]!r}")
 
 
+@panels
+@pytest.mark.parametrize("text", SLOW, ids=lambda t: ascii(t[:8]))
+def test_few_layouts_find_where_a_text_is_cut(
+    panel: tuple[int, int, int], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layout takes a millisecond or two, and the panel shows nothing new before the last one."""
+    layouts = itertools.count(1)
+    place, fit = PageMeasure.__call__, fit_text
+
+    def count_page_layout(self: PageMeasure, page: Page) -> Canvas:
+        assert next(layouts) <= 200
+        return place(self, page)
+
+    def count_slide_layout(*what: Any) -> tuple[int, tuple[str, ...], bool]:
+        assert next(layouts) <= 300, "a slide has no more than a text: a layout takes a tenth of that of a page"
+        return fit(*what)
+
+    monkeypatch.setattr(PageMeasure, "__call__", count_page_layout)
+    monkeypatch.setattr(small_panels, "fit_text", count_slide_layout)
+    message_parts._cut_text_for_page.cache_clear()
+    page = page_of_message_round(said(with_messages(IDLE, text, front=True), "de"), 0)
+    assert len(faces_of_page(page, panel[:2], panel[2])) < 30
+    assert next(layouts) > 8
+
+
 @settings(max_examples=1000 if CAMPAIGN else 40, deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=80), max_size=3),
@@ -156,6 +186,10 @@ def test_any_text_on_any_screen(texts: list[str], front: bool, case: Case, panel
         ("one two three four", 10, ("one two", "three four")),
         ("de 22 h à 23 h", 9, ("de 22 h", "à 23 h")),
         ("donaudampf", 5, ("donau", "dampf")),
+        ("a b c d e f Energie", 9, ("a b c d e", "f Energie")),
+        ("Energie Energie a b c d", 9, ("Energie", "Energie", "a b c d")),
+        ("a b c d e f", 9, ("a b c", "d e f")),
+        ("12 kWh. donaudampf", 5, ("12", "kWh.", "donau", "dampf")),
     ],
 )
 def test_how_a_text_is_cut(text: str, most: int, pieces: tuple[str, ...]) -> None:
