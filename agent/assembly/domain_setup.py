@@ -23,6 +23,7 @@ from agent.domain.variables import (
     DISPLAY_MESSAGES,
     LAMP,
     OUTLETS_MOST,
+    TARIFFS,
     TERMINAL,
     VARIABLES,
     Settings,
@@ -58,6 +59,7 @@ def initial_settings(file: StationFile) -> Settings:
         LAMP: any("lamp" in e.devices for e in file.evses),
         TERMINAL: file.payment is not None,
         DISPLAY_MESSAGES: _shows_messages(file, spoken),
+        TARIFFS: _takes_tariffs(file, spoken),
     }
     fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
     settings = Settings(fitted=frozenset(fitted))
@@ -399,6 +401,7 @@ def initial_state(
         web_payment=web_plan(file),
         payment_terms=terms,
         settlement_links=_settlement_links(file),
+        takes_tariffs=TARIFFS in settings.fitted,
         limits_transactions=any(
             d.limits_transactions for b in file.backends[:1] for d in backend_and_dialects(file, b)["dialects"]
         ),
@@ -416,6 +419,15 @@ def initial_state(
         collaborators=collaborators,
         language=station.languages[0] if station.languages else "en",
     )
+
+
+def _takes_tariffs(file: StationFile, spoken: Sequence[Dialect]) -> bool:
+    """Return whether a backend may set tariffs: where costs are shown. Where the station file has a price of its own,
+    it may not: that price is on the label and on the screen."""
+    tariffs = (file.tariff, *(e.tariff for e in file.evses))
+    if not file.settings.get("cost_display") or file.payment is not None or any(t is not None for t in tariffs):
+        return False
+    return any(dialect.takes_tariffs for dialect in spoken)
 
 
 def _set_payment_amount(settings: Settings, cents: int) -> None:

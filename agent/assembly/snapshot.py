@@ -145,17 +145,19 @@ def _last_session_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | 
 
 
 def _total_cost(evse: EvseRecord, session: str) -> tuple[int | None, bool]:
-    """Return the amount charged to a bank card, otherwise the total that the backend reported."""
-    bill, account = evse.pricing.bill, evse.pricing.account
-    if bill is not None and bill.session == session:
-        return bill.cents, bill.final
+    """Return the amount that is computed here, otherwise the total that the backend reported."""
+    account = evse.pricing.account
+    for bill in (evse.pricing.bill, evse.pricing.priced):
+        if bill is not None and bill.session == session:
+            return bill.cents, bill.final
     cost = account.cost if account is not None and account.session == session else None
     return (None, False) if cost is None else (round(cost.total_micro / 10_000), cost.final)
 
 
 def _cost_cents(parts: SnapshotParts, evse: EvseRecord, register_wh: int) -> int | None:
-    """Return the amount charged to a bank card, otherwise the backend's cost, carried forward to now."""
-    if evse.pricing.bill is not None and evse.session is not None and evse.pricing.bill.session == evse.session.id:
-        return evse.pricing.bill.cents
+    """Return the amount that is computed here, otherwise the backend's cost, carried forward to now."""
+    for bill in (evse.pricing.bill, evse.pricing.priced):
+        if bill is not None and evse.session is not None and bill.session == evse.session.id:
+            return bill.cents
     cost = evse.pricing.account.cost if evse.pricing.account is not None else None
     return None if cost is None else round(cost.cost_at_register(register_wh, parts.clock.now().utc_s) / 10_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.csms_cost import Cost
 from agent.domain.orders import Persist
 from agent.domain.serialization import dump_record, load_record
-from agent.model.fastclass import frozen, mutable
+from agent.model.fastclass import frozen, mutable, replace
 from agent.model.types import EvseId, MessageContent, Moment, Stamp
 
 if TYPE_CHECKING:  # of stations that sell without a contract
@@ -86,6 +86,12 @@ class DriverBill:
     estimated: bool = False
     usage: Usage | None = None
     """What the session has used by now; None: it is not this station that bills it."""
+    tariff_id: str = ""
+    """Of the tariff that a backend has set."""
+    is_driver_tariff: bool = False
+    """It came with the authorization."""
+    begun: Stamp | None = None
+    """When the tariff began to count."""
 
     def cost_at_end(self, session: str, meter_wh: int, at: Stamp, now: Moment) -> TransactionCost | None:
         """Return what the session costs if it ends with this register at that time; None: the bill is not for it."""
@@ -93,4 +99,5 @@ class DriverBill:
             return None
         from agent.domain.tariff_cost import final_usage, transaction_cost
 
-        return transaction_cost(self.tariff, final_usage(self.usage, meter_wh, at, now), self.held_cents)
+        cost = transaction_cost(self.tariff, final_usage(self.usage, meter_wh, at, now), self.held_cents or None)
+        return replace(cost, tariff_id=self.tariff_id, begun=self.begun)

@@ -36,6 +36,7 @@ from agent.model.types import (
 )
 
 if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.backend_tariff import BackendTariff
     from agent.domain.tariff import Tariff
     from agent.model.bearer import BearerStatus
 
@@ -538,6 +539,17 @@ class LimitReceived(Event):
     link: str
     session: str
     limit: TransactionLimit
+
+
+@frozen
+class DriverTariffReceived(Event):
+    """A backend has accepted a driver, with a tariff for the session or without (``is_given`` False). ``tariff``
+    None: this station cannot compute by it."""
+
+    link: str
+    token: Token
+    tariff: BackendTariff | None = None
+    is_given: bool = True
 
 
 @frozen

@@ -6,10 +6,10 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.driver_cost import DriverBill, DriverCost
-from agent.domain.messages import ChargingState
+from agent.domain.messages import ChargingState, TransactionCost
 from agent.domain.metrology import MeterWatch
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import Fault, Reading, Stamp
+from agent.model.types import Fault, Moment, Reading, Stamp
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.adhoc_tariff import AdhocTariff
@@ -117,3 +117,21 @@ class Pricing:
     """What a bank card pays (``blocks/payment_settlement.py``)."""
     estimate: DriverBill | None = None
     """What a payment at the web page comes to (``blocks/web_payment_estimate.py``)."""
+    priced: DriverBill | None = None
+    """What a session comes to by the tariff of a backend (``blocks/tariff_session.py``)."""
+    unreported_tariff: tuple[str, str] = ("", "")
+    """The session and the id of its tariff, until an event of the transaction has named it."""
+
+    def cost_at_end(self, session: str, meter_wh: int, at: Stamp, now: Moment) -> TransactionCost | None:
+        """Return what the session costs if it ends with this register at that time; None: that is not computed
+        here."""
+        costs = (b.cost_at_end(session, meter_wh, at, now) for b in (self.bill, self.priced) if b is not None)
+        return next((cost for cost in costs if cost is not None), None)
+
+    def take_unreported_tariff(self, session: str) -> str:
+        """Return the tariff that the next event of this session names, and forget it; "": none."""
+        named, tariff_id = self.unreported_tariff
+        if not tariff_id or named != session:
+            return ""
+        self.unreported_tariff = ("", "")
+        return tariff_id

@@ -185,6 +185,8 @@ class TransactionUpdated(Message):
     token: Token | None = None
     limit: TransactionLimit | None = None
     """The limit that holds from now on (``LIMIT_SET``)."""
+    tariff_id: str = ""
+    """The tariff of a backend by which the cost is computed; it is named once."""
 
 
 @frozen
@@ -199,6 +201,10 @@ class TransactionCost:
     energy_wh: int = 0
     charging_s: int = 0
     idle_s: int = 0
+    tariff_id: str = ""
+    """Of the tariff that a backend has set; "": the tariff is the station's own."""
+    begun: Stamp | None = None
+    """When that tariff began to count."""
 
 
 @frozen
@@ -228,6 +234,8 @@ class TransactionEnded(Message):
     """A record of the whole transaction, of the meter or of the station."""
     cost: TransactionCost | None = None
     """None: the station does not compute it."""
+    tariff_id: str = ""
+    """As in ``TransactionUpdated``."""
 
 
 @frozen

@@ -15,7 +15,8 @@ from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, MessageContent, Token, Verdict
 
-if TYPE_CHECKING:  # of stations that show messages of a backend, or have monitors
+if TYPE_CHECKING:  # of stations that show messages of a backend, have monitors, or compute costs
+    from agent.domain.backend_tariff import BackendTariff
     from agent.domain.display_messages import DisplayMessage, MessagePriority, MessageState
     from agent.domain.monitoring.monitoring_messages import MonitoringAsk
 
@@ -215,6 +216,36 @@ class CostUpdatedRequest(BackendRequest):
 
     session: str
     cost: Cost
+
+
+@frozen
+class SetDefaultTariffRequest(BackendRequest):
+    """SetDefaultTariff; evse 0: for each EVSE."""
+
+    evse: EvseId
+    tariff: BackendTariff
+
+
+@frozen
+class GetTariffsRequest(BackendRequest):
+    """GetTariffs; evse 0: of the whole station."""
+
+    evse: EvseId
+
+
+@frozen
+class ClearTariffsRequest(BackendRequest):
+    """ClearTariffs. ``ids`` empty: all; evse 0: at each EVSE."""
+
+    ids: tuple[str, ...] = ()
+    evse: EvseId = 0
+
+
+@frozen
+class ChangeTransactionTariffRequest(BackendRequest):
+    """ChangeTransactionTariff; ``session`` "" when the dialect knows none by that transaction id."""
+
+    session: str
 
 
 @frozen

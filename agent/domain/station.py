@@ -111,7 +111,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             *settlement,
             webpay,
             WebPaymentEstimate(site),
-            *_limit_blocks(site),  # after all that reckons what a session costs
+            *_cost_blocks(site),  # after all that reckons what a session costs
             CostTriggers(site),
             UserFeedback(site),
             *messages,
@@ -136,13 +136,24 @@ def _guarding_blocks(site: StationState) -> tuple[object, ...]:
     return OverCurrent(site), ContactorGuard(site), UnreleasedCurrent(site), SupplyVoltage(site)
 
 
-def _limit_blocks(site: StationState) -> tuple[object, ...]:
-    """Return the block that keeps the limits of a backend. Only versions since 2.1 set any."""
-    if not site.config.limits_transactions:
+def _tariff_blocks(site: StationState) -> tuple[object, ...]:
+    if not site.config.takes_tariffs:
         return ()
+    from agent.domain.blocks.backend_tariffs import BackendTariffs
+    from agent.domain.blocks.tariff_session import TariffSessions
+
+    tariffs = BackendTariffs(site)
+    return tariffs, TariffSessions(site, tariffs)
+
+
+def _cost_blocks(site: StationState) -> tuple[object, ...]:
+    """Return the blocks that compute costs by the tariffs of a backend, and that keep its limits. Only versions since
+    2.1 set any."""
+    if not site.config.limits_transactions:
+        return _tariff_blocks(site)
     from agent.domain.blocks.transaction_limits import TransactionLimits
 
-    return (TransactionLimits(site),)
+    return *_tariff_blocks(site), TransactionLimits(site)
 
 
 def _bearer_blocks(site: StationState) -> tuple[object, ...]:

@@ -42,6 +42,8 @@ class StationConfig:
     """Of payment with a bank card; None: there is no terminal."""
     limits_transactions: bool = False
     """The backend that authorizes may limit a transaction."""
+    takes_tariffs: bool = False
+    """The backend that authorizes may set tariffs by which the station computes costs."""
     settlement_links: tuple[str, ...] = ()
     """The backends that can learn what has become of a card's money (NotifySettlement)."""
     bearers: tuple[BearerConfig, ...] = ()

@@ -15,9 +15,10 @@ def final_usage(usage: Usage, meter_wh: int, at: Stamp, now: Moment) -> Usage:
     return usage.advance_to(clock_s(now) - passed_s(at, now), meter_wh, None, at)
 
 
-def transaction_cost(tariff: Tariff, usage: Usage, most_cents: int) -> TransactionCost:
-    """Return what this usage costs, and no more than ``most_cents``, as it is sent to a backend."""
-    cents = min(tariff.total_cents(usage), most_cents)
+def transaction_cost(tariff: Tariff, usage: Usage, most_cents: int | None) -> TransactionCost:
+    """Return what this usage costs, as it is sent to a backend: no more than ``most_cents`` (None: any)."""
+    total_cents = tariff.total_cents(usage)
+    cents = total_cents if most_cents is None else min(total_cents, most_cents)
     return TransactionCost(
         currency=tariff.currency,
         cents=cents,

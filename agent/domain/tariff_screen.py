@@ -44,11 +44,11 @@ def session_cost_values(site: StationState, evse: EvseRecord, register_wh: int, 
 
 
 def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
-    """Return the bill of a bank card; or the station's estimate, as long as the backend reports no
-    cost."""
+    """Return the bill of a bank card, or what a session comes to by the tariff of the backend; or the station's
+    estimate, as long as the backend reports no cost."""
     account = evse.pricing.account
     has_backend_cost = account is not None and account.session == session and account.cost is not None
-    bills = (evse.pricing.bill, None if has_backend_cost else evse.pricing.estimate)
+    bills = (evse.pricing.bill, evse.pricing.priced, None if has_backend_cost else evse.pricing.estimate)
     return next((b for b in bills if b is not None and b.session == session), None)
 
 

@@ -264,6 +264,8 @@ DISPLAY_MESSAGES = "DisplayMessages"
 """A display, and a version by which a backend puts messages on it (``Settings.fitted``)."""
 TERMINAL = "Terminal"
 """Bank cards are taken (``Settings.fitted``)."""
+TARIFFS = "BackendTariffs"
+"""Costs are computed by the tariffs of a backend (``Settings.fitted``)."""
 COST = "CostDisplay"
 """Price and cost are shown (``cost_display``)."""
 

@@ -36,7 +36,7 @@ from agent.domain.requests import (
     WebPaymentStartedRequest,
 )
 from agent.domain.tariff import Tariff
-from agent.domain.variables import Settings
+from agent.domain.variables import TARIFFS, Settings
 from agent.model.types import (
     AuthorizationStatus,
     DirectPayment,
@@ -364,7 +364,7 @@ def test_the_parts_of_a_cost_add_up(cents: list[int], percent: str) -> None:
     parts = tuple(zip(kinds, cents, strict=False))
     vat_cents = Tariff(vat_percent=Decimal(percent)).vat_cents(sum(cents))
     cost = TransactionCost("EUR", sum(cents), parts, percent)
-    total = encode_cost_details(cost)["totalCost"]
+    total = encode_cost_details(cost, place())["totalCost"]
     for tax in ("inclTax", "exclTax"):
         prices = [v[tax] for k, v in total.items() if k in ("energy", "chargingTime", "idleTime", "fixed")]
         assert round(sum(prices), 2) == total["total"][tax]
@@ -393,17 +393,18 @@ def test_what_a_payment_here_cannot_do_has_no_variable() -> None:
     assert not {"PaymentCtrlr.IncrementalAuthorizationAmount", "WebPaymentsCtrlr.URLParameters"} & there
 
 
-def test_a_tariff_of_the_backend_is_not_offered() -> None:
+def test_whether_tariffs_of_the_backend_are_taken() -> None:
     """I07.FR.01. In 2.0.1 the same variable says that prices are shown."""
     asked_for = {"component": {"name": "TariffCostCtrlr"}, "variable": {"name": "Enabled", "instance": "Tariff"}}
     reply = Response("chargy", "1", "Accepted", INVENTORY)
-    for dialect, value in ((V21, "false"), (V201, "true")):
-        at = place(settings=Settings({"cost_display": True}))
+    takes = frozenset({TARIFFS})
+    for dialect, fitted, value in ((V21, frozenset(), "false"), (V21, takes, "true"), (V201, takes, "true")):
+        at = place(settings=Settings({"cost_display": True}, fitted))
         at.added_variables = dialect.added_variables
         (found,) = row("GetVariables").answer(reply, {"getVariableData": [asked_for]}, at)["getVariableResult"]
         assert (found["attributeStatus"], found["attributeValue"]) == ("Accepted", value)
-        assert len([e for e in list_entries(at) if e.name.component == "TariffCostCtrlr" and e.name.instance]) == 4
-    assert isinstance(V21.request_row("SetDefaultTariff"), NotOffered)
+        count = len([e for e in list_entries(at) if e.name.component == "TariffCostCtrlr" and e.name.instance])
+        assert count == (6 if fitted and dialect is V21 else 4)
 
 
 @pytest.mark.parametrize(("dialect", "is_sent"), [(V21, True), (V201, False)], ids=["2.1", "2.0.1"])

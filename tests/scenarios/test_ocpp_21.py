@@ -19,7 +19,7 @@ ALL = 'versions = ["2.1", "2.0.1", "1.6"]'
 
 @asynccontextmanager
 async def street21(folder: Path, *speaks: str, **brings: dict[str, Any]) -> AsyncIterator[Street201]:
-    text = station_text(1, backend=ALL, settings="sample_interval_s = 5")
+    text = station_text(1, backend=ALL, settings="sample_interval_s = 5\ncost_display = true")
     async with Backend(speaks=speaks, brings=brings) as csms, Simulated(folder, text, csms.url, 20.0) as station:
         s = Street201(station, csms)
         await s.booted()
@@ -99,3 +99,34 @@ async def test_a_bank_card(tmp_path: Path) -> None:
         assert settled["settlementAmount"] == capture["cents"] / 100
         assert settled["transactionId"] == ended["transactionInfo"]["transactionId"]
         assert csms.violations == []
+
+
+async def test_a_session_by_a_tariff_of_the_backend(tmp_path: Path) -> None:
+    """I07.FR.10, I07.FR.32, I12.FR.01: the cost is checked against the registers that the backend has received."""
+    tax = [{"type": "VAT", "tax": 17}]
+    tariff = {
+        "tariffId": "day-1", "currency": "EUR",
+        "energy": {"prices": [{"priceKwh": 10}], "taxRates": tax},
+        "fixedFee": {"prices": [{"priceFixed": 1}], "taxRates": tax},
+    }  # fmt: skip
+    async with street21(tmp_path, "2.1") as s:
+        assert await s.csms.ask("SetDefaultTariff", {"evseId": 0, "tariff": tariff}) == {"status": "Accepted"}
+        assert await s.csms.ask("SetDefaultTariff", {"evseId": 1, "tariff": tariff}) == {"status": "DuplicateTariffId"}
+        assigned = [{"tariffId": "day-1", "tariffKind": "DefaultTariff", "evseIds": [1]}]
+        assert await s.csms.ask("GetTariffs", {"evseId": 0}) == {"status": "Accepted", "tariffAssignments": assigned}
+        await s.session()
+        await s.station.until(lambda p: p["evses"][0]["meter_wh"] >= 20)
+        await s.unplug(side="ev")
+        ended = await s.ended()
+        await s.leave()
+        await s.empty()
+        assert [e["transactionInfo"]["tariffId"] for e in s.events() if "tariffId" in e["transactionInfo"]] == ["day-1"]
+        total = ended["costDetails"]["totalCost"]
+        cents = 117 + s.csms.energy_wh * 1170 / 1000
+        assert total["total"]["inclTax"] == pytest.approx(cents / 100, abs=0.005)
+        assert total["fixed"]["inclTax"] + total["energy"]["inclTax"] == pytest.approx(total["total"]["inclTax"])
+        (period,) = ended["costDetails"]["chargingPeriods"]
+        assert (period["tariffId"], period["dimensions"][0]["volume"]) == ("day-1", s.csms.energy_wh / 1000)
+        cleared = {"clearTariffsResult": [{"tariffId": "day-1", "status": "Accepted"}]}
+        assert await s.csms.ask("ClearTariffs", {}) == cleared
+        assert s.csms.violations == []

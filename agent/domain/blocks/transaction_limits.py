@@ -194,12 +194,13 @@ def _within_hold(evse: EvseRecord, limit: TransactionLimit) -> TransactionLimit:
 
 
 def _cost_cents(evse: EvseRecord, register_wh: int, now: Moment) -> int | None:
-    """Return what the session costs by now: what is billed here, what the backend has reported (E16.FR.15), or what the
-    station reckons for a driver who pays at a web page. None: it is not known."""
+    """Return what the session costs by now: what is computed here, what the backend has reported (E16.FR.15), or what
+    the station reckons for a driver who pays at a web page. None: it is not known."""
     session, account = evse.session, evse.pricing.account
     assert session is not None
-    if evse.pricing.bill is not None and evse.pricing.bill.session == session.id:
-        return evse.pricing.bill.cents
+    for bill in (evse.pricing.bill, evse.pricing.priced):
+        if bill is not None and bill.session == session.id:
+            return bill.cents
     if account is not None and account.session == session.id and account.cost is not None:
         return account.cost.cost_at_register(register_wh, now.utc_s) // 10**4
     estimate = evse.pricing.estimate

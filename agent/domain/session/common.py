@@ -115,8 +115,9 @@ def report_transaction_update(
     s: StationState, evse: EvseRecord, session: Session, trigger: TriggerReason, now: Moment
 ) -> Iterator[Yielded]:
     update = TransactionUpdated(
-        session.id, evse.number, now.stamp, trigger, evse.progress.charging, offline=not s.backend_online
-    )
+        session.id, evse.number, now.stamp, trigger, evse.progress.charging, offline=not s.backend_online,
+        tariff_id=evse.pricing.take_unreported_tariff(session.id),
+    )  # fmt: skip
     for link in s.config.links:
         yield Send(link, update)
     yield situation_changed(evse)

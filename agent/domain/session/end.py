@@ -170,7 +170,8 @@ def _close_session(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
         offline=not s.backend_online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
         reading=reading, plugged=False if stop.unplugged else None, signed=reading.signed if reading else None,
-        cost=evse.pricing.bill.cost_at_end(session.id, meter_wh, at, now) if evse.pricing.bill else None,
+        cost=evse.pricing.cost_at_end(session.id, meter_wh, at, now),
+        tariff_id=evse.pricing.take_unreported_tariff(session.id),
     )  # fmt: skip
     yield Persist("session", session.id, None)
     yield from owe_meter_record(evse, session, meter_wh, at, reading)

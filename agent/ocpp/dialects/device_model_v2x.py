@@ -65,6 +65,8 @@ class ReportFacts:
     evses: Mapping[int, Mapping[str, Any]]
     identity: Identity
     now: str = ""
+    parts: frozenset[str] = frozenset()
+    """``Settings.fitted``."""
 
 
 @frozen

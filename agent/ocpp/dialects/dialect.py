@@ -313,6 +313,8 @@ class Dialect(_RowTables):
     """Requests may have fields that the standard does not know."""
     limits_transactions: bool = False
     """The backend may limit a transaction in its answers."""
+    takes_tariffs: bool = False
+    """The backend may set tariffs by which the station computes costs."""
     heartbeat_always: bool = False
     """Heartbeats are also sent while other messages are exchanged (quirks.py)."""
 

@@ -81,7 +81,7 @@ def collect_facts(reply: Response, ctx: RowContext) -> ReportFacts:
     utc_s = reply.data.get("utc_s")
     settings = {**reply.data.get("settings", {}), **ctx.overlay}
     now = format_rfc3339(utc_s) if utc_s is not None else ""
-    return ReportFacts(settings, reply.data.get("evses", {}), ctx.identity(), now)
+    return ReportFacts(settings, reply.data.get("evses", {}), ctx.identity(), now, ctx.settings.fitted)
 
 
 def is_component(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:

@@ -14,6 +14,7 @@ from agent.ocpp.v21 import (
     refusals,
     remote,
     smart_charging,
+    tariffs,
     transactions,
 )
 from agent.ocpp.v201 import V201
@@ -40,11 +41,13 @@ V21 = V201.with_rows(
     *payments.ROWS,
     *monitoring.ROWS,
     *display_messages.ROWS,
+    *tariffs.ROWS,
     *refusals.ROWS,
     name="2.1",
     subprotocol="ocpp2.1",
     shared_book=V201.name,
     limits_transactions=True,
+    takes_tariffs=True,
     signed_data_max=32768,
     added_variables=(*payments.VARIABLES, *transactions.VARIABLES, *cost.VARIABLES),
     scope=_load_scope,

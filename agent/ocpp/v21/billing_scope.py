@@ -9,7 +9,11 @@ from agent.ocpp.v201.billing_scope import SCOPE as SCOPE_201
 
 _TOKEN = frozenset({"idToken.idToken", "idToken.type"})
 _EVENT_201 = SCOPE_201.sent["TransactionEvent"]
-_EVENT = (_EVENT_201.fields or frozenset()) - {"idToken"} | _TOKEN | {"costDetails", "transactionInfo.transactionLimit"}
+_EVENT = (
+    (_EVENT_201.fields or frozenset()) - {"idToken"}
+    | _TOKEN
+    | {"costDetails", "transactionInfo.transactionLimit", "transactionInfo.tariffId"}
+)
 
 SCOPE = replace(
     SCOPE_201,
@@ -21,5 +25,5 @@ SCOPE = replace(
             "transactionId", "pspRef", "status", "settlementAmount", "settlementTime", "receiptId", "receiptUrl"
         ),
     },
-    read_only=SCOPE_201.read_only | {"GetPeriodicEventStream", "GetTariffs"},
+    read_only=SCOPE_201.read_only | {"GetPeriodicEventStream"},
 )

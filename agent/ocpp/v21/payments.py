@@ -15,6 +15,7 @@ from agent.ocpp.dialects.device_model_v2x import Name
 from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, ResponseEffects, Row, RowContext
 from agent.ocpp.v21.derivation import derive_message_row
 from agent.ocpp.v21.identifiers import replace_id_token
+from agent.ocpp.v21.tariffs import hear_driver_tariff
 from agent.ocpp.wire.text import is_plain
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -80,7 +81,7 @@ def _answer_web_payment_started(reply: Response, payload: Payload, ctx: RowConte
 
 
 ROWS: tuple[Row, ...] = (
-    derive_message_row(AuthorizeToken, _add_authorize_words),
+    derive_message_row(AuthorizeToken, _add_authorize_words, hear_driver_tariff),
     MessageRow(SettlementReported, "NotifySettlement", _encode_settlement, _decode_settlement_response),
     RequestRow("NotifyWebPaymentStarted", _decode_web_payment_started, _answer_web_payment_started),
 )

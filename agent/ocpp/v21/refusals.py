@@ -8,7 +8,6 @@ from agent.ocpp.dialects.dialect import NotOffered, Row, answer_always
 _BATTERY = "battery swap: this station has no batteries to exchange"
 _DER = "DER control: the boards of this station take no grid parameters"
 _STREAM = "periodic event streams are not offered"
-_TARIFF = "tariffs of a backend (I07 to I12) are not offered"
 _V2X = "V2X: the boards of this station do not discharge vehicles"
 _DYNAMIC = "dynamic schedules: no Dynamic profile is accepted here"
 
@@ -23,10 +22,6 @@ ROWS: tuple[Row, ...] = (
     answer_always("GetPeriodicEventStream"),  # there is none
     NotOffered("UpdateDynamicSchedule", _DYNAMIC),
     answer_always("UsePriorityCharging", status="NoProfile"),  # no PriorityCharging profile is accepted here
-    NotOffered("ChangeTransactionTariff", _TARIFF),
-    NotOffered("ClearTariffs", _TARIFF),
-    NotOffered("GetTariffs", _TARIFF),
-    NotOffered("SetDefaultTariff", _TARIFF),
 )
 
 NOT_SENT: dict[str, str] = {

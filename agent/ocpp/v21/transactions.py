@@ -16,12 +16,13 @@ from agent.domain.messages import (
     TransactionStarted,
     TransactionUpdated,
 )
-from agent.model.types import TransactionLimit
+from agent.model.types import Stamp, TransactionLimit
 from agent.ocpp.dialects.device_model_v2x import Name
 from agent.ocpp.dialects.dialect import Payload, Row, RowContext
 from agent.ocpp.v21.derivation import derive_message_row
 from agent.ocpp.v21.identifiers import replace_id_token
 from agent.ocpp.v21.payments import add_payment_details, format_amount
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 LIMITS = "maxCost,maxEnergy,maxTime"
 VARIABLES = (
@@ -46,7 +47,7 @@ def encode_transaction_limit(limit: TransactionLimit) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def encode_cost_details(cost: TransactionCost) -> dict[str, Any]:
+def encode_cost_details(cost: TransactionCost, ctx: RowContext) -> dict[str, Any]:
     """Encode CostDetailsType. The parts add up to the total, with VAT and without (I12.FR.17)."""
     kinds = [COST_KINDS[kind] for kind, _ in cost.parts if kind in COST_KINDS]
     rates = {"taxRates": [{"type": "VAT", "tax": float(cost.vat_percent)}]} if cost.vat_percent else {}
@@ -55,6 +56,7 @@ def encode_cost_details(cost: TransactionCost) -> dict[str, Any]:
         before, sum_cents = _encode_price(sum_cents, cost), sum_cents + cents
         prices[name] = {k: round(v - before[k], 2) for k, v in _encode_price(sum_cents, cost).items()} | rates
     return {
+        **({"chargingPeriods": [_encode_period(cost, ctx)]} if cost.tariff_id else {}),
         "totalCost": {
             "currency": cost.currency,
             "typeOfCost": kinds[-1] if kinds else "NormalCost",
@@ -66,6 +68,16 @@ def encode_cost_details(cost: TransactionCost) -> dict[str, Any]:
             "chargingTime": cost.charging_s,
             "idleTime": cost.idle_s,
         },
+    }
+
+
+def _encode_period(cost: TransactionCost, ctx: RowContext) -> dict[str, Any]:
+    """Encode ChargingPeriodType: one, because a tariff that is taken here has no conditions (I12.FR.04)."""
+    used = {"Energy": cost.energy_wh / 1000, "ChargingTime": cost.charging_s, "IdleTIme": cost.idle_s}
+    return {
+        "tariffId": cost.tariff_id,
+        "startPeriod": format_rfc3339(ctx.clock.utc_s(cost.begun or Stamp(0, 0.0))),
+        "dimensions": [{"type": name, "volume": volume} for name, volume in used.items()],
     }
 
 
@@ -110,13 +122,19 @@ def _add_payment_words(
 
 
 def _add_update_words(message: TransactionUpdated, event: dict[str, Any], ctx: RowContext) -> dict[str, Any]:
-    event = _add_event_words(message, event, ctx)
+    event = _with_tariff(_add_event_words(message, event, ctx), message.tariff_id)
     return event if message.limit is None else _with_limit(event, message.limit)
 
 
 def _add_end_words(message: TransactionEnded, event: dict[str, Any], ctx: RowContext) -> dict[str, Any]:
-    event = _add_event_words(message, event, ctx)
-    return event if message.cost is None else {**event, "costDetails": encode_cost_details(message.cost)}
+    event = _with_tariff(_add_event_words(message, event, ctx), message.tariff_id)
+    return event if message.cost is None else {**event, "costDetails": encode_cost_details(message.cost, ctx)}
+
+
+def _with_tariff(event: dict[str, Any], tariff_id: str) -> dict[str, Any]:
+    if not tariff_id:
+        return event
+    return {**event, "transactionInfo": {**event["transactionInfo"], "tariffId": tariff_id}}
 
 
 def _with_limit(event: dict[str, Any], limit: TransactionLimit) -> dict[str, Any]:
