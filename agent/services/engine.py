@@ -284,6 +284,9 @@ class Timers:
             number = next(self._count)
             self._number[timer] = number
             heapq.heappush(self._due, (at_s, number, timer))
+        if len(self._due) > 2 * len(self._number):  # what was replaced would otherwise stay until its time
+            self._due = [due for due in self._due if self._number.get(due[2]) == due[1]]
+            heapq.heapify(self._due)
         self._arm_next_timer()
 
     def _arm_next_timer(self) -> None:

@@ -300,6 +300,26 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
     running.cancel()
 
 
+async def test_a_timer_that_is_replaced_leaves_nothing_behind():
+    """However often, and however far away its time was; the others fire in their order."""
+    fired: list[int] = []
+    timers = module.Timers(Clock(), lambda event: fired.append(event.timer.evse))
+    due_s = asyncio.get_running_loop().time()
+    for n in range(1000):
+        timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 9), due_s + 3600.0 + n)
+        for evse in (3, 2, 1):
+            timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, evse), due_s + 7200.0 + n)
+        assert len(timers._due) <= 2 * 4
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 9), None)
+    for evse in (3, 2, 1):
+        timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, evse), due_s + 0.001 * evse)
+    async with deadline(30):
+        while len(fired) < 3:
+            await asyncio.sleep(0.005)
+    assert fired == [1, 2, 3]
+    assert timers._due == []
+
+
 async def test_a_link_is_told_to_connect_anew():
     class Redials:
         @handles_events(VehicleConnected)
