@@ -47,7 +47,7 @@ class MessageSender:
         self._ctx, self._channel, self._boot, self._post_event = ctx, channel, boot, post_event
         self._urgent: deque[Message] = deque()
         self._idle: deque[Message] = deque(maxlen=IDLE_KEPT)
-        self._idle_silences, self._idle_not_before_s = 0, 0.0
+        self._idle_silences, self._idle_losses, self._idle_not_before_s = 0, 0, 0.0
         self._status_silences = 0
 
     def queue_message(self, message: Message, is_up: bool) -> None:
@@ -80,6 +80,8 @@ class MessageSender:
         self.queues.connection_opened(self._channel.dialect)
         self._status_silences = self._idle_silences = 0
         self._idle_not_before_s = 0.0
+        if self._idle_losses > 1:
+            self._rest_idle_messages(self._idle_losses - 1)
 
     async def send_next(self) -> bool:
         """Send the most urgent message and wait for its answer. Return False if there is nothing
@@ -148,20 +150,25 @@ class MessageSender:
 
     async def _send_idle(self) -> None:
         """Send the oldest message that could wait. One that gets no answer is not sent again, and those behind it rest:
-        a backend that is silent about them must not hold up what is billed."""
+        a backend that is silent about them must not hold up what is billed. Nor must one that ends the connection
+        instead of an answer: after the second time the message is given up, and the others rest on the next one."""
         message = self._idle.popleft()
         try:
             await self._channel.send_message(message)
         except (ConnectionLost, asyncio.CancelledError):
-            if len(self._idle) < IDLE_KEPT:
+            self._idle_losses += 1
+            if self._idle_losses == 1 and len(self._idle) < IDLE_KEPT:
                 self._idle.appendleft(message)
             raise
         except NoAnswer:
             self._idle_silences += 1
-            pause_s = growing_pause_s(STATUS_RETRY_S, self._idle_silences) / self._ctx.clock.rate
-            self._idle_not_before_s = time.monotonic() + pause_s
+            self._rest_idle_messages(self._idle_silences)
         else:
-            self._idle_silences = 0
+            self._idle_silences = self._idle_losses = 0
+
+    def _rest_idle_messages(self, times: int) -> None:
+        pause_s = growing_pause_s(STATUS_RETRY_S, times) / self._ctx.clock.rate
+        self._idle_not_before_s = time.monotonic() + pause_s
 
     async def _send_status(self, status: QueuedStatus) -> None:
         try:

@@ -378,6 +378,24 @@ async def test_an_event_that_the_end_of_a_connection_has_caught_is_sent_again() 
         await until(lambda: numbers(central) == [0, 0, 1])
 
 
+async def test_an_event_that_ends_the_connection_twice_is_given_up() -> None:
+    """A backend that closes the connection on what it does not know would otherwise never stay connected: those
+    behind the event rest on the next connection, and what is billed is sent."""
+    central = Central(script={"NotifyEvent": [None]})
+    async with linked_201(central, call_timeout_s=20.0) as room:
+        for n in range(2):
+            room.link.send(events_of(n))
+        await until(lambda: numbers(central) == [0])
+        await central.ws.close()
+        await until(lambda: numbers(central) == [0, 0])
+        await central.ws.close()
+        await until(lambda: len(central.connections) == 3)
+        put_billed(room, 0)
+        await until(lambda: not room.outbox.rows)
+        assert numbers(central) == [0, 0]
+        assert list(room.link._sender._idle) == [events_of(1)]
+
+
 async def test_of_more_events_than_fit_the_oldest_are_given_up() -> None:
     central = Central(script={"NotifyEvent": [None]})
     async with linked_201(central, call_timeout_s=20.0) as room:
