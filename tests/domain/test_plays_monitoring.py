@@ -32,6 +32,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.messages import FaultNoted, StopReason, TriggerReason
+from agent.domain.monitoring.monitor_table import PERIOD_MOST_S
 from agent.domain.monitoring.monitoring_messages import (
     ClearMonitors,
     ListMonitors,
@@ -186,6 +187,9 @@ def test_no_value_has_the_name_of_a_setting() -> None:
         (wish(STATUS, DELTA, 0.0), "Accepted"),
         (wish(STATUS, UPPER, 1.0), "UnsupportedMonitorType"),  # N04.FR.05
         (wish(STATUS, PERIODIC, 0.5), "Rejected"),
+        (wish(STATUS, PERIODIC, PERIOD_MOST_S), "Accepted"),
+        (wish(STATUS, PERIODIC, 1e300), "Rejected"),
+        (wish(STATUS, CLOCK, PERIOD_MOST_S + 1.0), "Rejected"),
         (wish(STATUS, CLOCK, 900.0), "Accepted"),
         (wish(HEARTBEAT, UPPER, 86400.0), "Accepted"),
         (wish(HEARTBEAT, UPPER, 86401.0), "Rejected"),
@@ -683,6 +687,25 @@ def test_a_record_of_events_that_cannot_be_read_is_forgotten() -> None:
     assert play.store["monitor_events"] == {}
 
 
+@pytest.mark.parametrize("where", ["id", "severity", "boot"])
+def test_a_record_of_events_with_a_number_beyond_all_is_forgotten(where: str) -> None:
+    """JSON reads 1e400 as infinity, which is no integer."""
+    play = Play()
+    play.accepted(wish(STATUS, DELTA, 1.0, 3))
+    off_line(play)
+    plugged(play)
+    play.feed(StopRequested())
+    (kept,) = play.store["monitor_events"][LINK]["events"]
+    if where == "boot":
+        kept["at"] = [float("inf"), 1.0]
+    else:
+        kept["monitor"] = {**kept["monitor"], where: float("inf")}
+    play.again(online=False, state=None)
+    assert play.store["monitor_events"] == {}
+    on_line(play)
+    assert play.events() == []
+
+
 def test_behind_the_hard_limit_of_the_data_plan_no_event_is_sent() -> None:
     plan = DataPlan(frozenset({"default"}), None, 1000)
     play = Play(data_plan=plan)
@@ -750,6 +773,7 @@ def test_a_value_that_chatters_does_not_wear_the_flash() -> None:
         ("moon", True),
         ("number", True),
         ("nan", True),
+        ("endless", True),
         ("gone", False),
         ("other", False),
     ],
@@ -763,6 +787,7 @@ def test_a_record_that_is_of_no_use_is_set_aside(record: Any, poisoned: bool) ->
         "moon": {**good, "part": "moon"},
         "number": {**good, "value": "much"},
         "nan": {**good, "value": float("nan")},
+        "endless": {**good, "severity": float("inf")},
         "gone": {**good, "evse": 9},
         "other": {**good, "link": "elsewhere"},
     }.get(record, record) if isinstance(record, str) else record  # fmt: skip

@@ -34,7 +34,7 @@ def read_waiting_events(record: Mapping[str, Any], numbers: Iterator[int]) -> tu
     another is forgotten with them. A record that cannot be read is no event."""
     try:
         return tuple(_read_waiting_event(item, next(numbers)) for item in record["events"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return ()
 
 

@@ -34,7 +34,7 @@ from agent.model.types import EvseId
 
 MONITORS_MOST = 200
 """Custom monitors of a station."""
-PERIOD_LEAST_S = 1.0
+PERIOD_LEAST_S, PERIOD_MOST_S = 1.0, 366 * 86400.0
 FIRST_CUSTOM_ID = 1000
 PRECONFIGURED_ID = 500
 """That of an EVSE is so much plus its number; the hard-wired one has the number itself."""
@@ -140,7 +140,7 @@ class MonitorTable:
         if not math.isfinite(value):
             return False
         if kind in PERIODS:
-            return value >= PERIOD_LEAST_S
+            return PERIOD_LEAST_S <= value <= PERIOD_MOST_S
         if kind not in THRESHOLDS:
             return value >= 0.0  # N04.FR.14
         limits = threshold_limits(variable, self._site)

@@ -116,7 +116,7 @@ class Monitor:
             variable = MonitoredVariable(part, name, evse, str(record["instance"]))
             kind, severity = MonitorKind(record["kind"]), int(record["severity"])
             return cls(number, variable, kind, value, severity, bool(record["transaction"]), str(record["link"]))
-        except (KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise ValueError(f"no record of a monitor ({type(e).__name__}: {e})") from e
 
 
