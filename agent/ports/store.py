@@ -85,9 +85,9 @@ class OutboxPort(Protocol):
 
     async def remove_with_next_commit(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         """The backend has it, or needs no message of it, and no bill is made of it: the row with its followers waits no
-        more. It leaves the disk, and the facts are put, with the next commit that stores more than the register of a
-        session; at once if other rows of its queue wait or its session is over. After a kill or a power cut before
-        that commit it waits again, without the facts."""
+        more. It leaves the disk, and the facts are put, with the next commit that does more than renew the register of
+        a session or another figure; at once if other rows of its queue wait or its session is over. After a kill or a
+        power cut before that commit it waits again, without the facts."""
         ...
 
     async def put_facts(self, facts: Sequence[Put]) -> None:

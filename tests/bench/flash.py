@@ -39,7 +39,7 @@ WHY = (
     "it too"
 )
 G17_SESSION = Goal("G17", "flash per session of 1 h", 60.0, "KiB", why=WHY)
-WHY_DAY = "a commit writes some 20 KiB with the file system of the bench, and four idle days have about four"
+WHY_DAY = "a commit writes some 16 KiB with the file system of the bench, and four idle days have about four"
 G17_DAY = Goal("G17", "flash per idle day", 16.0, "KiB", why=WHY_DAY)
 
 

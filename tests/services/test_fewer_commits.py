@@ -202,8 +202,14 @@ async def test_a_renewed_register_is_on_disk_at_once(tmp_path: Path) -> None:
     ("puts", "is_witnessed"),
     [
         ([session(2000)], False),
-        ([session(2000), Put("boot", "1", {"id": "y"})], False),
+        ([session(2000), Put("boot", "1", {"id": "x", "last_utc_s": 9.0})], False),
+        ([session(2000), Put("boot", "1", {"id": "x", "offset_s": 9.0})], True),
+        ([Put("boot", "1", {"id": "x", "last_utc_s": 9.0})], False),
         ([Put("boot", "1", {"id": "y"})], True),
+        ([Put("traffic", "2026-11", {"level": "within", "days": {"wifi": {}}})], False),
+        ([Put("traffic", "2026-11", {"level": "above", "days": {}})], True),
+        ([Put("traffic", "2026-12", {"level": "within", "days": {}})], True),
+        ([], True),
         ([session(2000), Put("boot", "2", {"id": "y"})], True),
         ([session(2000, held=True)], True),
         ([session(2000, stop={"reason": "Local"})], True),
@@ -217,6 +223,7 @@ async def test_the_witness_need_not_know_of_a_renewed_register(
 ) -> None:
     path = tmp_path / "agent.db"
     store = await charging(path)
+    await store.commit([Put("traffic", "2026-11", {"level": "within", "days": {}})])
     before = path.with_suffix(".witness").read_bytes()
     commits = Witness(path).read_last()
     await store.commit(puts)

@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 
 SESSIONS = ("session", "tx")
 """Kinds of facts: what is going on at an outlet."""
-_REGISTER = ("last_wh", "alive_at")
-"""Fields of a session that each record of it renews."""
+_RENEWED: Mapping[str, Sequence[str]] = {
+    "session": ("last_wh", "alive_at"), "boot": ("last_utc_s",), "traffic": ("actions", "days"),
+}  # fmt: skip
+"""Fields that each record of these kinds renews: the register of a session, until when a boot has lived, the volume of
+a month."""
 
 
 class CommitAttestation:
@@ -37,13 +40,17 @@ class CommitAttestation:
         self._connection = connection
         self._witness = witness
         self._open_sessions: set[str] = set()
-        self._sessions: dict[str, Mapping[str, Any]] = {}
+        self._known: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._ends: dict[str, Sequence[int]] = {}
 
     def learn_stored(self, facts: Facts) -> None:
         """Take over what the opened store knows, and from its witness the ends of the latest sessions."""
         self._open_sessions = {key for kind in SESSIONS for key in facts.get(kind, {})}
-        self._sessions = {key: _without_register(record) for key, record in facts.get("session", {}).items()}
+        self._known = {
+            (kind, key): _without_renewed(kind, record)
+            for kind in _RENEWED
+            for key, record in facts.get(kind, {}).items()
+        }
         numbers = [int(n) for n in (*facts.get("boot", {}), meta_text(facts, "boots")) if n.isdecimal()]
         self.boots = max(numbers, default=0)
         before = self._connection.before
@@ -62,28 +69,28 @@ class CommitAttestation:
         for put in puts:
             if put.kind in SESSIONS:
                 (self._open_sessions.discard if put.value is None else self._open_sessions.add)(put.key)
-                if put.kind == "session":
-                    self._learn_session(put)
             elif put.kind == "boot" and put.key.isdecimal():
                 self.boots = max(self.boots, int(put.key))
+            if put.kind in _RENEWED:
+                self._learn_record(put)
         if self._may_write:
             self._witness_state()
 
-    def _learn_session(self, put: Put) -> None:
+    def _learn_record(self, put: Put) -> None:
         if put.value is None:
-            self._sessions.pop(put.key, None)
+            self._known.pop((put.kind, put.key), None)
         else:
-            self._sessions[put.key] = _without_register(put.value)
+            self._known[put.kind, put.key] = _without_renewed(put.kind, put.value)
 
-    def renews_registers(self, puts: Sequence[Put]) -> bool:
-        """Return whether these facts only renew the registers of open sessions, and the record of this boot. Without
-        such a commit the store is as it was, with the registers before: it is neither counted nor witnessed."""
-        others = [put for put in puts if (put.kind, put.key) != ("boot", str(self.boots))]
-        return bool(others) and all(self._renews_register(put) for put in others)
+    def renews_records(self, puts: Sequence[Put]) -> bool:
+        """Return whether these facts only renew what is known: the registers of open sessions, the time of this boot,
+        the volume of the month. Without such a commit the store is as it was, with the figures before: it is neither
+        counted nor witnessed."""
+        return bool(puts) and all(map(self._renews_record, puts))
 
-    def _renews_register(self, put: Put) -> bool:
-        known = self._sessions.get(put.key) if put.kind == "session" else None
-        return known is not None and put.value is not None and _without_register(put.value) == known
+    def _renews_record(self, put: Put) -> bool:
+        known = self._known.get((put.kind, put.key))
+        return known is not None and put.value is not None and _without_renewed(put.kind, put.value) == known
 
     def is_session_open(self, session: str) -> bool:
         return session in self._open_sessions
@@ -143,5 +150,5 @@ class CommitAttestation:
         self._witness.close()
 
 
-def _without_register(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in record.items() if name not in _REGISTER}
+def _without_renewed(kind: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in record.items() if name not in _RENEWED[kind]}

@@ -107,7 +107,7 @@ class Store:
             if isinstance(message, TransactionEnded):
                 self._file.attestation.note_session_end(message.session, message.meter_wh)
         end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends_session, puts))
-        renewed = not rows and self._file.attestation.renews_registers(puts)
+        renewed = not rows and self._file.attestation.renews_records(puts)
         self._file.run_transaction(
             lambda: gone.append(self._insert_records(puts, rows)), end, puts, counted=not renewed, witnessed=not renewed
         )

@@ -240,7 +240,7 @@ class StoreFile:
         ``reserve``: the work ends a session or empties the queue, and may use the pages that are kept for that.
         ``puts``: the facts that the work stores.
         ``counted`` False: the work takes a message from the queue. If its commit were lost, that message would show it.
-        ``witnessed`` False: the witness need not know (``CommitAttestation.renews_registers``). Nothing leaves the
+        ``witnessed`` False: the witness need not know (``CommitAttestation.renews_records``). Nothing leaves the
         queue with it: the witness would take what comes back after a loss for something that waits.
         """
 
