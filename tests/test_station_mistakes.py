@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
+from agent.assembly.domain_setup import external_limit_config
 from agent.cli import main
 from agent.commands import check
 from agent.model.key_rules import Between, key_type, split_type_and_rules
@@ -20,6 +21,7 @@ from agent.model.types import MeterPolicy
 from agent.station_file import payment, tables, tariff
 from agent.station_file.parser import Device
 from agent.station_file.problems import Problem
+from agent.station_file.settings import load_station_file
 
 ROOT = Path(__file__).parents[1]
 WHOLE = """\
@@ -67,6 +69,12 @@ host = "192.168.5.10"
 driver = "power_sysfs"
 path = "/sys/class/power_supply/mains"
 hold_s = 0.3
+[energy_manager]
+driver = "limit_modbus"
+host = "192.168.5.40"
+register = 4096
+on_silence = "fall_back"
+fallback = 10
 [updater]
 driver = "updater_command"
 install = ["/bin/sh", "{file}"]
@@ -232,6 +240,14 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[terminal]", 1, 'driver = "terminal_paiter"', "terminal.driver", "did you mean 'terminal_payter'?"),
     ("[power]", 1, "hold_s = 0", "power.hold_s", "0.01 to 86400"),
     ("[power]", 1, "poll_s = 5", "power.poll_s", "0.02 to 0.5"),
+    ("[energy_manager]", 1, 'rate_unit = "kW"', "energy_manager.rate_unit", "one of 'A', 'W'"),
+    ("[energy_manager]", 1, 'source = "CSO"', "energy_manager.source", "one of 'EMS', 'SO', 'Other'"),
+    ("[energy_manager]", 1, "silent_s = 1", "energy_manager.silent_s", "5 to 86400 (seconds)"),
+    ("[energy_manager]", 1, 'on_silence = "stop"', "energy_manager.on_silence", "one of 'keep', 'fall_back'"),
+    ("[energy_manager]", 1, 'on_silence = "release"', "energy_manager.fallback", "has no effect"),
+    ("[energy_manager]", 1, "fallback = -1", "energy_manager.fallback", "0 to 10000000"),
+    ("[energy_manager]", 1, "register = 70000", "energy_manager.register", "0 to 65535"),
+    ("[energy_manager]", 1, 'line = "rtu"', "energy_manager.device", "is missing"),
     ("[updater]", 1, 'install = ["/bin/sh"]', "updater.install", "{file}"),
     ("[buttons]", 1, "keys = { language = 0 }", "buttons.keys.language", "from 1 to"),
     ("[buttons]", 1, "touch_max = [4095]", "buttons.touch_max", "2 to 2 entries"),
@@ -539,3 +555,45 @@ def test_a_key_without_a_rule_is_found() -> None:
 
 def test_the_file_is_what_it_says() -> None:
     tomllib.loads(WHOLE)
+
+
+ENERGY_MANAGER = """
+[station]
+id = "CP-1"
+[[backends]]
+name = "first"
+url = "ws://first.example"
+versions = ["2.0.1", "1.6"]
+[[backends]]
+name = "second"
+url = "ws://second.example"
+versions = ["1.6"]
+[energy_manager]
+driver = "limit_modbus"
+host = "192.168.5.40"
+register = 4096
+rate_unit = "W"
+[[evse]]
+max_a = 32
+[[evse]]
+number = 2
+max_a = 16
+phases = 1
+"""
+
+
+@pytest.mark.parametrize(("line", "is_noted"), [("", True), ("fallback = 4140", False)])
+def test_a_start_without_a_limit_is_noted(tmp_path: Path, line: str, is_noted: bool) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(ENERGY_MANAGER.replace('rate_unit = "W"', f'rate_unit = "W"\n{line}'), "utf-8")
+    notes = check._file_notes(load_station_file(path))
+    assert any("set fallback" in note for note in notes) is is_noted
+
+
+def test_what_is_plausible_and_who_can_be_informed_follows_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(ENERGY_MANAGER, "utf-8")
+    config = external_limit_config(load_station_file(path))
+    assert config is not None
+    assert config.highest == 10 * 230 * (3 * 32 + 16)
+    assert config.rate_links == {"first"}

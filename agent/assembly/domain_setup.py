@@ -21,6 +21,7 @@ from agent.domain.orders import Order
 from agent.domain.station_config import StationConfig
 from agent.domain.variables import (
     DISPLAY_MESSAGES,
+    ENERGY_MANAGER,
     LAMP,
     OUTLETS_MOST,
     TARIFFS,
@@ -43,6 +44,7 @@ from agent.station_file.tables import BEARER_KINDS, BearerKeys
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
     from agent.domain.bearers import BearerConfig
+    from agent.domain.charging.external_limit import ExternalLimitConfig
     from agent.domain.payment import PaymentTerms
     from agent.domain.traffic import DataPlan
     from agent.services.keys.root_counts import RootCounts
@@ -60,6 +62,7 @@ def initial_settings(file: StationFile) -> Settings:
         TERMINAL: file.payment is not None,
         DISPLAY_MESSAGES: _shows_messages(file, spoken),
         TARIFFS: _takes_tariffs(file, spoken),
+        ENERGY_MANAGER: file.energy_manager is not None,
     }
     fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
     settings = Settings(fitted=frozenset(fitted))
@@ -277,6 +280,42 @@ def power_times(file: StationFile) -> dict[str, Any]:
     return {} if times is None else {"mains_hold_s": times.hold_s, "backup_s": times.backup_s}
 
 
+PLAUSIBLE_TIMES = 10
+"""An external limit above so many times what all outlets can draw is no limit of this station."""
+
+
+def external_limit_config(file: StationFile) -> ExternalLimitConfig | None:
+    """Return what the file says of the limit of an energy manager; None: there is no energy manager."""
+    if file.energy_manager is None:
+        return None
+    from agent.domain.charging.external_limit import ExternalLimitConfig, SilencePolicy
+    from agent.domain.charging.profiles import Unit
+
+    keys, unit = file.energy_manager, Unit(file.energy_manager.rate_unit)
+    outlets = (e.phase_a(NOMINAL_V) * (e.phases * NOMINAL_V if unit is Unit.W else 1) for e in file.evses)
+    return ExternalLimitConfig(
+        unit,
+        keys.source,
+        keys.silent_s,
+        SilencePolicy(keys.on_silence),
+        keys.fallback,
+        PLAUSIBLE_TIMES * sum(outlets),
+        frozenset(b.name for b in file.backends if _reports_rates(file, b)),
+    )
+
+
+def _reports_rates(file: StationFile, backend: Backend) -> bool:
+    """Return whether a version of this backend has a message for a changed charging rate."""
+    from agent.domain.messages import TransactionUpdated
+    from agent.ocpp.dialects.dialect import MessageRow
+
+    try:
+        dialects = backend_and_dialects(file, backend)["dialects"]
+    except SettingsError:
+        return False  # reported elsewhere
+    return any(isinstance(dialect.message_row(TransactionUpdated), MessageRow) for dialect in dialects)
+
+
 def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -390,6 +429,7 @@ def initial_state(
         backends={b.name: backend_config(b) for b in file.backends},
         io_s=max(1.0, clock_rate),
         feed_a=station.max_a,
+        external_limit=external_limit_config(file),
         **power_times(file),
         free_vending=station.free_vending,
         resume_within_s=station.resume_within_s,

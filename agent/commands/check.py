@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     file, problems = check_station_file(path)
     if options.json:
         listed = [{"line": p.line, "column": p.column, "path": p.path, "message": p.message} for p in problems]
-        notes = [] if file is None or problems else [*explain_profile(file, initial_settings(file))]
+        notes = [] if file is None or problems else _file_notes(file)
         page = {"v": 1, "file": str(path), "good": not problems, "problems": listed, "notes": notes}
         print(json.dumps(page, indent=2, ensure_ascii=False))
     else:
@@ -64,8 +64,20 @@ def run(options: argparse.Namespace) -> int:
             print(problem.compiler_line(path), file=sys.stderr)
         if file is not None and not problems:
             print(f"{path}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
-            print("".join(f"{line}\n" for line in explain_profile(file, initial_settings(file))), end="")
+            print("".join(f"{line}\n" for line in _file_notes(file)), end="")
     return WRONG if problems else GOOD
+
+
+def _file_notes(file: StationFile) -> list[str]:
+    """Return what is no mistake and should be known."""
+    notes = [*explain_profile(file, initial_settings(file))]
+    keys = file.energy_manager
+    if keys is not None and keys.on_silence == "keep" and keys.fallback is None:
+        notes.append(
+            "energy_manager: until it has heard the energy manager for the first time, the station has no limit of it: "
+            "set fallback, which holds until then"
+        )
+    return notes
 
 
 def check_station_file(path: Path) -> tuple[StationFile | None, list[Problem]]:

@@ -273,6 +273,15 @@ class SupplyChanged(Event):
     supply: Supply
 
 
+@frozen
+class ExternalLimitReported(Event):
+    """The energy manager has reported, which it does again and again. ``limit``: in the unit of the station file; None:
+    it sets none. ``is_kept``: it has reported so before, which is no sign of life."""
+
+    limit: float | None
+    is_kept: bool = False
+
+
 # --- the back-office side ------------------------------------------------------------------------------------------
 
 

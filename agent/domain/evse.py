@@ -26,6 +26,7 @@ from agent.model.types import EvseId, Fault, Lamp, Limit
 
 if TYPE_CHECKING:
     from agent.domain.bearers import BearerRecord
+    from agent.domain.charging.external_limit import ExternalLimit
     from agent.domain.charging.profiles import InstalledProfile
     from agent.domain.charging.station_limits import PhaseCurrents
     from agent.domain.display_messages import DisplayMessage
@@ -269,6 +270,9 @@ class StationState:
     # blocks/display_messages.py
     display_messages: dict[int, DisplayMessage] = field(default_factory=dict)
     """Those of a backend for drivers, by their id."""
+    # blocks/external_limits.py
+    external_limit: ExternalLimit | None = None
+    """The limit of an external system on the whole station that is in force."""
     # charging/station_limits.py
     still_drawn: dict[EvseId, tuple[PhaseCurrents, float]] = field(default_factory=dict)
     """What a vehicle may still draw although it is offered less by now, and until when."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.charging.profiles import Profile
+from agent.domain.charging.profiles import OPERATOR, Profile, Schedule
 from agent.model.fastclass import frozen, replace
 from agent.model.string_enum import StrEnum
 from agent.model.types import (
@@ -174,7 +174,9 @@ def is_first_with_token(message: Message) -> bool:
 
 @frozen
 class TransactionUpdated(Message):
-    """The charging state changed, or something else that ``trigger`` names. ``token``: the driver who caused it."""
+    """The charging state changed, or something else that ``trigger`` names. ``token``: the driver who caused it.
+    ``rate_changed``: an external limit has changed the charging rate; ``trigger`` is then a word that an older program
+    can read in the queue."""
 
     session: str
     evse: EvseId
@@ -187,6 +189,7 @@ class TransactionUpdated(Message):
     """The limit that holds from now on (``LIMIT_SET``)."""
     tariff_id: str = ""
     """The tariff of a backend by which the cost is computed; it is named once."""
+    rate_changed: bool = False
 
 
 @frozen
@@ -393,6 +396,22 @@ class CertificateSigningWanted(Message):
     csr: str
 
 
+@frozen
+class ExternalLimitSet(Message):
+    """An external system has set a limit on the station, or has changed it. ``source``: ChargingLimitSourceEnumType.
+    ``schedule``: the limit itself. None: only the fact is reported."""
+
+    source: str
+    schedule: Schedule | None = None
+
+
+@frozen
+class ExternalLimitReleased(Message):
+    """An external system limits the station no more."""
+
+    source: str
+
+
 BILLED: tuple[type[Message], ...] = (
     TransactionStarted,
     TransactionAuthorized,
@@ -455,6 +474,8 @@ MESSAGES: tuple[type[Message], ...] = (
     LogStatus,
     SecurityHappened,
     CertificateSigningWanted,
+    ExternalLimitSet,
+    ExternalLimitReleased,
 )
 """Every message that the station sends when something has happened, or at its own time."""
 
@@ -476,12 +497,14 @@ class DeviceModelReport(Message):
 
 @frozen
 class ChargingProfilesReport(Message):
-    """A part of a report of charging profiles: some of those of one EVSE. ``more``: another part follows."""
+    """A part of a report of charging profiles: some of those of one EVSE and one ``source``. ``more``: another part
+    follows."""
 
     request: int
     evse: EvseId
     more: bool
     profiles: tuple[Profile, ...]
+    source: str = OPERATOR
 
 
 @frozen

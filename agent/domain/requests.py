@@ -302,12 +302,14 @@ class ClearChargingProfilesRequest(BackendRequest):
 
 @frozen
 class ChargingProfilesRequest(BackendRequest):
-    """GetChargingProfiles of 2.x: those that meet every criterion that is given; ``ids`` empty: any id."""
+    """GetChargingProfiles of 2.x: those that meet every criterion that is given; ``ids``, ``sources`` empty: any."""
 
     ids: tuple[int, ...] = ()
     evse: EvseId | None = None
     purpose: Purpose | None = None
     stack_level: int | None = None
+    sources: tuple[str, ...] = ()
+    """ChargingLimitSourceEnumType."""
 
 
 @frozen

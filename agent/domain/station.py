@@ -111,7 +111,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             *settlement,
             webpay,
             WebPaymentEstimate(site),
-            *_cost_blocks(site),  # after all that reckons what a session costs
+            *(*_cost_blocks(site), *_external_limit_block(site, budget)),  # after all that reckons costs
             CostTriggers(site),
             UserFeedback(site),
             *messages,
@@ -181,6 +181,16 @@ def _message_block(site: StationState) -> tuple[tuple[object, ...], MessageValue
     from agent.domain.display_messages import message_values
 
     return (DisplayMessages(site),), partial(message_values, site)
+
+
+def _external_limit_block(site: StationState, budget: DataBudget) -> tuple[object, ...]:
+    """Return the block of a station with an energy manager: behind the sessions, whose rates it reports, and behind the
+    statuses, which know the links. Most stations have none."""
+    if site.config.external_limit is None:
+        return ()
+    from agent.domain.blocks.external_limits import ExternalLimits
+
+    return (ExternalLimits(site, site.config.external_limit, budget.is_exhausted),)
 
 
 def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:

@@ -12,6 +12,7 @@ from agent.model.fastclass import frozen
 
 if TYPE_CHECKING:
     from agent.domain.bearers import BearerConfig
+    from agent.domain.charging.external_limit import ExternalLimitConfig
     from agent.domain.payment import PaymentTerms
     from agent.domain.traffic import DataPlan
 
@@ -26,6 +27,8 @@ class StationConfig:
     """How much domain time may pass while a device answers (its real second times the clock's rate)."""
     feed_a: float | None = None
     """What each phase of the station's feed carries; None: enough for all EVSEs at once."""
+    external_limit: ExternalLimitConfig | None = None
+    """Of the energy manager; None: no external system limits the station."""
     mains_hold_s: float = 0.3
     """A shorter loss of mains is a glitch (real seconds)."""
     backup_s: float = 15.0

@@ -43,6 +43,12 @@ class TimerKind(StrEnum):
     BACKUP_SUPPLY = auto()
     """The back-up supply is empty."""
     CHARGING_LIMITS = auto()
+    EXTERNAL_LIMIT_SILENCE = auto()
+    """The energy manager has not reported for too long."""
+    EXTERNAL_LIMIT_REPORT = auto()
+    """The pause after a report of an external limit is over."""
+    EXTERNAL_LIMIT_STORING = auto()
+    """A higher external limit has lasted."""
     # readings
     SAMPLED_READING = auto()
     SAMPLED_END_READING = auto()

@@ -76,6 +76,7 @@ AMOUNT = r"([0-9]{1,6}(\.[0-9]{1,6})?)?"
 HUNDREDTHS = r"([0-9]{1,6}(\.[0-9]{1,2})?)?"
 PAYMENT_DETAILS = ("CardLast4Digits", "PaymentBrand", "SessionRef")
 """What a terminal tells of a card and its payment, in the words of OCPP 2.1 (additionalInfo of a token)."""
+PERCENT = r"100|[0-9]{1,2}(\.[0-9]{1,3})?"
 HTTPS = r"(https://\S{1,480})?"
 OFFSET = r"([+-]?[01][0-9]:[0-5][0-9])?"
 OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price")
@@ -209,6 +210,8 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("monitoring_base", "HardWiredOnly", 0, 20, choices=MONITORING_BASES, writable=False),
         _make_variable("monitoring_level", 9, 0, 9, writable=False),
         _make_variable("offline_event_severity", 3, 0, 9),
+        _make_variable("limit_change_percent", "10", 1, 6, pattern=PERCENT),
+        _make_variable("notify_limit_schedules", False),
         # files
         _make_variable("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
         _make_variable("signed_firmware_required", False, writable=False),
@@ -266,6 +269,8 @@ TERMINAL = "Terminal"
 """Bank cards are taken (``Settings.fitted``)."""
 TARIFFS = "BackendTariffs"
 """Costs are computed by the tariffs of a backend (``Settings.fitted``)."""
+ENERGY_MANAGER = "EnergyManager"
+"""An external system limits the station."""
 COST = "CostDisplay"
 """Price and cost are shown (``cost_display``)."""
 

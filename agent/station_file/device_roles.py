@@ -77,6 +77,13 @@ _ROWS = (
         own_keys=("hold_s", "backup_s"),
     ),
     DeviceRole(
+        "energy_manager",
+        (STATION_TABLE,),
+        port="agent.ports.energy_manager:EnergyManagerPort",
+        supervisor=f"{_SUPERVISORS}.energy_manager:EnergyManagerSupervisor",
+        own_keys=("rate_unit", "source", "silent_s", "on_silence", "fallback"),
+    ),
+    DeviceRole(
         "updater",
         (STATION_TABLE,),
         port="agent.ports.updater:UpdaterPort",

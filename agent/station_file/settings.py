@@ -26,6 +26,7 @@ from agent.station_file.tables import BEARER_KINDS, MOST_PILOT_A, SERIAL_MAX
 from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
 from agent.station_file.tables import BearerKeys as BearerKeys
+from agent.station_file.tables import EnergyManagerKeys as EnergyManagerKeys
 from agent.station_file.tables import Evse as Evse
 from agent.station_file.tables import FieldPageKeys as FieldPageKeys
 from agent.station_file.tables import LinkKeys as LinkKeys
@@ -101,6 +102,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         devices=devices,
         roles=roles,
         power_times=_parse_power_times(raw.get("power"), wrong),
+        energy_manager=_parse_energy_manager(devices, wrong),
         bearers=_parse_bearers(devices, wrong),
         link=_parse_link(raw["link"], wrong) if "link" in raw else LinkKeys(),
         metrics=build_table(MetricsKeys, raw["metrics"], "metrics", wrong) if "metrics" in raw else MetricsKeys(),
@@ -152,6 +154,27 @@ def _parse_power_times(raw: Any, wrong: list[str]) -> PowerTimes | None:
     if not isinstance(raw, Mapping):
         return None
     return build_table(PowerTimes, {k: v for k, v in raw.items() if k in ROLES["power"].own_keys}, "power", wrong)
+
+
+def _parse_energy_manager(devices: DeviceTables, wrong: list[str]) -> EnergyManagerKeys | None:
+    """Parse the agent's own keys of ``[energy_manager]``."""
+    role = ROLES["energy_manager"]
+    device = devices.get(role.name)
+    if device is None:
+        return None
+    own = {key: device.options[key] for key in role.own_keys if key in device.options}
+    keys = build_table(EnergyManagerKeys, own, role.name, wrong)
+    if keys.on_silence == "fall_back" and "fallback" not in own:
+        wrong.append(
+            f"{role.name}.fallback: is missing: the limit in {keys.rate_unit} that holds while the energy manager is"
+            ' silent (on_silence = "fall_back")'
+        )
+    if keys.on_silence == "release" and "fallback" in own:
+        wrong.append(
+            f'{role.name}.fallback: has no effect with on_silence = "{keys.on_silence}": set on_silence = "fall_back",'
+            " or leave it out"
+        )
+    return keys
 
 
 def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerKeys]:

@@ -65,6 +65,20 @@ class PowerTimes:
 
 
 @frozen
+class EnergyManagerKeys:
+    """The agent's own keys of the energy manager. ``rate_unit``: of its limit and of ``fallback``, amperes of each
+    phase or watts; ``source``: ChargingLimitSourceEnumType of OCPP, which backends are informed of; ``silent_s``:
+    without a report for so long it counts as silent; ``on_silence``: what holds then, its last limit, ``fallback`` or
+    no limit."""
+
+    rate_unit: Annotated[str, OneOf(("A", "W"))] = "A"
+    source: Annotated[str, OneOf(("EMS", "SO", "Other"))] = "EMS"
+    silent_s: Annotated[float, Between(5, 86_400, "seconds")] = 60.0
+    on_silence: Annotated[str, OneOf(("keep", "fall_back", "release"))] = "keep"
+    fallback: Annotated[float, Between(0, 10_000_000)] | None = None
+
+
+@frozen
 class Station:
     id: Identity = "CHARGY-SIM"
     number: Annotated[str, Text(20)] = ""
@@ -310,6 +324,7 @@ class StationFile:
     roles: Mapping[str, DeviceRole]
     """All roles that the devices may have."""
     power_times: PowerTimes | None
+    energy_manager: EnergyManagerKeys | None
     bearers: Mapping[str, BearerKeys]
     """By the place of the bearer, in order of preference."""
     link: LinkKeys

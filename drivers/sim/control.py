@@ -279,10 +279,19 @@ class Control:
         self.world.devices.set_link_condition(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
 
     async def set_site_limit(self, request: web.Request) -> None:
+        raw = await request.read()
         b = request_body.read_body(
-            await request.read(), request_body.nullable_key(request_body.number_key("max_a", low=0))
+            raw,
+            request_body.nullable_key(request_body.number_key("max_a", None, low=0)),
+            request_body.choice_key("manager", "online", "silent", default=None),
         )
-        self.world.set_site_limit(b["max_a"])
+        given = request_body.key_names(raw)
+        if not given:
+            raise ValueError("max_a: is missing")
+        if "manager" in given:
+            self.world.set_energy_manager_silent(b["manager"] == "silent")
+        if "max_a" in given:
+            self.world.set_site_limit(b["max_a"])
 
     async def set_mains_power(self, request: web.Request) -> None:
         b = request_body.read_body(await request.read(), request_body.boolean_key("mains"))

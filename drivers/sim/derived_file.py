@@ -39,6 +39,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "buzzer_evdev": ("path",),
     "lamp_leds": ("green", "red", "blue", "yellow"),
     "power_sysfs": ("path",),
+    "limit_modbus": ("host", "device"),
+    "limit_mqtt": ("host",),
     "terminal_payter": ("host", "device"),
     "updater_command": ("install",),
     "lan_static": ("interface",),

@@ -16,6 +16,8 @@ from drivers.sim.derived_file import (
     with_absolute_paths,
     with_backend_url,
 )
+from drivers.sim.energy_manager import DEFAULTS as MANAGER_DEFAULTS
+from drivers.sim.energy_manager import EnergyManager, ModbusEnergyManager, make_energy_manager
 from drivers.sim.front_panel import FrontPanelFarEnds
 from drivers.sim.installation import Installation
 from drivers.sim.link_proxy import LinkProxy, parse_backend_target
@@ -34,6 +36,7 @@ class StationFarEnds:
         self.outlets = OutletFarEnds(station)
         self.front_panel = FrontPanelFarEnds(station)
         self.supply: PowerSupply | None = None
+        self.energy_manager: EnergyManager | None = None
         self.terminals: dict[int, Terminal] = {}
         self.link_proxies: dict[str, LinkProxy] = {}
         self.bearers = BearerFarEnds(station)
@@ -60,6 +63,7 @@ class StationFarEnds:
         await self.front_panel.open_readers()
         self.front_panel.open_buttons()
         self._open_supply()
+        await self._open_energy_manager()
         self.front_panel.open_buzzer()
         self._open_terminals()
         self._name_updater()
@@ -75,6 +79,8 @@ class StationFarEnds:
         await self.outlets.close()
         self.front_panel.close()
         self.bearers.close()
+        if self.energy_manager is not None:
+            await self.energy_manager.close()
         for terminal in self.terminals.values():
             await terminal.close()
         for proxy in self.link_proxies.values():
@@ -108,6 +114,21 @@ class StationFarEnds:
         table: Table = {"driver": "power_sysfs", **chosen_options(power), "path": str(supply.folder)}
         self._station.tables.station["power"] = table
         self._station.addresses["power"] = str(supply.folder)
+
+    async def _open_energy_manager(self) -> None:
+        """Open the energy manager if the station file names one without an address. Raises ``ValueError``."""
+        device = self._station.file.devices.get("energy_manager")
+        if device is None or device.driver not in MANAGER_DEFAULTS or not lacks_address(device, device.driver):
+            return
+        asked = {**MANAGER_DEFAULTS[device.driver], **chosen_options(device)}
+        manager = self.energy_manager = make_energy_manager(device.driver, asked)
+        await manager.start()
+        address: Table = {"host": "127.0.0.1", "port": manager.port}
+        if isinstance(manager, ModbusEnergyManager):
+            address["released"] = manager.released
+        options = with_absolute_paths(asked, self._station.file.path.parent)
+        self._station.tables.station["energy_manager"] = {"driver": device.driver, **options, **address}
+        self._station.addresses["energy manager"] = f"127.0.0.1:{manager.port} ({device.driver})"
 
     def _open_terminals(self) -> None:
         """Open the named terminals, or one for the station if it takes payments and names none."""

@@ -11,6 +11,7 @@ from agent.model.types import STATION, Fault
 from drivers.sim import card as cards
 from drivers.sim.card_list import ListedCard
 from drivers.sim.checked_values import Impossible, Unknown, checked_choice, checked_evse, checked_number
+from drivers.sim.energy_manager import EnergyManager
 from drivers.sim.evse import Evse
 from drivers.sim.far_ends import StationFarEnds
 from drivers.sim.faults import SAFETY
@@ -188,6 +189,17 @@ class StationDevices:
         if fault is not None:
             modem.set_modem_fault(fault, active)
         self.opened_far_ends().bearers.follow_conditions()
+
+    @property
+    def energy_manager(self) -> EnergyManager | None:
+        """The simulated energy manager that the agent reads."""
+        return self.far_ends.energy_manager if self.far_ends is not None else None
+
+    def require_energy_manager(self) -> EnergyManager:
+        """Return the simulated energy manager. Raises ``Impossible``."""
+        if self.energy_manager is None:
+            raise Impossible("there is no simulated energy manager here: add [energy_manager] to the station file")
+        return self.energy_manager
 
     def set_supply_online(self, mains: bool) -> None:
         """Let the power supply report mains or its loss."""

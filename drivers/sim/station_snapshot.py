@@ -33,6 +33,7 @@ class WorldView(Protocol):
     @property
     def devices(self) -> DevicesView: ...
     def evse_picture(self, number: int, /) -> Json: ...
+    def limit_picture(self) -> Json | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def station_picture(
         "buttons": world.devices.button_names(),
         "ledger": world.devices.bank_ledger(),
         "displays": world.devices.display_panels(),
+        **({"limits": limits} if (limits := world.limit_picture()) else {}),
         **({"terminals": terminals} if (terminals := world.devices.terminal_pictures()) else {}),
         **({"modem": modem} if (modem := world.devices.modem_picture()) else {}),
         **({"bearers": bearers} if (bearers := (agent_picture or {}).get("bearers")) else {}),

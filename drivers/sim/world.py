@@ -78,6 +78,7 @@ class World:
                 await far_ends.open(backend_url)
                 world.devices.far_ends = far_ends
                 world.devices.apply_silences()
+                world._share_site_limit()
                 async with world._time_running():
                     yield world
             finally:
@@ -125,7 +126,12 @@ class World:
                 self._report_changes()
 
     def _report_changes(self) -> None:
-        seen = [self.evse_picture(n) for n in self.evses], self.mains_on, self.devices.visible_state()
+        seen = (
+            [self.evse_picture(n) for n in self.evses],
+            self.mains_on,
+            self.limit_picture(),
+            self.devices.visible_state(),
+        )
         if seen == self._seen:
             return
         self._seen = seen
@@ -199,6 +205,11 @@ class World:
     def max_a(self) -> float | None:
         """The limit set by the site's energy management."""
         return self._max_a
+
+    def limit_picture(self) -> dict[str, Any] | None:
+        """Return the picture of the energy manager that the agent reads; None: there is none."""
+        manager = self.devices.energy_manager
+        return None if manager is None else {"max_a": self._max_a, "manager": "silent" if manager.silent else "online"}
 
     def derived_station_file(self) -> str:
         """Return the station file for the agent as TOML text."""
@@ -285,9 +296,18 @@ class World:
         self._share_site_limit()
         self._save_state()
 
+    def set_energy_manager_silent(self, silent: bool) -> None:
+        """Let the energy manager fall silent, or answer again."""
+        self.devices.require_energy_manager().silent = checked_flag(silent, "silent")
+
     def _evse_by_number(self, n: int) -> Evse:
         return checked_evse(self.evses, n)
 
     def _share_site_limit(self) -> None:
+        """Give the limit to the energy manager, which the agent reads. Without one it acts on the boards themselves,
+        and the agent does not know of it."""
+        manager = self.devices.energy_manager
+        if manager is not None:
+            manager.max_a = self._max_a
         for evse in self.evses.values():
-            evse.external_a = self._max_a
+            evse.external_a = self._max_a if manager is None else None

@@ -120,6 +120,8 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "buzzer_evdev": ({"char-input"}, {"input"}),
     "lamp_leds": (set(), {"gpio"}),
     "power_sysfs": (set(), set()),
+    "limit_modbus": (SERIAL, {"dialout"}),
+    "limit_mqtt": (set(), set()),
     "updater_command": (set(), set()),
     "updater_rauc": (set(), set()),
     "lan_static": (set(), set()),

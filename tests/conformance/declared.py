@@ -10,6 +10,7 @@ from __future__ import annotations
 OFFERED: dict[str, tuple[str, str]] = {
     "AS": ("Advanced Security", ""),
     "SC": ("Smart Charging", "SmartChargingCtrlr.Enabled"),
+    "SC-10": ("an energy manager limits the station", "SmartChargingCtrlr.ExternalControlSignalsEnabled"),
     "LA-0": ("local authorization list", "LocalAuthListCtrlr.Enabled"),
     "LA-3": ("DisablePostAuthorize of the list", "LocalAuthListCtrlr.DisablePostAuthorize"),
     "R-0": ("reservation", "ReservationCtrlr.Available"),
@@ -93,7 +94,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ISO-1.1": ("ISO 15118-2 is not offered", "ISO15118Ctrlr.Enabled"),
     "ISO-4": ("no certificates of customers", "ISO15118Ctrlr.Enabled"),
     "ISO-5": ("no contract certificates", "ISO15118Ctrlr.CentralContractValidationAllowed"),
-    "SC-10": ("no external energy management limits the station", "SmartChargingCtrlr.ExternalControlSignalsEnabled"),
     "AQ-2": ("no board of a station file has a shutter", ""),
     "AQ-8": ("the driver need not choose the outlet first", ""),
     "AQ-11": ("no combined certificate", ""),

@@ -13,6 +13,8 @@ from agent.domain.messages import (
     CertificateSigningWanted,
     ConnectorStatus,
     ConnectorUnplugged,
+    ExternalLimitReleased,
+    ExternalLimitSet,
     FaultNoted,
     FirmwareStatus,
     HeartbeatWanted,
@@ -81,6 +83,7 @@ def give(room: Room) -> None:
     for message in (
         HeartbeatWanted(), ListConflicted(T0), ReservationEnded("chargy/7", True), CertificateSigningWanted("csr"),
         FaultNoted(1, Fault.GROUND_FAILURE, True, (Fault.GROUND_FAILURE,), T0, next(numbers)),
+        ExternalLimitSet("EMS"), ExternalLimitReleased("EMS"),
     ):  # fmt: skip
         link.send(message)
 

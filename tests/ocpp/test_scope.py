@@ -30,6 +30,7 @@ def test_a_narrowed_dialect_is_whole_and_says_only_what_is_listed(dialect: Any) 
     assert said <= set(SENT[dialect.name])
     muted = {r.message.__name__ for r in narrowed.rows if isinstance(r, NotExpressible)}
     assert {"SecurityHappened", "FirmwareStatus", "LogStatus", "FaultNoted", "ListConflicted"} <= muted
+    assert {"ExternalLimitSet", "ExternalLimitReleased"} <= muted
     assert set(SENT[dialect.name]) <= set(dialect.schemas.known_actions())
 
 

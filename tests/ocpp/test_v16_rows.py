@@ -20,6 +20,8 @@ from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
     ConnectorUnplugged,
+    ExternalLimitReleased,
+    ExternalLimitSet,
     FirmwareStatus,
     HeartbeatWanted,
     ListConflicted,
@@ -263,7 +265,8 @@ def test_a_transaction_is_told_when_it_is_known_who_charges_where() -> None:
 
 
 def test_mute() -> None:
-    assert isinstance(V16.message_row(TransactionUpdated), NotExpressible)
+    for message in (TransactionUpdated, ExternalLimitSet, ExternalLimitReleased):
+        assert isinstance(V16.message_row(message), NotExpressible)
 
 
 # --- what is heard ---------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ from agent.domain.messages import (
     CustomerReport,
     DeviceModelReport,
     DisplayMessagesReport,
+    ExternalLimitReleased,
+    ExternalLimitSet,
     FaultNoted,
     FirmwareStatus,
     HeartbeatWanted,
@@ -338,6 +340,8 @@ GOLDEN_OUT = [
             }],
         },
     ),
+    (ExternalLimitSet("EMS"), "NotifyChargingLimit", {"chargingLimit": {"chargingLimitSource": "EMS"}}),
+    (ExternalLimitReleased("SO"), "ClearedChargingLimit", {"chargingLimitSource": "SO"}),
 ]  # fmt: skip
 
 
@@ -347,6 +351,35 @@ def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
     assert isinstance(row, MessageRow)
     assert row.row_for(message).action == action
     assert told(message, place(number=7)) == line
+
+
+def test_an_external_limit_with_its_schedule() -> None:
+    """K11.FR.03, K12.FR.03; before the time is known without a start."""
+    for start_utc_s, start in ((UTC_S, {"startSchedule": WHEN}), (None, {})):
+        schedule = Schedule(Unit.W, (Period(0, 6900.0),), None, start_utc_s, number=1)
+        assert told(ExternalLimitSet("Other", schedule), place()) == {
+            "chargingLimit": {"chargingLimitSource": "Other"},
+            "chargingSchedule": [
+                {
+                    "id": 1,
+                    "chargingRateUnit": "W",
+                    "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 6900.0}],
+                    **start,
+                }
+            ],
+        }
+
+
+def test_a_report_of_profiles_has_a_part_for_each_source() -> None:
+    one, other = replace(WHOLE, id=1), replace(WHOLE, id=-1)
+    found = [InstalledProfile(0, one), InstalledProfile(0, other, "EMS")]
+    reply = Response("chargy", "1", "Accepted", {"profiles": found})
+    follow_up = row("GetChargingProfiles").follow_up
+    assert follow_up is not None
+    assert follow_up(reply, {"requestId": 9}, place()) == [
+        ChargingProfilesReport(9, 0, True, (one,), "CSO"),
+        ChargingProfilesReport(9, 0, False, (other,), "EMS"),
+    ]
 
 
 def test_begun_without_a_right_or_without_an_evse() -> None:
@@ -376,6 +409,13 @@ def test_the_stopping_card_in_an_update() -> None:
     stopped = told(replace(UPDATED, trigger=TriggerReason.STOP_AUTHORIZED, token=CARD), place())
     assert stopped is not None
     assert stopped["idToken"] == CARD_TYPE
+
+
+def test_a_changed_rate_has_the_word_of_the_standard() -> None:
+    """K11.FR.04: whatever word its record has for older programs."""
+    changed = told(replace(UPDATED, rate_changed=True), place())
+    assert changed is not None
+    assert changed["triggerReason"] == "ChargingRateChanged"
 
 
 def test_every_out_row_has_a_golden_line() -> None:
@@ -672,8 +712,6 @@ AT_ONCE += [
     ),
     (*_set(chargingProfilePurpose="TxProfile"), _profile_rejected("MissingParam", "a TxProfile needs transactionId")),
     ("ClearChargingProfile", {"chargingProfileCriteria": _EXTERNAL}, {"status": "Unknown"}),
-    ("GetChargingProfiles", {"requestId": 1, "chargingProfile": _EXTERNAL}, {"status": "NoProfiles"}),
-    ("GetChargingProfiles", {"requestId": 1, "chargingProfile": _SOURCES}, {"status": "NoProfiles"}),
     (
         "RequestStartTransaction",
         {"idToken": CARD_TYPE, "remoteStartId": 5, "chargingProfile": _set()[1]["chargingProfile"]},
@@ -710,6 +748,13 @@ GOLDEN_IN += [
         "GetChargingProfiles",
         {"requestId": 1, "evseId": 0, "chargingProfile": {"chargingProfileId": [7, 8], "stackLevel": 1}},
         ChargingProfilesRequest((7, 8), 0, None, 1),
+        "NoProfiles",
+        "",
+    ),
+    (
+        "GetChargingProfiles",
+        {"requestId": 1, "chargingProfile": {**_EXTERNAL, **_SOURCES}},
+        ChargingProfilesRequest(purpose=Purpose.EXTERNAL, sources=("EMS", "SO")),
         "NoProfiles",
         "",
     ),

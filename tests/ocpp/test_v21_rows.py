@@ -248,6 +248,11 @@ def test_every_reason_is_said_by_its_own_word(reason: StopReason, trigger: Trigg
     assert encoded(replace(UPDATED, trigger=trigger))["triggerReason"] == trigger.value
 
 
+def test_a_changed_rate_has_the_word_of_the_standard() -> None:
+    """K11.FR.04: its record has another word, for programs before this one."""
+    assert encoded(replace(UPDATED, rate_changed=True))["triggerReason"] == "ChargingRateChanged"
+
+
 DETAILS = (("CardLast4Digits", "1234"), ("PaymentBrand", "VISA"))
 KNOWN_CARD = [
     {"additionalIdToken": "1234", "type": "CardLast4Digits"}, {"additionalIdToken": "VISA", "type": "PaymentBrand"},

@@ -144,6 +144,9 @@ WRONG: list[tuple[str, Any, int]] = [
     ("links/backend", {"loss": 1.5}, 400),
     ("links/backend", {"up": None}, 400),
     ("limits", {}, 400),
+    ("limits", {"manager": "silent"}, 409),
+    ("limits", {"manager": "asleep"}, 400),
+    ("limits", {"manager": None}, 400),
     *(
         (path, f'{{"{key}": {"9" * 400}}}'.encode(), 400)
         for path, key in (
@@ -392,6 +395,9 @@ class Nowhere:
 
     def evse_picture(self, n: int) -> dict[str, Any]:
         return {"number": n}
+
+    def limit_picture(self) -> None:
+        return None
 
 
 def _said(status: str, session: Any) -> dict[str, Any]:

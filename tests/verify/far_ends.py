@@ -254,6 +254,19 @@ def no_mains(world: World) -> None:
     (wires(world).supply.folder / "online").unlink()
 
 
+def spoil_manager(world: World, make: Callable[[Any], Any]) -> None:
+    manager = wires(world).energy_manager
+    manager.slave._device = make(manager)
+
+
+def spoil_messages(world: World, payload: bytes) -> None:
+    wires(world).energy_manager.encode_payload = lambda: payload
+
+
+def limit_times_ten(world: World) -> None:
+    wires(world).energy_manager._per_a *= 10
+
+
 def says(*words: str) -> dict[str, Any]:
     return {"driver": "updater_command", "install": ["true", "{file}"], "running": list(words), "commit": ["true"]}
 
@@ -485,6 +498,46 @@ ROWS: dict[str, Row] = {
             "missing reply": Mutant(no_mains, ("mains",)),
         },
         {"power": {"driver": "power_sysfs"}},
+    ),
+    "limit_modbus": Row(
+        "energy_manager",
+        {
+            "wrong scale": Mutant(limit_times_ten, ("limit",)),
+            "swapped words": Mutant(lambda w: spoil_manager(w, swapped), ("limit",)),
+            "frozen value": Mutant(lambda w: spoil_manager(w, frozen), ("reports",)),
+            "missing reply": Mutant(lambda w: w.set_energy_manager_silent(True), ("reports",)),
+        },
+        {
+            "energy_manager": {
+                "driver": "limit_modbus",
+                "register": 4,
+                "type": "u32",
+                "rate_unit": "W",
+                "alive": 9,
+                "alive_s": 1.0,
+                "poll_s": 0.05,
+                "timeout_s": 0.3,
+            }
+        },
+    ),
+    "limit_mqtt": Row(
+        "energy_manager",
+        {
+            "wrong scale": Mutant(limit_times_ten, ("limit",)),
+            "swapped words": Mutant(lambda w: spoil_messages(w, b"[13]"), ("reports",)),
+            "frozen value": Mutant(lambda w: spoil_messages(w, b'{"watts": 13}'), ("limit",)),
+            "missing reply": Mutant(lambda w: w.set_energy_manager_silent(True), ("reports",)),
+        },
+        {
+            "energy_manager": {
+                "driver": "limit_mqtt",
+                "topic": "site/cp1",
+                "key": "watts",
+                "rate_unit": "W",
+                "every_s": 0.4,
+                "timeout_s": 0.5,
+            }
+        },
     ),
     "updater_command": Row(
         "updater",

@@ -4,7 +4,7 @@ offer whenever something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agent.domain.charging.composite_schedule import (
@@ -12,6 +12,7 @@ from agent.domain.charging.composite_schedule import (
 )
 from agent.domain.charging.profile_periods import begins_with_session
 from agent.domain.charging.profiles import (
+    EXTERNAL_PROFILE_ID,
     UNIT_WORDS,
     InstalledProfile,
     Kind,
@@ -149,6 +150,8 @@ class SmartCharging:
         profile, evse = new.profile, self._site.evses.get(new.evse)
         if new.evse != STATION and evse is None:
             return ProfileRefusal("UnknownEvse", "there is no such EVSE")
+        if profile.id == EXTERNAL_PROFILE_ID and self._site.config.external_limit is not None:
+            return ProfileRefusal("DuplicateProfile", "this id is that of the external limit, which is not replaced")
         if profile.purpose is Purpose.TX and evse is not None:
             session = evse.session
             if session is None or session.stop is not None or session.id != profile.session:
@@ -167,17 +170,22 @@ class SmartCharging:
         if request.id is not None:
             found = [i for i in (request.id,) if i in self._site.charging_profiles]
         else:
-            found = [i.profile.id for i in self._matching_profiles(request)]
+            installed = self._site.charging_profiles.values()
+            found = [i.profile.id for i in self._matching_profiles(request, installed)]
         yield from self._forget_profiles(*found)
         yield reply("Accepted" if found else "Unknown")
         yield from self._limits.recompute_limits(now)
 
+    def _external_limit_profiles(self, now: Moment) -> list[InstalledProfile]:
+        """Return the limit of an external system as a profile, if there is one."""
+        return [] if self._site.external_limit is None else [self._site.external_limit.installed_profile(now)]
+
     def _matching_profiles(
-        self, request: ClearChargingProfilesRequest | ChargingProfilesRequest
+        self, request: ClearChargingProfilesRequest | ChargingProfilesRequest, profiles: Iterable[InstalledProfile]
     ) -> list[InstalledProfile]:
         return [
             i
-            for i in self._site.charging_profiles.values()
+            for i in profiles
             if request.evse in (None, i.evse)
             and request.purpose in (None, i.profile.purpose)
             and request.stack_level in (None, i.profile.stack_level)
@@ -188,8 +196,13 @@ class SmartCharging:
         self, request: ChargingProfilesRequest, reply: Replier, now: Moment
     ) -> Iterator[Yielded]:
         """Report profiles. ``profiles``: those installed that meet the criteria, by EVSE."""
-        found = [i for i in self._matching_profiles(request) if not request.ids or i.profile.id in request.ids]
-        found.sort(key=lambda i: (i.evse, i.profile.id))
+        profiles = (*self._site.charging_profiles.values(), *self._external_limit_profiles(now))
+        found = [
+            i
+            for i in self._matching_profiles(request, profiles)
+            if (not request.ids or i.profile.id in request.ids) and (not request.sources or i.source in request.sources)
+        ]
+        found.sort(key=lambda i: (i.evse, i.source, i.profile.id))
         yield reply("Accepted" if found else "NoProfiles", {"profiles": found})
 
     @answers_requests(CompositeScheduleRequest)

@@ -1,8 +1,8 @@
 """What all profiles together allow: one bound for an EVSE at a moment, and the schedule of bounds that follows.
 
-For an EVSE: the least of what the hardware can, what the station maximum leaves, and the TxProfile while it lasts,
-else the TxDefaultProfile (one of the EVSE's own before one of the station; among those the highest stack level). For
-the station: its maximum, or the sum of its EVSEs where that is less.
+For an EVSE: the least of what the hardware can, what the bounds of the whole station leave, and the TxProfile while it
+lasts, else the TxDefaultProfile (one of the EVSE's own before one of the station; among those the highest stack level).
+For the station: its least bound, or the sum of its EVSEs where that is less.
 
 Without trusted UTC it is unknown whether a profile with a date or a time of day is in force. The
 cautious answer holds then: the lowest limit that may be in force.
@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from agent.domain.charging.profile_periods import needs_utc, next_edge_s, period_at
 from agent.domain.charging.profiles import InstalledProfile, Period, Profile, Purpose, Unit
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId
+
+if TYPE_CHECKING:
+    from agent.domain.charging.external_limit import ExternalLimit
 
 STEPS_MAX = 1000
 """A composite schedule ends after so many changes at the latest: a request must not keep the station busy."""
@@ -41,13 +45,15 @@ class Outlet:
 @frozen
 class ProfileTable:
     """All installed profiles, and how to read them. ``trusted``: the axis of seconds is UTC. ``switches``: the outlets
-    can charge on fewer phases than they have. ``feed_a``: what each phase of the station's feed carries."""
+    can charge on fewer phases than they have. ``feed_a``: what each phase of the station's feed carries.
+    ``external``: the limit of an external system on the whole station."""
 
     installed: tuple[InstalledProfile, ...]
     nominal_v: float = 230.0
     trusted: bool = True
     switches: bool = False
     feed_a: float | None = None
+    external: ExternalLimit | None = None
 
 
 @frozen
@@ -190,7 +196,7 @@ def _append_span(spans: list[Span], span: Span) -> None:
 def _limit_of_evse(table: ProfileTable, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
     own = bound_of_evse(table, outlet, at_s)
     limit = own.limit_in_unit(unit, table.nominal_v)
-    for bound in _station_wide_bounds(table, outlet.phases, at_s):
+    for bound in station_wide_bounds(table, outlet.phases, at_s):
         drawn = Bound(bound.limit, bound.unit, own.phases).limit_in_unit(unit, table.nominal_v)
         limit = min(limit, drawn * outlet.efficiency)
     return round_down_to_tenth(max(limit, _surely_drawn(table, outlet, unit))), own.phases
@@ -201,7 +207,7 @@ def _limit_of_station(table: ProfileTable, outlets: Sequence[Outlet], at_s: floa
     surely = [_surely_drawn(table, o, unit) / o.efficiency for o in outlets]
     own = [bound_of_evse(table, o, at_s).limit_in_unit(unit, table.nominal_v) / o.efficiency for o in outlets]
     limit = sum(map(max, own, surely))
-    for bound in _station_wide_bounds(table, phases, at_s):
+    for bound in station_wide_bounds(table, phases, at_s):
         limit = min(limit, bound.limit_in_unit(unit, table.nominal_v))
     return round_down_to_tenth(max(limit, sum(surely))), phases
 
@@ -210,11 +216,12 @@ def _surely_drawn(table: ProfileTable, outlet: Outlet, unit: Unit) -> float:
     return Bound(outlet.surely_a, Unit.A, outlet.phases).limit_in_unit(unit, table.nominal_v)
 
 
-def _station_wide_bounds(table: ProfileTable, phases: int, at_s: float) -> list[Bound]:
-    """Return the bounds of the station as a whole: its feed, and a maximum that was set."""
-    feed = [] if table.feed_a is None else [Bound(table.feed_a, Unit.A, phases)]
-    station = bound_of_station(table, phases, at_s)
-    return feed if station is None else [*feed, station]
+def station_wide_bounds(table: ProfileTable, phases: int, at_s: float) -> list[Bound]:
+    """Return the bounds of the station as a whole: its feed, the limit of an external system, and a maximum that a
+    backend has set. None of them lifts another one."""
+    feed = None if table.feed_a is None else Bound(table.feed_a, Unit.A, phases)
+    external = None if table.external is None else Bound(table.external.limit, table.external.unit, phases)
+    return [b for b in (feed, external, bound_of_station(table, phases, at_s)) if b is not None]
 
 
 def round_down_to_tenth(value: float) -> float:

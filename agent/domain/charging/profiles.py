@@ -16,11 +16,13 @@ from agent.model.types import STATION, EvseId
 
 
 class Purpose(StrEnum):
-    """ChargingProfilePurposeEnumType of OCPP 2.x (those that a backend may set)."""
+    """ChargingProfilePurposeEnumType of OCPP 2.x (those that occur here)."""
 
     STATION_MAX = "ChargingStationMaxProfile"
     TX_DEFAULT = "TxDefaultProfile"
     TX = "TxProfile"
+    EXTERNAL = "ChargingStationExternalConstraints"
+    """The limit of an external system. A backend reads it, and neither sets nor clears it (K01.FR.22, K10.FR.06)."""
 
 
 class Kind(StrEnum):
@@ -89,12 +91,20 @@ class Profile:
     session: str = ""
 
 
+EXTERNAL_PROFILE_ID = -1
+"""Of the limit of an external system: negative, so that no backend is likely to use it (K12.FR.05)."""
+OPERATOR = "CSO"
+"""ChargingLimitSourceEnumType: the source of a backend's profiles."""
+
+
 @frozen
 class InstalledProfile:
-    """A profile and where it was set: an EVSE, or 0 for the station (a TxDefaultProfile there holds for every EVSE)."""
+    """A profile and where it was set: an EVSE, or 0 for the station (a TxDefaultProfile there holds for every EVSE).
+    ``source``: ChargingLimitSourceEnumType."""
 
     evse: EvseId
     profile: Profile
+    source: str = OPERATOR
 
 
 @frozen

@@ -1,4 +1,5 @@
-"""Share the station's current among its EVSEs: the limits of charging profiles, of the feed and of the outlets."""
+"""Share the station's current among its EVSEs: the limits of charging profiles, of an external system, of the feed and
+of the outlets."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from agent.domain.charging.composite_schedule import (
     Outlet,
     ProfileTable,
     bound_of_evse,
-    bound_of_station,
     next_change_s,
+    station_wide_bounds,
 )
 from agent.domain.charging.load_sharing import Budget, Claim, room_a, share_current
 from agent.domain.charging.profiles import InstalledProfile, Unit
@@ -75,15 +76,14 @@ class StationLimits:
     def _station_budgets(
         self, running: list[EvseRecord], now: Moment, drawn_phases: Mapping[EvseId, int]
     ) -> list[Budget]:
-        """Return the station's feed and the maximum that a backend has set: amperes are per phase,
-        watts for all phases. An EVSE loads ``drawn_phases`` where these are more than it is to use."""
+        """Return the bounds of the whole station (its feed, an external limit, the maximum of a
+        backend) as budgets: amperes are per phase, watts for all phases. An EVSE loads
+        ``drawn_phases`` where these are more than it is to use."""
         phases = {e.number: max(e.used_phases, drawn_phases.get(e.number, 0)) for e in running}
         most_phases = max((e.config.phases for e in running), default=3)
-        station = bound_of_station(self.profile_table(now), most_phases, _axis_s(now))
+        bounds = station_wide_bounds(self.profile_table(now), most_phases, _axis_s(now))
         efficiency = {e.number: e.config.efficiency for e in running}
-        per_phase_a = [] if self._site.config.feed_a is None else [self._site.config.feed_a]
-        if station is not None and station.unit is Unit.A:
-            per_phase_a.append(station.limit)
+        per_phase_a = [b.limit for b in bounds if b.unit is Unit.A]
         out = [
             Budget(
                 min(per_phase_a),
@@ -96,10 +96,9 @@ class StationLimits:
             for phase in FEED
             if per_phase_a
         ]
-        if station is not None and station.unit is Unit.W:
-            volts = {e.number: e.config.nominal_v * phases[e.number] for e in running}
-            out.append(Budget(station.limit, {number: volts[number] / efficiency[number] for number in volts}))
-        return out
+        volts = {e.number: e.config.nominal_v * phases[e.number] for e in running}
+        watts_per_a = {number: volts[number] / efficiency[number] for number in volts}
+        return [*out, *(Budget(b.limit, watts_per_a) for b in bounds if b.unit is Unit.W)]
 
     def forget_limit(self, evse: EvseRecord) -> None:
         evse.allowed_a = None
@@ -189,6 +188,7 @@ class StationLimits:
             trusted=now.utc_s is not None,
             switches=self._site.settings.bool_value("phase_switching"),
             feed_a=self._site.config.feed_a,
+            external=self._site.external_limit,
         )
 
     def outlet_of_evse(self, evse: EvseRecord, now: Moment) -> Outlet:

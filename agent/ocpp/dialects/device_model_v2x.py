@@ -15,6 +15,7 @@ from agent.domain.variables import (
     AS_UPDATED,
     COST,
     DISPLAY_MESSAGES,
+    ENERGY_MANAGER,
     LAMP,
     MEASURANDS,
     MONITORING_BASES,
@@ -424,7 +425,14 @@ NAMES: tuple[Name, ...] = (
         value=lambda f, n: str(f.evses.get(0, {}).get("profiles", 0)), kind="integer", watched="profile_count",
         high=lambda f, n: float(str(f.settings.get("profiles_max", 0))),
     ),
-    Name("SmartChargingCtrlr", "LimitChangeSignificance", value=_fixed("0"), kind="decimal", constant=True),
+    *(replace(name, profile=ENERGY_MANAGER) for name in (
+        Name("SmartChargingCtrlr", "ExternalControlSignalsEnabled", value=_fixed("true"), kind="boolean"),
+        Name("SmartChargingCtrlr", "NotifyChargingLimitWithSchedules", "notify_limit_schedules"),
+    )),
+    Name(
+        "SmartChargingCtrlr", "LimitChangeSignificance", "limit_change_percent", kind="decimal", unit="Percent",
+        high=lambda f, n: 100.0,
+    ),
     Name("SmartChargingCtrlr", "PeriodsPerSchedule", "profile_periods_max"),
     Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
     Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),

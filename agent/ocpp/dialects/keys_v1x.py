@@ -202,6 +202,8 @@ UNNAMED_16: Mapping[str, str] = {
     "cache_settles": "2.x only; 1.6 asks about a card that is cached as not accepted (4.1)",
     "list_settles": "2.x only; 1.6 asks about a card that is listed as not accepted (4.1)",
     "local_authorization_only": "2.x only",
+    "limit_change_percent": "2.x only; 1.6 has no message for an external limit",
+    "notify_limit_schedules": "2.x only",
     "master_group": "2.x only",
     "reservation_enabled": "2.x only",
     "cost_fallback": "2.x only",

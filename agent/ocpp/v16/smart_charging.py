@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
+from agent.domain.messages import ExternalLimitReleased, ExternalLimitSet
 from agent.domain.orders import Response
 from agent.domain.requests import ClearChargingProfilesRequest, CompositeScheduleRequest, SetChargingProfileRequest
 from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.composite_schedule import schedule_periods
-from agent.ocpp.dialects.dialect import Payload, RequestRow, RowContext
+from agent.ocpp.dialects.dialect import NotExpressible, Payload, RequestRow, RowContext
 from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -105,4 +106,6 @@ ROWS = (
     RequestRow("SetChargingProfile", _decode_set_charging_profile, answer_one_of("Accepted")),
     RequestRow("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
     RequestRow("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
+    NotExpressible(ExternalLimitSet, "1.6 has no message for it; the composite schedule shows what it leaves"),
+    NotExpressible(ExternalLimitReleased, "1.6 has no message for it"),
 )

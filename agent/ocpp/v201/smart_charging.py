@@ -1,5 +1,6 @@
-"""Smart charging (OCPP 2.0.1 block K): profiles of the backend. Limits of other systems
-(K11-K14) and schedules that a vehicle negotiates (K15-K17) are not offered."""
+"""Smart charging (OCPP 2.0.1 block K): profiles of the backend, and the limit of an external system
+(K11-K13). The station is no local controller (K14), and schedules that a vehicle negotiates
+(K15-K17) are not offered."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from agent.domain.charging.profiles import (
     Schedule,
     Unit,
 )
-from agent.domain.messages import ChargingProfilesReport, Message
+from agent.domain.messages import ChargingProfilesReport, ExternalLimitReleased, ExternalLimitSet, Message
 from agent.domain.orders import Response
 from agent.domain.requests import (
     ChargingProfilesRequest,
@@ -34,11 +35,10 @@ from agent.ocpp.v201.identifiers import session_of
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 FEATURE = "SmartCharging"
-SOURCE = "CSO"
-"""ChargingLimitSourceEnumType: the source of a backend's profiles."""
 PARTS = 5
 """Profiles per ReportChargingProfiles: some 25 kB at most."""
 _PURPOSES = {str(p): p for p in Purpose}
+_SETTABLE = {name: purpose for name, purpose in _PURPOSES.items() if purpose is not Purpose.EXTERNAL}
 
 
 def _decode_charging_schedule(payload: Payload) -> Schedule:
@@ -64,7 +64,7 @@ def decode_charging_profile(payload: Payload) -> Profile | ProfileRefusal:
     """Decode ChargingProfileType, or return why a backend cannot set it here (K01: external
     constraints; several schedules are for a vehicle to choose from; a start belongs to absolute
     and recurring ones alone). Raises ``Refused``."""
-    purpose, kind = _PURPOSES.get(payload["chargingProfilePurpose"]), Kind(payload["chargingProfileKind"])
+    purpose, kind = _SETTABLE.get(payload["chargingProfilePurpose"]), Kind(payload["chargingProfileKind"])
     if purpose is None:
         return ProfileRefusal("InvalidProfile", f"{payload['chargingProfilePurpose']} is not set by a backend")
     if len(payload["chargingSchedule"]) != 1:
@@ -128,10 +128,10 @@ def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearCh
     criteria = payload.get("chargingProfileCriteria", {})
     purpose = criteria.get("chargingProfilePurpose")
     number = optional_integer(payload, "chargingProfileId")
-    if number is None and purpose is not None and purpose not in _PURPOSES:
-        return LocalAnswer({"status": "Unknown"})
+    if number is None and purpose is not None and purpose not in _SETTABLE:
+        return LocalAnswer({"status": "Unknown"})  # K10.FR.08
     return ClearChargingProfilesRequest(
-        number, optional_integer(criteria, "evseId"), _PURPOSES.get(purpose), optional_integer(criteria, "stackLevel")
+        number, optional_integer(criteria, "evseId"), _SETTABLE.get(purpose), optional_integer(criteria, "stackLevel")
     )
 
 
@@ -182,7 +182,7 @@ def _encode_charging_profile(profile: Profile) -> dict[str, Any]:
 def _encode_profiles_report(message: ChargingProfilesReport, ctx: RowContext) -> dict[str, Any]:
     return {
         "requestId": message.request,
-        "chargingLimitSource": SOURCE,
+        "chargingLimitSource": message.source,
         "evseId": message.evse,
         "tbc": message.more,
         "chargingProfile": [_encode_charging_profile(p) for p in message.profiles],
@@ -192,14 +192,14 @@ def _encode_profiles_report(message: ChargingProfilesReport, ctx: RowContext) ->
 def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> ChargingProfilesRequest | LocalAnswer:
     criterion = payload["chargingProfile"]
     purpose = criterion.get("chargingProfilePurpose")
-    elsewhere = SOURCE not in criterion.get("chargingLimitSource", [SOURCE])
-    if elsewhere or (purpose is not None and purpose not in _PURPOSES):
+    if purpose is not None and purpose not in _PURPOSES:
         return LocalAnswer({"status": "NoProfiles"})
     return ChargingProfilesRequest(
         ids=tuple(map(int, criterion.get("chargingProfileId", ()))),
         evse=optional_integer(payload, "evseId"),
         purpose=_PURPOSES.get(purpose),
         stack_level=optional_integer(criterion, "stackLevel"),
+        sources=tuple(criterion.get("chargingLimitSource", ())),
     )
 
 
@@ -213,16 +213,31 @@ def _answer_get_charging_profiles(reply: Response, payload: Payload, ctx: RowCon
 
 
 def _report_profiles(reply: Response, payload: Payload, ctx: RowContext) -> list[Message]:
-    """Return the parts of the report; every part is about one EVSE."""
+    """Return the parts of the report; every part is about one EVSE and one source."""
     parts = []
-    for evse, group in groupby(_found_profiles(reply), key=lambda i: i.evse):
+    for (evse, source), group in groupby(_found_profiles(reply), key=lambda i: (i.evse, i.source)):
         own = [i.profile for i in group]
-        parts += [(evse, tuple(own[i : i + PARTS])) for i in range(0, len(own), PARTS)]
+        parts += [(evse, source, tuple(own[i : i + PARTS])) for i in range(0, len(own), PARTS)]
     request = int(payload["requestId"])
     return [
-        ChargingProfilesReport(request, evse, number < len(parts), profiles)
-        for number, (evse, profiles) in enumerate(parts, 1)
+        ChargingProfilesReport(request, evse, number < len(parts), profiles, source)
+        for number, (evse, source, profiles) in enumerate(parts, 1)
     ]
+
+
+# --- the limit of an external system ---------------------------------------------------------------------------------
+
+
+def _encode_external_limit(message: ExternalLimitSet, ctx: RowContext) -> dict[str, Any]:
+    """Encode the limit of the whole station: without an EVSE (K12)."""
+    notice: dict[str, Any] = {"chargingLimit": {"chargingLimitSource": message.source}}
+    if message.schedule is not None:
+        notice["chargingSchedule"] = [_encode_charging_schedule(message.schedule)]
+    return notice
+
+
+def _encode_released_limit(message: ExternalLimitReleased, ctx: RowContext) -> dict[str, Any]:
+    return {"chargingLimitSource": message.source}
 
 
 # --- the composite schedule ------------------------------------------------------------------------------------------
@@ -259,4 +274,6 @@ ROWS = (
     ),
     MessageRow(ChargingProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
     RequestRow("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
+    MessageRow(ExternalLimitSet, "NotifyChargingLimit", _encode_external_limit, decode_empty_response),
+    MessageRow(ExternalLimitReleased, "ClearedChargingLimit", _encode_released_limit, decode_empty_response),
 )

@@ -130,9 +130,8 @@ def _encode_authorized(message: TransactionAuthorized, ctx: RowContext) -> dict[
 
 
 def _encode_updated(message: TransactionUpdated, ctx: RowContext) -> dict[str, Any]:
-    event = _build_transaction_event(
-        "Updated", message.session, message.at, trigger_reason(message.trigger), message.offline, ctx
-    )
+    why = "ChargingRateChanged" if message.rate_changed else trigger_reason(message.trigger)
+    event = _build_transaction_event("Updated", message.session, message.at, why, message.offline, ctx)
     event["transactionInfo"]["chargingState"] = message.charging.value
     if message.evse:
         event["evse"] = encode_evse(message.evse)

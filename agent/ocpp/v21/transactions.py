@@ -122,7 +122,8 @@ def _add_payment_words(
 
 
 def _add_update_words(message: TransactionUpdated, event: dict[str, Any], ctx: RowContext) -> dict[str, Any]:
-    event = _with_tariff(_add_event_words(message, event, ctx), message.tariff_id)
+    why = {"triggerReason": event["triggerReason"]} if message.rate_changed else {}
+    event = {**_with_tariff(_add_event_words(message, event, ctx), message.tariff_id), **why}
     return event if message.limit is None else _with_limit(event, message.limit)
 
 

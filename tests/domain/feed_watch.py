@@ -1,0 +1,123 @@
+"""Three outlets on one feed, and vehicles that follow a lower offer late: what a station draws at most."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import Any
+
+from agent.domain.charging.station_limits import YIELD_S
+from agent.domain.events import (
+    CablePlugged,
+    ContactorClosed,
+    ContactorOpened,
+    MeterRead,
+    OfferChanged,
+    ReleaseWithdrawn,
+    RequestReceived,
+    VehicleConnected,
+    VehiclePaused,
+    VehicleReady,
+)
+from agent.domain.orders import ReadMeter, SetLimit, SetRelease
+from agent.domain.requests import RemoteStartRequest, RemoteStopRequest
+from tests.domain.playbook import LINK, B, Playbook, wh
+from tests.support.domain_state import configure
+
+FEED_A = 40.0
+ROTATIONS = ("RST", "STR", "R")
+EVSES = tuple(range(1, len(ROTATIONS) + 1))
+NUMBERS = itertools.count(1)
+
+
+class FeedWatch(Playbook):
+    """Three outlets on one feed. A vehicle whose contactor is closed draws the most that it was offered in the last
+    ``YIELD_S``, but nothing from before the contactor closed. The domain learns of contactors when reported."""
+
+    QUIET = (*Playbook.QUIET, ReadMeter)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            evses=len(EVSES), feed_a=FEED_A, settings={"phase_switching": True}, resume_within_s=600.0, **options
+        )
+        self.offers: dict[int, deque[tuple[float, dict[str, float]]]] = {n: deque() for n in EVSES}
+        self.asks_energy = dict.fromkeys(EVSES, False)
+        self.closed = dict.fromkeys(EVSES, False)
+        self.looked_at = 0
+        for number, rotation in zip(EVSES, ROTATIONS, strict=True):
+            configure(self.evse(number), phases=len(rotation), rotation=rotation)
+
+    def begin_session(self, evse: int) -> None:
+        if self.evse(evse).session is not None:
+            return
+        if not self.evse(evse).board.vehicle_connected:
+            self.feed_and_check(CablePlugged(evse), VehicleConnected(evse))
+        self.feed_and_check(self.request(RemoteStartRequest(evse, B, f"r{next(NUMBERS)}")))
+        self.answer_readings()
+        self.feed_and_check(OfferChanged(evse, True))
+        self.set_asking(evse, True)
+
+    def stop_session(self, evse: int) -> None:
+        if (session := self.evse(evse).session) is not None:
+            self.feed_and_check(self.request(RemoteStopRequest(session.id)))
+
+    def set_asking(self, evse: int, on: bool) -> None:
+        self.asks_energy[evse] = on
+        self.feed_and_check((VehicleReady if on else VehiclePaused)(evse))
+
+    def request(self, asked: Any) -> RequestReceived:
+        return RequestReceived(LINK, f"q{next(NUMBERS)}", asked)
+
+    def feed_and_check(self, *events: Any) -> None:
+        for event in events:
+            self.feed(event)
+            self.skip()
+            self.check_feed()
+
+    def answer_readings(self) -> None:
+        """Answer each meter reading that was ordered since the last look."""
+        for order in [o for o in self.log[self.answered :] if isinstance(o, ReadMeter)]:
+            self.feed_and_check(MeterRead(order.evse, order.purpose, wh(1000)))
+        self.answered = len(self.log)
+
+    answered = 0
+
+    def report_contactors(self) -> None:
+        for number in EVSES:
+            if self.closed[number] != self.evse(number).board.contactor_closed:
+                self.feed_and_check((ContactorClosed if self.closed[number] else ContactorOpened)(number))
+            if not self.released(number) and not self.closed[number]:
+                self.feed_and_check(ReleaseWithdrawn(number))
+        self.answer_readings()
+
+    def released(self, evse: int) -> bool:
+        return bool(self.levels.get((SetRelease, evse), False))
+
+    def check_feed(self) -> None:
+        drawn_a = self.drawn_currents()
+        on_phase_a = {phase: sum(currents_a.get(phase, 0.0) for currents_a in drawn_a) for phase in "RST"}
+        assert all(a <= FEED_A + 1e-6 for a in on_phase_a.values()), on_phase_a
+
+    def drawn_currents(self) -> list[dict[str, float]]:
+        """What each vehicle draws at most now: amperes by the phases of the feed."""
+        for order in self.log[self.looked_at :]:
+            if isinstance(order, SetLimit):
+                used = ROTATIONS[order.evse - 1][: order.limit.phases or 3]
+                self.offers[order.evse].append((self.t_s, dict.fromkeys(used, order.limit.current_a or 0.0)))
+        self.looked_at = len(self.log)
+        drawn_a: list[dict[str, float]] = []
+        for number, offers in self.offers.items():
+            closed = self.released(number) and self.asks_energy[number]
+            while len(offers) > 1 and (offers[1][0] <= self.t_s - YIELD_S or not self.closed[number]):
+                offers.popleft()
+            self.closed[number] = closed
+            if closed:
+                drawn_a.append({phase: max(a.get(phase, 0.0) for _, a in offers) for phase in "RST"})
+        return drawn_a
+
+    def wait_and_check(self, seconds: float) -> None:
+        for _ in range(int(seconds * 10)):
+            self.wait(0.1)
+            self.skip()
+            self.check_feed()
+            self.report_contactors()
