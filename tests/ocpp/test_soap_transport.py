@@ -24,6 +24,7 @@ from agent.domain.events import (
     TransactionAcknowledged,
 )
 from agent.domain.messages import (
+    BootWanted,
     ConnectorStatus,
     HeartbeatWanted,
     MeterSampled,
@@ -52,7 +53,7 @@ from tests.support.busy_machine import stretched
 from tests.support.certificate_authorities import Authority, tls
 from tests.support.soap_descriptions import OF_15, SIDES, example_fields
 from tests.support.tls_terminator import TlsFront
-from tests.support.zeep_central import ANSWERS, NOW, ZeepCentral, body_schema, wsdl_client
+from tests.support.zeep_central import ANSWERS, NOW, SOAP, ZeepCentral, body_schema, wsdl_client
 
 CARD, T0 = Token("04A1B2C3"), Stamp(1, 0.0)
 START = TransactionStarted("s1", 1, CARD, T0, 1000)
@@ -126,35 +127,56 @@ async def test_a_refused_start_has_its_attempts_and_a_fault_says_why() -> None:
         assert room.link.is_up
 
 
-async def test_a_server_error_without_soap_is_an_attempt_and_not_the_end() -> None:
-    async with soap_link(ZeepCentral({**ANSWERS, "StopTransaction": (500, b"oops")})) as (csms, room):
-        room.settings.put_value("message_attempts", 1)
-        room.outbox.put(START)
-        room.outbox.put(END)
-        room.link.queue_changed()
-        await until(lambda: room.outbox.dead)
-        assert room.link.is_up
-        assert csms.actions().count("StopTransaction") == 1
-
-
 @pytest.mark.parametrize(
-    "page", [(200, b"<html>Please log in</html>"), (302, b""), (503, b"busy"), (401, b"who"), (200, b"")]
+    "page",
+    [
+        (200, b"<html>Please log in</html>"),
+        (302, b""),
+        (503, b"busy"),
+        (401, b"who"),
+        (200, b""),
+        (500, b"<html>Internal Server Error</html>"),
+        (400, b"Bad Request"),
+        (500, b"<" + b"a" * (LENGTH_MAX + 10)),
+    ],
+    ids=["login", "302", "503", "401", "empty", "500", "400", "too large"],
 )
-async def test_a_page_that_is_no_soap_never_acknowledges_a_bill(page: tuple[int, bytes]) -> None:
+async def test_a_page_that_is_no_soap_neither_acknowledges_nor_refuses_a_bill(page: tuple[int, bytes]) -> None:
+    """One attempt is permitted; the page comes more often than that."""
     async with soap_link() as (csms, room):
+        room.settings.put_value("message_attempts", 1)
         room.outbox.put(START)
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         csms.answers["StopTransaction"] = page
         room.outbox.put(END)
         room.link.queue_changed()
-        await until(lambda: len(csms.of("StopTransaction")) > 1)
-        assert [r.message for r in room.outbox.rows] == [END]
+        await until(lambda: room.outbox.dead or len(csms.of("StopTransaction")) > 2)
+        assert [(r.message, r.attempts) for r in room.outbox.rows] == [(END, 0)]
         assert room.outbox.dead == []
         csms.answers["StopTransaction"] = {}
         await until(lambda: not room.outbox.rows)
         assert csms.actions().count("BootNotification") == 1  # the backend is the same
         assert [e.up for e in room.of(LinkChanged)][:2] == [True, False]
+
+
+async def test_samples_at_which_a_server_stumbles_are_sent_in_shorter_messages() -> None:
+    """A server that shows a page for a long message has the next one shorter, and the end of the session after it."""
+    async with soap_link() as (csms, room):
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        csms.most_octets = 4000
+        for number in range(40):
+            reading = Reading(Stamp(1, 30.0 + number), 1250 + number)
+            room.outbox.put(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, reading, (REGISTER,)),)))
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert csms.pages > 0
+        assert sum(len(call["values"]) for call in csms.of("MeterValues")) == 40
+        assert csms.actions()[-1] == "StopTransaction"
 
 
 async def test_an_answer_after_its_time_out_still_counts() -> None:
@@ -461,6 +483,80 @@ async def test_the_versions_of_soap_are_tried_until_one_is_known() -> None:
             assert room.link.ocpp_version == "1.5"
             assert csms.actions() == ["BootNotification"]
         assert csms.complaints == []
+
+
+def fault_in(code: str, subcode: str = "", reason: str = "no") -> tuple[int, bytes]:
+    inner = f"<e:Subcode><e:Value>cs:{subcode}</e:Value></e:Subcode>" if subcode else ""
+    text = (
+        f'<e:Envelope xmlns:e="{SOAP}"><e:Body><e:Fault><e:Code><e:Value>e:{code}</e:Value>{inner}</e:Code>'
+        f"<e:Reason><e:Text>{reason}</e:Text></e:Reason></e:Fault></e:Body></e:Envelope>"
+    )
+    return 400 if code == "Sender" else 500, text.encode()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (500, b"<html>Internal Server Error</html>"),
+        (404, b"not here"),
+        fault_in("Receiver", "", "deadlock, try again"),
+        fault_in("Receiver", "InternalError"),
+        fault_in("Sender", "SecurityError"),
+        fault_in("Sender", "IdentityMismatch"),
+    ],
+    ids=["500", "404", "Receiver", "InternalError", "SecurityError", "IdentityMismatch"],
+)
+async def test_trouble_of_the_backend_does_not_change_the_version(trouble: tuple[int, bytes]) -> None:
+    async with ZeepCentral(version="1.6").listening() as csms:
+        accepted, csms.answers["BootNotification"] = csms.answers["BootNotification"], trouble
+        async with running(soap_room(csms, dialects=(V16, V15)), up=False) as room:
+            await until(lambda: csms.other_versions or len(csms.of("BootNotification")) > 1)
+            csms.answers["BootNotification"] = accepted
+            await until(lambda: room.link.is_up)
+            assert room.link.ocpp_version == "1.6"
+            assert csms.other_versions == 0
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        fault_in("Sender", "ProtocolError"),
+        fault_in("Receiver", "NotSupported"),
+        fault_in("Sender", "ActionNotSupported"),
+        fault_in("VersionMismatch"),
+        fault_in("MustUnderstand"),
+        fault_in("Sender"),
+        (200, ZeepCentral(version="1.5").envelope("BootNotification", ANSWERS["BootNotification"], "")),
+    ],
+    ids=["ProtocolError", "NotSupported", "Action", "VersionMismatch", "MustUnderstand", "Sender", "namespace"],
+)
+async def test_a_fault_that_means_the_version_changes_it(refusal: tuple[int, bytes]) -> None:
+    async with ZeepCentral().listening() as csms:
+        csms.to_other_version = refusal
+        async with running(soap_room(csms, dialects=(V16, V15))) as room:
+            assert room.link.ocpp_version == "1.5"
+            assert csms.other_versions == 1
+
+
+async def test_a_version_that_was_accepted_stays() -> None:
+    """The backend of a running session refuses its version for a while, and would take the other one."""
+    async with ZeepCentral(version="1.6").listening() as csms, running(soap_room(csms, dialects=(V16, V15))) as room:
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        room.link.reconnect()
+        await until(lambda: len(room.of(Connected)) > 1)
+        accepted = csms.answers["BootNotification"]
+        csms.answers["BootNotification"] = fault_in("Receiver", "NotSupported")
+        room.link.send(BootWanted())
+        await until(lambda: csms.other_versions or len(csms.of("BootNotification")) > 1)
+        csms.answers["BootNotification"] = accepted
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        assert room.link.ocpp_version == "1.6"
+        assert csms.actions().count("StartTransaction") == 1
+        assert csms.other_versions == 0
 
 
 async def test_a_backend_that_cannot_be_reached_is_not_asked_for_soap() -> None:

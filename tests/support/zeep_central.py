@@ -82,6 +82,10 @@ class ZeepCentral:
         self.delay_s = 0.0
         self.connections: set[Any] = set()
         self.station_url = ""
+        self.to_other_version: tuple[int, bytes] = (500, OTHER_VERSION)
+        self.other_versions = 0
+        self.most_octets = 2**20
+        self.pages = 0
 
     def actions(self) -> list[str]:
         return [action for action, _ in self.calls]
@@ -108,21 +112,27 @@ class ZeepCentral:
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         self.http.append(dict(request.headers))
         self.connections.add(request.transport)
-        envelope = etree.fromstring(await request.read())
-        header, body = envelope.find(f"{{{SOAP}}}Header"), envelope.find(f"{{{SOAP}}}Body")[0]
+        octets = await request.read()
+        if len(octets) > self.most_octets:
+            self.pages += 1
+            return web.Response(status=500, body=b"<html>Internal Server Error</html>", content_type="text/html")
+        envelope = etree.fromstring(octets)
+        header, content = envelope.find(f"{{{SOAP}}}Header"), envelope.find(f"{{{SOAP}}}Body")[0]
         found = {etree.QName(e).localname: "".join(e.itertext()).strip() for e in header}
         self.headers.append(found)
-        if etree.QName(body).namespace != self.namespace:
-            return web.Response(status=500, body=OTHER_VERSION, headers={"Content-Type": SOAP_TYPE})
+        if etree.QName(content).namespace != self.namespace:
+            self.other_versions += 1
+            status, body = self.to_other_version
+            return web.Response(status=status, body=body, headers={"Content-Type": SOAP_TYPE})
         schema = body_schema(self.version, "central")
-        if not schema.validate(body):
-            self.complaints.append(f"{etree.QName(body).localname}: {schema.error_log.last_error}")
+        if not schema.validate(content):
+            self.complaints.append(f"{etree.QName(content).localname}: {schema.error_log.last_error}")
         action = found["Action"].removeprefix("/")
-        if etree.QName(body).localname != element_names(action)[0]:
-            self.complaints.append(f"{action}: {body.tag}")
+        if etree.QName(content).localname != element_names(action)[0]:
+            self.complaints.append(f"{action}: {content.tag}")
         self.station_url = found["From"]
         self.calls.append(
-            (action, {k: v for k, v in (read_body(self.version, "central", body) or {}).items() if v is not None})
+            (action, {k: v for k, v in (read_body(self.version, "central", content) or {}).items() if v is not None})
         )
         answer, delay_s = self.answers.get(action, {}), self.delay_s
         await asyncio.sleep(delay_s)

@@ -134,11 +134,16 @@ def _read_headers(header: Element, soap: str) -> tuple[dict[str, str], str]:
 def _read_fault(fault: Element, soap: str) -> SoapFault:
     if soap == SOAP_11:
         code = _local_word(fault.findtext("faultcode"))
-        return SoapFault(code == "Client", reason=(fault.findtext("faultstring") or "").strip())
+        return SoapFault(code == "Client", "", (fault.findtext("faultstring") or "").strip(), _other_code(code))
     place = f"{{{soap}}}"
     code = _local_word(fault.findtext(f"{place}Code/{place}Value"))
     subcode = _local_word(fault.findtext(f"{place}Code/{place}Subcode/{place}Value"))
-    return SoapFault(code == "Sender", subcode, (fault.findtext(f"{place}Reason/{place}Text") or "").strip())
+    reason = (fault.findtext(f"{place}Reason/{place}Text") or "").strip()
+    return SoapFault(code == "Sender", subcode, reason, _other_code(code))
+
+
+def _other_code(code: str) -> str:
+    return "" if code in ("Sender", "Receiver", "Client", "Server") else code
 
 
 def _local_word(qualified: str | None) -> str:

@@ -39,6 +39,9 @@ SUBCODES: Mapping[str, SoapFault] = {
 }
 """The fault for each neutral error code; every other one is a ProtocolError of the sender."""
 REASON_MOST = 255
+VERSION_WORDS = frozenset({"NotSupported", "ProtocolError", "ActionNotSupported", "VersionMismatch", "MustUnderstand"})
+"""Codes and subcodes of a fault in answer to a message of a version that a server does not know: of OCPP, of
+WS-Addressing, and of SOAP (its identity header must be understood and is of that version)."""
 
 
 @frozen
@@ -60,6 +63,13 @@ class FaultyRequest(Exception):
 
 def _sender_fault(subcode: str, reason: str, message_id: str = "") -> FaultyRequest:
     return FaultyRequest(SoapFault(True, subcode, reason), message_id)
+
+
+def _means_version(fault: SoapFault) -> bool:
+    """Return whether a fault may mean the version of OCPP. A server that does not know the version may name no subcode;
+    then the message is wrong to it. What a receiver cannot do now says nothing of the version."""
+    words = {fault.code, fault.subcode} - {""}
+    return bool(words & VERSION_WORDS) if words else fault.is_sender
 
 
 class SoapCodec:
@@ -88,6 +98,15 @@ class SoapCodec:
         if (why := self._mismatch(envelope, envelope.body, id_, action)) != "":
             return Errored(id_, action, Code.GENERIC, why)
         return Answered(id_, action, read_payload(envelope.body, table))
+
+    def refuses_version(self, action: str, octets: bytes) -> bool:
+        """Return whether an answer says that the backend speaks another version of OCPP. Raises ``NotSoap``."""
+        envelope = read_envelope(octets)
+        if envelope.fault is not None:
+            return _means_version(envelope.fault)
+        tag = "" if envelope.body is None else envelope.body.tag
+        is_answer = local_name(tag) == element_name(action, True)
+        return is_answer and namespace_of(tag) not in ("", self._service.central_namespace)
 
     def _mismatch(self, envelope: ReceivedEnvelope, body: Element, id_: str, action: str) -> str:
         """Return why an envelope is not the answer to this request; "": it is. What belongs to another message must not

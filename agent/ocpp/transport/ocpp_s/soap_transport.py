@@ -14,11 +14,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.model.entry_points import load_entry_point
 from agent.model.fastclass import frozen
 from agent.model.traffic import OTHER
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError, names_secret
-from agent.ocpp.dialects.over_soap import speak_over_soap
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.basic_auth import authorization_header
 from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
@@ -26,6 +24,7 @@ from agent.ocpp.transport.ocpp_s.callers import allowed_callers
 from agent.ocpp.transport.ocpp_s.http_exchange import HttpAnswer, HttpExchange, TooLarge
 from agent.ocpp.transport.ocpp_s.request_server import HttpReply, RequestServer
 from agent.ocpp.transport.ocpp_s.soap_codec import FaultyRequest, SoapCodec, SoapRequest
+from agent.ocpp.transport.ocpp_s.tried_versions import SpokenVersion, TriedVersions
 from agent.ocpp.transport.tls_contexts import TlsContextCache
 from agent.ocpp.transport.traffic import WireBytes
 from agent.ocpp.transport.transport import (
@@ -36,9 +35,8 @@ from agent.ocpp.transport.transport import (
     is_tls,
     without_user_info,
 )
-from agent.ocpp.wire.calls import AnswerError, Called, CallError, CallResult, Code, Dropped, Errored, Finding, SendNow
+from agent.ocpp.wire.calls import Answered, AnswerError, Called, CallError, CallResult, Code, Dropped, Finding, SendNow
 from agent.ocpp.wire.masking import mask_urls_in_value
-from agent.ocpp.wire.soap_body import SoapService
 from agent.ocpp.wire.soap_envelope import AddressingHeaders, NotSoap, SoapFault
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
@@ -55,7 +53,7 @@ LATE = 2.0
 SENDER_STATUS, RECEIVER_STATUS = 400, 500
 """The status of HTTP of a fault (SOAP 1.2 part 2, table 20)."""
 REGISTRATION = "BootNotification"
-"""The first call to a backend that does not know the station in this version: a refusal of it may mean the version."""
+"""The call whose fault may mean the version: it is the first one to a backend."""
 ANSWERING = (200, 202, SENDER_STATUS, RECEIVER_STATUS)
 """Statuses that an answer may have. Every other one is not from OCPP."""
 
@@ -65,11 +63,11 @@ class SoapTransport:
 
     def __init__(
         self, ctx: ConnectorContext, backend: Backend, spoken: SpokenVersion, exchange: HttpExchange,
-        try_next_version: Callable[[], bool],
+        versions: TriedVersions,
     ) -> None:  # fmt: skip
         self._ctx, self._backend, self._exchange = ctx, backend, exchange
         self._dialect, self._codec = spoken.dialect, SoapCodec(spoken.service, backend.charge_point_id)
-        self._try_next_version, self._is_understood = try_next_version, False
+        self._versions = versions
         self.end_reason = "closed"
         self._findings: deque[tuple[Finding, int]] = deque()
         self._arrived, self._ended = asyncio.Event(), asyncio.Event()
@@ -156,8 +154,8 @@ class SoapTransport:
             answer = await self._exchange.post_envelope(action, envelope, timeout_s)
         except TimeoutError:
             return  # the call channel finds out whether the backend is still there
-        except TooLarge:
-            self._deliver_finding(Errored(id_, action, Code.GENERIC, "an answer that is too large"), 0)
+        except TooLarge:  # nothing shows that it is SOAP
+            self._end_connection("an answer that is too large")
             return
         except (aiohttp.ClientError, OSError, ValueError) as e:
             self._end_connection(describe_failure(e))
@@ -170,20 +168,22 @@ class SoapTransport:
             return
         try:
             finding = self._codec.read_answer(id_, action, answer.body)
-        except NotSoap as e:
+        except NotSoap as e:  # a page of a proxy or of an application server neither acknowledges nor refuses a bill
             self._trace_text("in", f"<HTTP {answer.status} and no SOAP, {len(answer.body)} octets>")
-            if answer.status < SENDER_STATUS:  # a page of a proxy must not acknowledge a bill
-                self._end_connection(f"HTTP {answer.status} and no SOAP: {e}")
-                return
-            finding = Errored(id_, action, Code.GENERIC, f"HTTP {answer.status} and no SOAP")
-        else:
-            self._trace_envelope("in", answer.body)
-        is_refused_boot = isinstance(finding, Errored) and action == REGISTRATION and not self._is_understood
-        if is_refused_boot and self._try_next_version():
+            self._end_connection(f"HTTP {answer.status} and no SOAP: {e}")
+            return
+        self._trace_envelope("in", answer.body)
+        if isinstance(finding, Answered):
+            self._versions.note_acceptance(self._backend.connection_url)
+        elif self._gives_way(action, answer.body):
             self._end_connection(f"OCPP {self._dialect.name} is refused")
             return
-        self._is_understood = True
         self._deliver_finding(finding, len(answer.body))
+
+    def _gives_way(self, action: str, refusal: bytes) -> bool:
+        """Return whether this refusal means the version, and the next connection uses another one."""
+        is_of_version = action == REGISTRATION and self._codec.refuses_version(action, refusal)
+        return is_of_version and self._versions.try_next_version(self._backend.connection_url)
 
     # --- requests of the backend -------------------------------------------------------------------------------------
 
@@ -335,30 +335,24 @@ def describe_failure(error: BaseException) -> str:
     return f"{type(error).__name__}{f': {reason}' if reason else ''}"
 
 
-@frozen
-class SpokenVersion:
-    dialect: Dialect
-    service: SoapService
-
-
 class SoapConnector:
-    """``agent.ocpp.transport.transport.Connector``. It tries the versions that have tables for SOAP in turn, until the
-    registration is not refused with an error."""
+    """``agent.ocpp.transport.transport.Connector``. It tries the versions that have tables for SOAP in turn, while a
+    fault in answer to the registration means the version."""
 
     def __init__(self, ctx: ConnectorContext) -> None:
         self._ctx = ctx
-        self._versions = deque(_spoken_version(d) for d in ctx.dialects if d.soap)
+        self._versions = TriedVersions(ctx.dialects)
         self._contexts = TlsContextCache()
 
     async def connect(self, backend: Backend, password: bytes | None, roots: TrustedRoots) -> SoapTransport:
         where = without_user_info(backend.connection_url)
-        if not self._versions:
+        if (spoken := self._versions.current_version()) is None:
             raise NoConnection(f"{where}: no version in [backend] versions is spoken over SOAP: check versions and url")
         is_secured = is_tls(backend.connection_url)
         context = self._contexts.context_for(backend, roots, self._ctx.wire.one_key_share) if is_secured else None
         headers = {"User-Agent": "chargy-agent", **authorization_header(backend, password)}
         exchange = HttpExchange(backend, context, headers, self._ctx.wire.user_timeout_s, self._ctx.traffic)
-        transport = SoapTransport(self._ctx, backend, self._versions[0], exchange, self._try_next_version)
+        transport = SoapTransport(self._ctx, backend, spoken, exchange, self._versions)
         try:
             async with asyncio.timeout(self._ctx.timeouts.open_s):
                 await transport.open_exchange()
@@ -368,11 +362,6 @@ class SoapConnector:
                 raise self._no_connection(backend, where, e) from e
             raise
         return transport
-
-    def _try_next_version(self) -> bool:
-        """Use the next version for the next connection. Return whether there is one."""
-        self._versions.rotate(-1)
-        return len(self._versions) > 1
 
     def _no_connection(self, backend: Backend, where: str, error: OSError) -> NoConnection:
         failed = tls.ssl_error(error)
@@ -385,11 +374,6 @@ class SoapConnector:
         code = ProblemCode.CERTIFICATE if is_certificate else ProblemCode.TLS
         trouble = tls.classify_failure(failed, backend.security_profile == 3)
         return NoConnection(line, trouble=trouble, problem=ConnectProblem(code))
-
-
-def _spoken_version(dialect: Dialect) -> SpokenVersion:
-    service = load_entry_point(dialect.soap)
-    return SpokenVersion(speak_over_soap(dialect, service.operations.keys()), service)
 
 
 def preload_library() -> None:
