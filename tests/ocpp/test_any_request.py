@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,9 +119,11 @@ def _plain(kind: str, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         if schema.get("format") == "date-time":
             return st.just("2026-11-25T10:00:00Z")
         return TEXTS.map(lambda t: t[: schema.get("maxLength", 100)])
-    if kind == "integer":
-        return st.integers(-3, 3) | st.integers()
-    return {"boolean": st.booleans(), "number": st.integers(-100, 100)}[kind]
+    if kind == "boolean":
+        return st.booleans()
+    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+    numbers = st.integers(-100, 100) if kind == "number" else st.integers(-3, 3) | st.integers()
+    return numbers.map(lambda n: int(low) if n < low else int(high) if n > high else n)
 
 
 @st.composite
