@@ -18,7 +18,15 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v16 import soap_tables as soap_16
 from agent.ocpp.wire.calls import UNREADABLE, Answered, CallError, Code, Errored
 from agent.ocpp.wire.soap_body import SoapService, action_of_element, read_payload, writable_text
-from agent.ocpp.wire.soap_envelope import ADDRESSING, ELEMENTS_MOST, NotSoap, read_envelope
+from agent.ocpp.wire.soap_envelope import (
+    ADDRESSING,
+    ATTRIBUTES_MOST,
+    DEPTH_MOST,
+    ELEMENTS_MOST,
+    LIST_MOST,
+    NotSoap,
+    read_envelope,
+)
 from tests.support.soap_descriptions import DESCRIPTIONS, OF_15, element_names, example_fields
 from tests.support.zeep_central import SOAP, SOAP_11, ZeepCentral, body_schema, read_body, wsdl_client
 
@@ -145,6 +153,17 @@ def request_text(body: str, header: str = "", before: str = "", soap: str = SOAP
     ).encode()
 
 
+MANY_ATTRIBUTES = " ".join(f"a{n}='1'" for n in range(ATTRIBUTES_MOST + 1))
+
+
+def local_list(entries: int) -> str:
+    entry = (
+        "<cp:localAuthorisationList><cp:idTag xmlns:n='urn:x'>04A1</cp:idTag><cp:idTagInfo>"
+        "<cp:status>Accepted</cp:status><cp:expiryDate>2026-11-25T10:00:00Z</cp:expiryDate></cp:idTagInfo></cp:localAuthorisationList>"
+    )
+    return f"<cp:sendLocalListRequest>{entry * entries}</cp:sendLocalListRequest>"
+
+
 RESET = "<cp:resetRequest><cp:type>Hard</cp:type></cp:resetRequest>"
 
 
@@ -162,7 +181,12 @@ RESET = "<cp:resetRequest><cp:type>Hard</cp:type></cp:resetRequest>"
         (request_text("<cp:resetRequest><cp:type>&a;</cp:type></cp:resetRequest>", before=ENTITY), "DOCTYPE"),
         (request_text("<cp:resetRequest><cp:type>&h;</cp:type></cp:resetRequest>", before=LAUGHS), "DOCTYPE"),
         (request_text("<cp:resetRequest><cp:type>&a;</cp:type></cp:resetRequest>", before=OUTSIDE), "DOCTYPE"),
-        (request_text("<a>" * (ELEMENTS_MOST + 1) + "</a>" * (ELEMENTS_MOST + 1)), "elements"),
+        (request_text("<a>" + "<b></b>" * ELEMENTS_MOST + "</a>"), "elements"),
+        (request_text("<a>" + "<b></b>" * ELEMENTS_MOST + "</a>").decode().encode("utf-16"), "elements"),
+        (request_text(f"<a {MANY_ATTRIBUTES}/>"), "attributes"),
+        (request_text(f"<a {MANY_ATTRIBUTES}/>".replace("'", '"')), "attributes"),
+        (request_text(local_list(LIST_MOST // 4)), "elements"),
+        (request_text("<a>" * DEPTH_MOST + "</a>" * DEPTH_MOST), "inside each other"),
         (f'<q:Envelope xmlns:q="{SOAP}"/>'.encode(), "no body"),
         (b'<q:Envelope xmlns:q="urn:other"><q:Body/></q:Envelope>', "no SOAP envelope"),
     ],
@@ -174,6 +198,21 @@ def test_what_is_no_soap_gets_a_fault_and_nothing_else(octets: bytes, why: str) 
         CODEC.read_request(octets)
     assert (refused.value.fault.is_sender, refused.value.fault.subcode) == (True, "ProtocolError")
     assert b"passwd" not in CODEC.write_fault(refused.value.fault, "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_longest_local_list_is_read(encoding: str) -> None:
+    octets = request_text(local_list(1000)).decode().encode(encoding)
+    body = read_envelope(octets).body
+    assert body is not None
+    assert len(body) == 1000
+
+
+def test_a_long_text_is_no_number_of_attributes() -> None:
+    """Texts of vendors have quotes (JSON) or equals signs in any number."""
+    for text in ('"a", ' * 3 * ATTRIBUTES_MOST, "a=b " * 3 * ATTRIBUTES_MOST):
+        body = f"<cp:dataTransferRequest><cp:vendorId>x</cp:vendorId><cp:data>{text}</cp:data></cp:dataTransferRequest>"
+        assert CODEC.read_request(request_text(body)).payload["data"] == text
 
 
 # --- requests of the backend ------------------------------------------------------------------------------------------
@@ -343,6 +382,8 @@ def test_what_belongs_to_another_message_acknowledges_nothing() -> None:
     assert answer("StopTransaction", stop) == Errored(
         "abc1", "StopTransaction", Code.GENERIC, "the answer relates to another message"
     )
+    longer = CENTRAL.envelope("StopTransaction", {}, "urn:uuid:1abc1", SOAP)  # ends with the id of this message
+    assert isinstance(answer("StopTransaction", longer), Errored)
     beat = CENTRAL.envelope("Heartbeat", {"currentTime": "2026-11-25T10:00:00Z"}, "urn:uuid:abc1", SOAP)
     assert isinstance(answer("Heartbeat", beat), Answered)
     assert "another element" in answer("StopTransaction", beat).description  # type: ignore[union-attr]

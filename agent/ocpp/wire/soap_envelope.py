@@ -30,8 +30,14 @@ ANONYMOUS = f"{ADDRESSING}/anonymous"
 FAULT_ACTION = f"{ADDRESSING}/soap/fault"
 SOAP_PREFIX, SERVICE_PREFIX = "s", "o"
 MEDIA_TYPE = "application/soap+xml"
-ELEMENTS_MOST = 32 * 1024
-"""Elements of an envelope. The longest local list (1,000 entries with every field) has 5,000."""
+ELEMENTS_MOST, ATTRIBUTES_MOST = 5 * 1024, 2 * 1024
+"""Of an envelope. The longest charging profile (1,024 periods) has 4,100 elements."""
+LIST_MOST = 8 * 1024
+"""Elements, and attributes, of an envelope with a local list. The longest (1,000 entries with every field) has 5,000
+elements, and some writers name the namespace in each."""
+DEPTH_MOST = 32
+"""Elements inside each other. The deepest message (a charging profile with its envelope) has 8."""
+LIST_ELEMENT = b"sendLocalListRequest"
 
 
 class NotSoap(Exception):
@@ -95,17 +101,49 @@ def read_envelope(octets: bytes) -> ReceivedEnvelope:
 
 def _parse_document(octets: bytes) -> Element:
     from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
+    from defusedxml.ElementTree import DefusedXMLParser
 
-    if octets.count(b"<") > 2 * ELEMENTS_MOST:
-        raise NotSoap(f"more than {ELEMENTS_MOST} elements")
+    _check_size(octets)
+    parser = DefusedXMLParser(target=_ShallowBuilder(), forbid_dtd=True)
     try:
-        root: Element = fromstring(octets, forbid_dtd=True)
+        parser.feed(octets)
+        root: Element = parser.close()
     except DefusedXmlException as e:
         raise NotSoap("a DOCTYPE or an entity in it") from e
     except (SyntaxError, ValueError, LookupError) as e:  # no XML; an encoding that is unknown or not readable
         raise NotSoap("no XML") from e
     return root
+
+
+def _check_size(octets: bytes) -> None:
+    """Refuse what would hold the event loop for long, before it is read. Raises ``NotSoap``."""
+    elements = octets.count(b"<") // 2
+    # a text may have many equals signs or many quotes; an attribute has both
+    attributes = min(octets.count(b"="), (octets.count(b'"') + octets.count(b"'")) // 2)
+    if elements <= ELEMENTS_MOST and attributes <= ATTRIBUTES_MOST:
+        return
+    if max(elements, attributes) > LIST_MOST or LIST_ELEMENT not in octets.replace(b"\0", b""):  # UTF-16 has zeros
+        raise NotSoap(f"{elements} elements, {attributes} attributes: too many")
+
+
+class _ShallowBuilder:
+    """Builds the tree of a document for the parser. Raises ``NotSoap`` at the element that is too deep."""
+
+    def __init__(self) -> None:
+        from xml.etree.ElementTree import TreeBuilder
+
+        self._builder, self._depth = TreeBuilder(), 0
+        self.data, self.close = self._builder.data, self._builder.close
+
+    def start(self, tag: str, attributes: dict[str, str]) -> Element:
+        self._depth += 1
+        if self._depth > DEPTH_MOST:
+            raise NotSoap(f"more than {DEPTH_MOST} elements inside each other")
+        return self._builder.start(tag, attributes)
+
+    def end(self, tag: str) -> Element:
+        self._depth -= 1
+        return self._builder.end(tag)
 
 
 _PLAIN_HEADERS = {"MessageID": "message_id", "RelatesTo": "relates_to", "To": "to", "Action": "action"}

@@ -111,7 +111,8 @@ class SoapCodec:
     def _mismatch(self, envelope: ReceivedEnvelope, body: Element, id_: str, action: str) -> str:
         """Return why an envelope is not the answer to this request; "": it is. What belongs to another message must not
         acknowledge a bill."""
-        if envelope.headers.relates_to and not envelope.headers.relates_to.endswith(id_):
+        relates_to = envelope.headers.relates_to  # some servers put "urn:uuid:" before the id
+        if relates_to and id_ not in (relates_to, relates_to.rpartition(":")[2]):
             return "the answer relates to another message"
         if local_name(body.tag) != element_name(action, True):
             return f"another element than the answer: {ascii(local_name(body.tag))[1:60]}"
