@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeAlias
 
 from drivers.panel.canvas import Canvas, unbreakable_words
@@ -94,8 +95,8 @@ def _count_fitting_words(words: list[str], fits: Callable[[str], bool]) -> int:
 
 
 def _cut_sentence_evenly(text: str, fits: Callable[[str], bool], breaks_words: bool) -> list[str]:
-    """Cut a text between words into few pieces that fit, of much the same length; empty if a word that must not be
-    broken does not fit. A number stays with its unit where it can."""
+    """Cut a text between words into few pieces that fit, of as many words each where they can; empty if a word that
+    must not be broken does not fit. A number stays with its unit where it can."""
     words: list[str] = []
     pieces: list[str] = []
     rest = unbreakable_words(text)
@@ -112,21 +113,9 @@ def _cut_sentence_evenly(text: str, fits: Callable[[str], bool], breaks_words: b
             rest[:1] = first[:middle], first[middle:]
         else:
             return []
-    most = max(map(len, pieces), default=0)
-    least = bisect_left(range(most), True, key=lambda length: len(_join_words(words, length)) <= len(pieces))
-    even = _join_words(words, least)
+    ends = [len(words) * n // len(pieces) for n in range(len(pieces) + 1)]
+    even = [" ".join(words[begin:end]) for begin, end in pairwise(ends)]
     return even if all(map(fits, even)) else pieces
-
-
-def _join_words(words: list[str], length: int) -> list[str]:
-    """Join words to pieces of ``length`` characters at most. A longer word is a piece of its own."""
-    pieces: list[str] = []
-    for word in words:
-        if pieces and len(pieces[-1]) + 1 + len(word) <= length:
-            pieces[-1] += f" {word}"
-        else:
-            pieces.append(word)
-    return pieces
 
 
 def split_sentences(text: str) -> list[str]:
