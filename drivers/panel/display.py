@@ -15,7 +15,7 @@ from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from drivers.panel.layout import Size
 from drivers.panel.mounting import Mounting
-from drivers.panel.outlet_views import Panel, View, views_of_pages
+from drivers.panel.outlet_views import Panel, View, pages_by_rounds, views_of_pages
 from drivers.panel.page import Page, count_message_rounds, page_of_screen
 from drivers.panel.texts import FALLBACKS, Texts, load_texts
 
@@ -127,7 +127,10 @@ class PanelDisplay:
         """Draw the screens. Return whether one was brought to the front, whose turn begins now."""
         pages = tuple(page_of_screen(s, self._texts_of_language(s.language), self._where.facts) for s in screens)
         act = (pages[0].evse, screens[0].acts)
-        if self._output is None or (pages == self._pages and act == self._act):
+        if self._output is None:
+            return False
+        pages = pages_by_rounds(pages, self._panel_of_output(self._output))
+        if pages == self._pages and act == self._act:
             return False
         before = self._views[self._view] if self._pages is not None else None
         front = before is None or (len(pages) > 1 and act != self._act)

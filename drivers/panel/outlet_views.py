@@ -13,6 +13,7 @@ from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, TINY, Size, layout_for
 from drivers.panel.outlet_panes import paint_panes, pane_parts
 from drivers.panel.page import Page, count_message_rounds, page_of_message_round
 from drivers.panel.page_parts import CODE_S, Face, faces_of_page, turns_of_faces
+from drivers.panel.small_panels import split_long_messages
 
 OUTLET_S = 5.0
 """An outlet without a code stands for so long at least, where another one waits for its turn."""
@@ -43,6 +44,16 @@ class Panel:
     depth: int
     margin: int
     turn_s: float
+
+
+def pages_by_rounds(pages: Sequence[Page], panel: Panel) -> tuple[Page, ...]:
+    """Return the pages with messages that one round has time for. ``pages``: one per outlet."""
+    if layout_for(panel.size, panel.depth) is not TINY:
+        return tuple(pages)
+    numbered = len(pages) > 1
+    return tuple(
+        split_long_messages(page, panel.size, panel.margin, str(page.evse) if numbered else "") for page in pages
+    )
 
 
 def views_of_pages(pages: Sequence[Page], panel: Panel, round_number: int = 0) -> tuple[View, ...]:

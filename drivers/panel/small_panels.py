@@ -4,7 +4,8 @@ icons, nothing that is not a word or a number; a code only where its modules are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from drivers.panel.canvas import Box, Canvas, Type, fit_text, wrap_text
 from drivers.panel.colors import BLACK, COLOURS, INK, WHITE, Colour, Tone
@@ -16,6 +17,8 @@ from drivers.panel.qr import draw_qr, modules_per_side
 
 MODULE_MIN_PX = 2
 _LINES = 3
+_MESSAGE_SLIDES = 3
+"""Of a backend's message in one round."""
 _GAP = 2
 _WORDS = 22
 """Units per em at which a sentence is cut into slides; only a word longer than a line is smaller."""
@@ -41,11 +44,11 @@ def slides_of_page(page: Page, size: Size, margin: int = 0, badge: str = "") -> 
     if page.battery is not None:
         figures.append(f"{page.battery_label} {round(page.battery)} %".strip())
     message = _message_slides(page, inner, unit)
-    found = [_title_slide(page, badge), *(message if page.message_in_front else ())]
-    found += _paired_slides(figures, inner, unit)
-    hotline = page.hotline
+    found, hotline = [_title_slide(page, badge)], page.hotline
     if page.tone is Tone.STOP and page.icon == OUT_OF_SERVICE_ICON:
         found, hotline = [*found, *_paired_slides([hotline] if hotline else [], inner, unit)], ""
+    found += message if page.message_in_front else ()
+    found += _paired_slides(figures, inner, unit)
     for name, amount in page.prices:
         found.append(_price_slide(name, amount, inner, unit) if name else Slide((amount,), (_LINES,)))
     for text in (page.price, *page.price_notes, *page.lines, page.hint):
@@ -143,15 +146,33 @@ def _text_slides(text: str, inner: Box, unit: float) -> Iterator[Slide]:
             yield Slide((" ".join(words),), (_LINES,))
 
 
+def split_long_messages(page: Page, size: Size, margin: int = 0, badge: str = "") -> Page:
+    """Return the page with messages of few slides each, a line for each slide: the rest of a longer message comes in
+    the rounds after, so that price, hotline and code do not wait for the whole of it."""
+    whole = _inner_box(size, margin)
+    inner, unit = whole.split_left(_badge_width(whole, badge))[1], TINY.unit_px((whole.width_px, whole.height_px))
+    return replace(page, messages=tuple(part for text in page.messages for part in _message_rounds(text, inner, unit)))
+
+
+@lru_cache(maxsize=64)
+def _message_rounds(text: str, inner: Box, unit: float) -> tuple[str, ...]:
+    pieces = _cut_for_slides(text, inner, unit)
+    return tuple("\n".join(pieces[n : n + _MESSAGE_SLIDES]) for n in range(0, len(pieces), _MESSAGE_SLIDES))
+
+
 def _message_slides(page: Page, inner: Box, unit: float) -> list[Slide]:
     """Return the slides of a backend's message. There are none on a page that has to be read at once."""
+    texts = () if page.message_yields else page.message.split("\n")
+    return [Slide((piece,), (_LINES,)) for text in texts for piece in _cut_for_slides(text, inner, unit)]
+
+
+def _cut_for_slides(text: str, inner: Box, unit: float) -> tuple[str, ...]:
     style = Type(_WORDS * unit, TINY.smallest * unit, _LINES)
 
     def fits_on_slide(piece: str) -> bool:
         return fit_text(drawable_text(piece), inner.width_px, inner.height_px, style)[2]
 
-    pieces = () if page.message_yields else cut_message_text(page.message, fits_on_slide)
-    return [Slide((piece,), (_LINES,)) for piece in pieces]
+    return cut_message_text(text, fits_on_slide)
 
 
 def _code_slides(page: Page, inner: Box, unit: float) -> Iterator[Slide]:

@@ -187,7 +187,7 @@ def test_any_text_on_any_screen(texts: list[str], front: bool, case: Case, panel
         ("de 22 h à 23 h", 9, ("de 22 h", "à 23 h")),
         ("donaudampf", 5, ("donau", "dampf")),
         ("a b c d e f Energie", 9, ("a b c d e", "f Energie")),
-        ("Energie Energie a b c d", 9, ("Energie", "Energie", "a b c d")),
+        ("Energie Energie a b c d", 9, ("Energie", "Energie a", "b c d")),
         ("a b c d e f", 9, ("a b c", "d e f")),
         ("12 kWh. donaudampf", 5, ("12", "kWh.", "donau", "dampf")),
     ],
@@ -264,6 +264,33 @@ async def test_messages_take_turns_and_the_page_comes_back_between_them(
     assert once[:6] == [*names, *names]
     for a, b in itertools.pairwise(n for n, what in enumerate(seen) if what in names):
         assert seen[a] == seen[b] or "kWh" in seen[a:b], seen
+
+
+@pytest.mark.parametrize("panel", [(128, 64, 1), (160, 128, 16)], ids=str)
+@pytest.mark.parametrize("front", [True, False], ids=["front", "cycle"])
+async def test_a_tiny_panel_shows_a_long_message_in_several_rounds(panel: tuple[int, int, int], front: bool) -> None:
+    """Price, hotline and code do not wait for sixteen slides; and the whole message is seen."""
+    slides: list[bool] = []
+    seen: set[str] = set()
+    async with clocked(Memory(panel)) as display:
+        await display.show(screen(with_messages(IDLE, LONGEST, front=front), "de", 1, 1))
+        for _ in range(160):
+            now = set(seen_in(face_in_view(display)))
+            slides.append(bool(now) and now <= set(words_in(LONGEST)))
+            seen |= now
+            tick(display)
+    in_a_row = [len(list(group)) for is_of_message, group in itertools.groupby(slides) if is_of_message]
+    assert len(in_a_row) > 5
+    assert max(in_a_row) <= 3
+    assert all(word in seen for word in words_in(LONGEST))
+
+
+@pytest.mark.parametrize("text", [SHORT, LONGEST], ids=len)
+def test_the_hotline_of_a_tiny_panel_comes_before_the_message(text: str) -> None:
+    case = with_messages((S.OUT_OF_SERVICE, "GroundFailure", {}), text, front=True)
+    hotline = words_in(said(case, "de").hotline)
+    shown = looks(case, (128, 64, 1))
+    assert all(word in seen_in(shown[1]) for word in hotline)
 
 
 async def test_messages_that_go_leave_the_page_as_it_was() -> None:
