@@ -73,6 +73,7 @@ class Update:
             await self.s.heard(lambda: status in self.statuses, timeout_s)
         except AssertionError as e:
             e.add_note(f"statuses of request {self.number}: {self.statuses}; all: {self.all_statuses}")
+            e.add_note(f"security events: {self.events}; updater: {await self.updater()}")
             raise
 
     @property
