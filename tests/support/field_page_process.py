@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -156,6 +157,11 @@ class PageProcess:
         """The most memory that the process has had resident (proc_pid_status(5))."""
         status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
         return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) / 1024
+
+    def cpu_time_s(self) -> float:
+        """The CPU time of the process, which other processes do not lengthen (proc_pid_stat(5))."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _address(self) -> str | None:
         found = (re.search(r"field page at https?://\S+:(\d+)/", line) for line in list(self.lines))
