@@ -87,8 +87,9 @@ def run_steps(play: LimitWatch, steps: list[Any]) -> None:
 
 @pytest.mark.parametrize("policy", SilencePolicy)
 @pytest.mark.parametrize("unit", Unit)
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([("report limit", 13.0), ("wait", 1.0), ("report limit", None), ("wait", 6.0), ("begin", 3), ("wait", 6.0)])
+@example([("report limit", 13.0), ("wait", 0.5), ("profile", 1, 6, None, Unit.A), ("wait", 0.5), ("wait", 4.0)])
 @example([("report limit", 20.0), ("wait", 4.0), ("report limit", 7.5), ("pause", 1), ("wait", 1.0), ("ready", 1)])
 @given(steps=st.lists(st.one_of(REPORTS, STEPS), min_size=1, max_size=20))
 def test_an_external_limit_is_never_exceeded(unit: Unit, policy: SilencePolicy, steps: list[Any]) -> None:

@@ -161,7 +161,9 @@ class StationLimits:
         again_s = math.inf
         for evse in up:
             if others := [self._site.still_drawn[e.number][1] - now.t_s for e in down if e is not evse]:
-                may_draw_a = _highest(had_a[evse.number], self._still_drawn_a(evse, now))
+                may_draw_a = had_a[evse.number]
+                if self._draws_until_s(evse) - now.t_s >= max(others):  # otherwise the others yield after it has
+                    may_draw_a = _highest(may_draw_a, self._still_drawn_a(evse, now))
                 # on no more phases than it has: a phase that falls for another's sake would not be waited for
                 evse.allowed_phases = min(evse.used_phases, had_phases[evse.number])
                 wanted[evse.number] = min(wanted[evse.number], *may_draw_a[: evse.used_phases])
@@ -171,6 +173,10 @@ class StationLimits:
     def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> PhaseCurrents:
         currents_a, until_s = self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
         return currents_a if now.t_s < until_s and _may_draw_energy(evse) and _may_draw_now(evse) else NO_CURRENTS
+
+    def _draws_until_s(self, evse: EvseRecord) -> float:
+        """Return until when the vehicle may draw what it had before; 0: it has followed."""
+        return self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))[1]
 
     @property
     def nominal_v(self) -> float:
