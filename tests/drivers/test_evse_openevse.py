@@ -37,7 +37,7 @@ from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.rapi import RapiBoard
 from drivers.testkit.evse import EvseWorld, check_evse
-from tests.support.busy_machine import Deadline, deadline
+from tests.support.busy_machine import Deadline, deadline, stretched
 
 # --- the parser --------------------------------------------------------------------------------------------------
 
@@ -596,8 +596,11 @@ async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> No
         await until(lambda: rig.evse.contactor.closed)
 
 
-async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(rig: Rig) -> None:
+async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No agent looks at the board any more, and it falls back to 6 A, not to nothing."""
+    monkeypatch.setattr("drivers.evse_openevse.board._END_S", stretched(2.0))
     lost = 0
     obey = rig.board._handle_line
 
@@ -613,7 +616,7 @@ async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(rig:
         rig.board._handle_line = loses  # type: ignore[method-assign]
         lost = 3
     assert lost == 0
-    await until(lambda: rig.board.auth_locked)  # the last order may still be on the line
+    assert rig.board.auth_locked
     await until(lambda: not rig.evse.contactor.closed)
 
 
