@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from agent.model import json_limits, secret_file
-from agent.ports import Broken, Garbled, Unreachable
+from agent.model import json_limits
+from agent.ports import Garbled, Unreachable
 from drivers.evse_everest.settings import EverestSettings
+from drivers.mqtt_broker import close_broker_client, open_broker_client
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,6 @@ MANAGER, PROVIDER, VALIDATOR, LIMITS, ERRORS = (
     "evse_manager_consumer", "auth_token_provider", "auth_token_validator", "external_energy_limits_consumer",
     "error_history_consumer",
 )  # fmt: skip
-_CLOSE_S = 1.0
 _MOST_OCTETS = 256 * 1024
 _MOST_TOPIC = 1000
 
@@ -45,38 +45,20 @@ class EverestLink:
 
     async def open_connection(self) -> None:
         """Connect to the broker and subscribe. Raises ``Unreachable``, ``Broken``."""
-        try:
-            from aiomqtt import Client, MqttError
-        except ModuleNotFoundError as e:
-            raise Broken(f"the package {e.name} is missing: install chargy-agent[mqtt]") from e
-        s = self._settings
-        client = Client(s.host, s.port, username=s.username or None, password=_read_password(s), timeout=s.timeout_s)
-        try:
-            await client.__aenter__()
-        except (MqttError, OSError) as e:
-            raise Unreachable(f"{self.name}: {e}; does the broker run?") from e
-        except ValueError as e:
-            raise Broken(f"{self.name}: {e}; correct host") from e
-        self._client = client
+        self._client = client = await open_broker_client(self.name, self._settings)
         self._pump = asyncio.create_task(self._receive_messages(), name=self.name)
         await self._await_sent(
             client.subscribe([(f"{self._prefix}{self._module_topic(k)}/e2m/#", 1) for k in self._modules])
         )
 
     async def close_connection(self) -> None:
-        from aiomqtt import MqttError
-
         self.lost = self.lost or "closed"
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait([self._pump])
         if self._client is not None:
             client, self._client = self._client, None
-            try:
-                async with asyncio.timeout(_CLOSE_S):
-                    await client.__aexit__(None, None, None)
-            except (MqttError, OSError, TimeoutError):
-                pass  # it is gone anyway
+            await close_broker_client(client)
 
     async def publish_variable(self, kind: str, name: str, payload: Any) -> None:
         """Publish to EVerest; return when the broker has it. Raises ``Unreachable``."""
@@ -171,12 +153,3 @@ class EverestLink:
 
 def _too_long() -> Any:
     raise ValueError(f"more than {_MOST_OCTETS} octets")
-
-
-def _read_password(settings: EverestSettings) -> str | None:
-    if settings.password_file is None:
-        return None
-    try:
-        return secret_file.read_secret_text(settings.password_file)
-    except secret_file.Unfit as e:
-        raise Broken(f"password_file {settings.password_file}: {e}") from e

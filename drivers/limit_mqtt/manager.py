@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agent.model import json_limits, secret_file
+from agent.model import json_limits
 from agent.model.energy_manager import LimitReport
 from agent.ports import Broken, Unreachable
 from drivers.limit_mqtt.settings import MqttLimitSettings
+from drivers.mqtt_broker import close_broker_client, open_broker_client
 
 MOST_OCTETS = 16 * 1024
 MOST_NUMBER = 1e12
-_CLOSE_S = 1.0
 
 
 @asynccontextmanager
@@ -28,15 +28,6 @@ async def open_subscription(settings: MqttLimitSettings) -> AsyncIterator[MqttEn
         yield manager
     finally:
         await manager.close_connection()
-
-
-def _read_password(settings: MqttLimitSettings) -> str | None:
-    if settings.password_file is None:
-        return None
-    try:
-        return secret_file.read_secret_text(settings.password_file)
-    except secret_file.Unfit as e:
-        raise Broken(f"password_file {settings.password_file}: {e}") from e
 
 
 def _tls_context(settings: MqttLimitSettings) -> ssl.SSLContext | None:
@@ -64,36 +55,21 @@ class MqttEnergyManager:
         self._client: Any = None
 
     async def connect_to_broker(self) -> None:
+        self._client = await open_broker_client(
+            self._name, self._settings, tls_context=_tls_context(self._settings), queue_type=NewestMessage
+        )
+        from aiomqtt import MqttError
+
         try:
-            from aiomqtt import Client, MqttError
-        except ModuleNotFoundError as e:
-            raise Broken(f"the package {e.name} is missing: install chargy-agent[mqtt]") from e
-        s = self._settings
-        client = Client(
-            s.host, s.port, username=s.username or None, password=_read_password(s), tls_context=_tls_context(s),
-            timeout=s.timeout_s, queue_type=NewestMessage,
-        )  # fmt: skip
-        try:
-            await client.__aenter__()
-            self._client = client
-            await client.subscribe(s.topic, qos=1)
+            await self._client.subscribe(self._settings.topic, qos=1)
         except (MqttError, OSError) as e:
             await self.close_connection()
             raise Unreachable(f"{self._name}: {e}; does the broker run?") from e
-        except ValueError as e:
-            raise Broken(f"{self._name}: {e}; correct host") from e
 
     async def close_connection(self) -> None:
-        if self._client is None:
-            return
-        from aiomqtt import MqttError
-
         client, self._client = self._client, None
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await client.__aexit__(None, None, None)
-        except (MqttError, OSError, TimeoutError):
-            pass  # it is gone anyway
+        if client is not None:
+            await close_broker_client(client)
 
     async def limits(self) -> AsyncIterator[LimitReport]:
         """Yield a report for each message. One that the broker has kept is no sign of life: its energy manager may be

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +30,7 @@ from drivers.sim.mains import Mains
 from drivers.sim.mqtt import Broker
 from drivers.testkit.evse import EvseWorld, check_evse
 from tests.support.busy_machine import Deadline, deadline
+from tests.support.mosquitto import MOSQUITTO, mosquitto_at
 from tests.support.simulated_station import held_port
 
 RATE = 40.0
@@ -679,34 +679,12 @@ async def test_a_password_file_that_others_may_read_is_refused(
 
 # --- a broker that is not ours ------------------------------------------------------------------------------------
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-
 
 @asynccontextmanager
 async def mosquitto(folder: Path) -> AsyncIterator[int]:
     with held_port() as port:
         async with mosquitto_at(folder, port):
             yield port
-
-
-@asynccontextmanager
-async def mosquitto_at(folder: Path, port: int) -> AsyncIterator[None]:
-    assert MOSQUITTO
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    child = await asyncio.create_subprocess_exec(
-        MOSQUITTO, "-c", str(folder / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with deadline(30):
-            while True:
-                with contextlib.suppress(OSError):
-                    (await asyncio.open_connection("127.0.0.1", port))[1].close()
-                    break
-                await asyncio.sleep(0.02)
-        yield
-    finally:
-        child.kill()
-        await child.wait()
 
 
 @asynccontextmanager

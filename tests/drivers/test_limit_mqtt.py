@@ -3,9 +3,6 @@ and what a person is told about a wrong table."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,10 +20,10 @@ from drivers.limit_mqtt.settings import MqttLimitSettings
 from drivers.sim.energy_manager import MqttEnergyManager
 from drivers.testkit.energy_manager import check_energy_manager
 from tests.support.busy_machine import deadline, stretched
+from tests.support.mosquitto import MOSQUITTO, mosquitto_at
 from tests.support.simulated_station import held_port
 
 WHERE = Where(0, "energy_manager", lambda: (1, 0.0), ())
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 @asynccontextmanager
@@ -147,26 +144,6 @@ async def test_of_a_flood_the_newest_limit_counts() -> None:
 def port() -> Iterator[int]:
     with held_port() as port:
         yield port
-
-
-@asynccontextmanager
-async def mosquitto_at(folder: Path, port: int) -> AsyncIterator[None]:
-    assert MOSQUITTO
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    child = await asyncio.create_subprocess_exec(
-        MOSQUITTO, "-c", str(folder / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with deadline(30):
-            while True:
-                with contextlib.suppress(OSError):
-                    (await asyncio.open_connection("127.0.0.1", port))[1].close()
-                    break
-                await asyncio.sleep(0.02)
-        yield
-    finally:
-        child.kill()
-        await child.wait()
 
 
 @pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from agent.commands.kit.generations import FileOwner
 from agent.station_file.settings import SettingsError
+from agent.station_file.tables import Backend
 
 ADVICE = "let the station send them first, or give --leave-bills if they may go where the station file then leads"
 UNKNOWN = "it cannot be found out whether bills wait for the present backend"
 PATIENCE_S = 60.0
 BILLS = ("open session", "queued")
 """What is sent by itself. A dead letter was refused by the backend, and a payment is settled by the bank."""
-FIRST_LINK = "chargy"
 
 
 def refuse_waiting_bills(
@@ -76,7 +76,7 @@ def _list_waiting_bills(folder: Path, tables: Mapping[str, Any], owner: FileOwne
         return []
     except OSError as e:
         raise SettingsError([f"{folder}: {UNKNOWN}: {e.strerror}"]) from None
-    link = str(_table_of(tables, "backend").get("name", FIRST_LINK))
+    link = str(_table_of(tables, "backend").get("name", Backend().name))
     rows = [r for r in _ask_agent_user(folder, tables, owner) if r["what"] in BILLS and r["link"] in ("", link)]
     return [f"{row['what']} {row['name']} ({row['count']})" for row in rows]
 
