@@ -40,6 +40,8 @@ from drivers.evse_openevse.settings import LEAST_A, OpenEvseSettings
 log = logging.getLogger(__name__)
 
 MISSED_POLLS = 3
+READS = 3
+"""So often the board is read in one poll: what it has reported meanwhile may be newer than its answer."""
 _END_S = 2.0
 
 
@@ -183,9 +185,12 @@ class OpenEvseBoard:
                 self._released = False
                 await self._withdraw_release()
             wanted, given = self._release_wanted, self._given
-            answered = await self._commands.read_status()
-            pictures = [self._evse_state(seen) for seen in self._apply_notices()]
-            self._seen = answered
+            pictures = []
+            for _ in range(READS):
+                pictures += [self._evse_state(seen) for seen in self._apply_notices()]
+                self._seen = answered = await self._commands.read_status()
+                if not self._line.notices:
+                    break
             if answered.has_flag(BOOT_LOCKED):
                 await self._clear_boot_lock(answered)
             if answered.is_released and not wanted and not self._release_wanted:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -555,6 +555,25 @@ async def test_another_vehicle_is_one_that_left_and_one_that_came(rig: Rig) -> N
         await until(lambda: pictures[-1].vehicle_connected and pictures[-1].released is True)
         assert [p.pilot for p in pictures[at:]].count(Pilot.A) == 1
         rig.board.spoil = lambda data: data
+
+
+async def test_a_vehicle_that_leaves_during_a_poll_leaves_once(rig: Rig) -> None:
+    """The board answers that it is there, and reports that it has left before the poll has ended."""
+    async with rig.open() as board, watched(board) as pictures:
+        await rig.pilot(Pilot.C)
+        await until(lambda: bool(pictures) and pictures[-1].vehicle_connected)
+        at = len(pictures)
+        answer = rig.board._answer_query
+
+        def leave_before_answer(name: str) -> tuple[bool, str]:
+            if name == "GC" and rig.evse.car is not None:
+                rig.evse.disconnect_vehicle(cable_too=False)
+                rig.board.step(0.0)
+            return answer(name)
+
+        rig.board._answer_query = leave_before_answer  # type: ignore[method-assign]
+        await until(lambda: not pictures[-1].vehicle_connected)
+        assert [there for there, _ in groupby(p.vehicle_connected for p in pictures[at - 1 :])] == [True, False]
 
 
 async def test_withdrawn_between_two_vehicles_it_stays_withdrawn(rig: Rig) -> None:
