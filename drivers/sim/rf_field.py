@@ -14,7 +14,8 @@ _WAITS_S = 1.0
 _BETWEEN_S = 0.25
 """Time between taking one card away and holding the next one to the reader."""
 _PATIENT_S = 2.0
-"""How much longer a card is held to a reader that is at work and has not yet identified it."""
+"""How much longer a card is held to a reader that is at work and has not yet identified it, and is kept away from one
+that has not yet seen that the one before is gone."""
 _AGAIN_S = 0.02
 _SENS_REQ = b"\x26"
 
@@ -31,6 +32,8 @@ class RfField(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._known = False
         """The reader has identified the card that is held to it."""
+        self._seen_empty = True
+        """The reader has looked for a card since the last one was taken away."""
         self._heard_s = 0.0
 
     async def start(self) -> None:
@@ -73,12 +76,24 @@ class RfField(asyncio.DatagramProtocol):
 
     def _take_card_away(self, last_s: float) -> None:
         loop = asyncio.get_running_loop()
-        at_work = loop.time() - self._heard_s < _WAITS_S + _BETWEEN_S
-        if at_work and not self._known and loop.time() < last_s:
+        if self._is_read(last_s) and not self._known:
             self._timer = loop.call_later(_AGAIN_S, self._take_card_away, last_s)
             return
         self.card = None
-        self._timer = loop.call_later(_BETWEEN_S, self._present_next)
+        self._seen_empty = False
+        self._timer = loop.call_later(_BETWEEN_S, self._keep_empty, loop.time() + _BETWEEN_S + _PATIENT_S)
+
+    def _keep_empty(self, last_s: float) -> None:
+        """Wait until the reader has seen that there is no card: to it the next one would be the one before."""
+        if self._is_read(last_s) and not self._seen_empty:
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._keep_empty, last_s)
+        else:
+            self._present_next()
+
+    def _is_read(self, last_s: float) -> bool:
+        """Return whether a reader is at work, until ``last_s``."""
+        now_s = asyncio.get_running_loop().time()
+        return now_s < last_s and now_s - self._heard_s < _WAITS_S + _BETWEEN_S
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._heard_s = asyncio.get_running_loop().time()
@@ -101,6 +116,7 @@ class RfField(asyncio.DatagramProtocol):
         self._pending = None
         if self.card is None:
             if frame == _SENS_REQ:
+                self._seen_empty = True
                 self._pending = (addr, asyncio.get_running_loop().time())
             return
         answer = self.card.answer_frame(frame)
