@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.visiting import at, frame, has, visited
+from tests.page.visiting import frame, has, visited
 from tests.scenarios.control_rig import Simulation, simulated
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
@@ -44,4 +44,5 @@ def test_envelopes_are_shown_as_messages(browser: Any, simulation: Simulation) -
         sent.get_by_text("chargePointVendor").first.wait_for()
         assert "urn:" not in sent.text_content()
         has(page, "reported-1", "Available")
-        assert at(page, "frame").count() >= 4
+        frame(page, "StatusNotification", "out")
+        frame(page, "StatusNotification", "in", "result")
