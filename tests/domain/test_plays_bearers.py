@@ -10,7 +10,7 @@ import pytest
 
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
-from agent.domain.blocks.bearer_selection import ADDRESS_S
+from agent.domain.blocks.bearer_selection import ADDRESS_S, REACHED_S
 from agent.domain.blocks.interface_upkeep import MOST_PAUSE_S, PAUSE_S
 from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
 from agent.domain.blocks.radio_signal import SETTLED_S
@@ -183,9 +183,44 @@ def test_a_bearer_over_which_the_backend_is_silent_is_demoted(play: Playbook) ->
     with_modem_up(play)
     assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
     assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
-    assert play >> BearerProbed(LAN, False) << RECONNECT
+    assert play >> BearerProbed(LAN, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << RECONNECT
     assert play.site.bearer_in_use == GPRS
     assert "the backend cannot be reached over it: demoted" in notes(play, LAN)
+
+
+def test_a_backend_that_ends_between_the_looks_is_no_reason_to_leave(play: Playbook) -> None:
+    """Its connections are closed before its port is: a look over the modem still opens it, one over LAN does not."""
+    with_modem_up(play)
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, False)
+    assert play >> failed() << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, True)
+    assert play.site.bearer_in_use == LAN
+
+
+def test_a_connection_in_between_ends_the_search_for_a_way_out(play: Playbook) -> None:
+    with_modem_up(play)
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, False) << LOOK_OVER_GPRS
+    assert play >> Connected(LINK, ACCESS) >> LinkChanged(LINK, True)
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, True)
+    assert play.site.bearer_in_use == LAN
+
+
+def test_a_look_in_vain_of_long_ago_proves_nothing(play: Playbook) -> None:
+    with_modem_up(play)
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, False) << LOOK_OVER_GPRS
+    assert play.wait(REACHED_S + 1) >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play.site.bearer_in_use == LAN
 
 
 def test_a_backend_that_was_down_for_many_attempts_and_starts_again_is_no_reason_to_leave(play: Playbook) -> None:
@@ -328,6 +363,7 @@ def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
     play.feed(failed())
     play.feed(BearerProbed(GPRS, True))
     play.feed(BearerProbed(LAN, False))
+    play.feed(BearerProbed(GPRS, True))
     play.feed(Connected(LINK, ACCESS))
     play.skip()
     assert play.site.bearers[LAN].penalties == 1
@@ -356,6 +392,7 @@ def test_a_link_that_lasts_over_the_modem_proves_nothing_of_the_lan(play: Playbo
     play.feed(failed())
     play.feed(BearerProbed(GPRS, True))
     play.feed(BearerProbed(LAN, False))
+    play.feed(BearerProbed(GPRS, True))
     play.feed(Connected(LINK, ACCESS))
     play.feed(LinkChanged(LINK, True))
     play.skip()

@@ -47,6 +47,8 @@ class BearerSelection:
         self._up_since_s: float | None = None
         self._carrier = ""
         """The bearer that the first link came up over."""
+        self._unreached_s: float | None = None
+        """When the backend was looked for over the bearer in use in vain, after it was reached over another one."""
         self._returns: deque[float] = deque(maxlen=RETURNS)
 
     # --- what a network profile demands ------------------------------------------------------------------------------
@@ -126,6 +128,8 @@ class BearerSelection:
     @handles_events(Connected)
     def trust_connection(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         self._connected.add(event.link)
+        if event.link == self._first_link:
+            self._unreached_s = None
         yield from self._follow_demand(now)
 
     @handles_events(LinkChanged)
@@ -164,17 +168,23 @@ class BearerSelection:
     def _seek_way_out(self, record: BearerRecord, reached: bool, now: Moment) -> Iterator[Yielded]:
         """Leave the bearer in use if the backend can be reached over another one, and over this one it cannot.
 
-        The look over this one is the later of the two: a backend that has just started again can be reached over both,
-        however many attempts have failed before. One that is down cannot be reached at all. Then nothing is changed.
+        The other one is looked at before and after this one. A backend that has just started again can be reached over
+        both, however many attempts have failed before. One that is about to end can be reached over the other one for a
+        moment: its connections are closed before its port is. One that is down cannot be reached at all. Then nothing
+        is changed.
         """
         present = self._site.bearers[self._site.bearer_in_use]
+        was_unreached, self._unreached_s = self._is_recent(self._unreached_s, now), None
         if record is not present:
-            if reached:
+            if reached and was_unreached:
+                yield from self._demote_bearer(present, record, now)
+            elif reached:
                 yield from self._probe_bearer(present, now)
         elif not reached:
             recent = (r for r in self._site.bearers.values() if r is not present and self._is_reached(r, now))
             if (other := next(recent, None)) is not None:
-                yield from self._demote_bearer(present, other, now)
+                self._unreached_s = now.t_s
+                yield from self._probe_bearer(other, now)
 
     def _probe_bearer(self, record: BearerRecord, now: Moment) -> Iterator[Yielded]:
         record.probed_s = now.t_s
@@ -182,8 +192,11 @@ class BearerSelection:
 
     def _is_reached(self, record: BearerRecord, now: Moment) -> bool:
         """Return whether a probe has reached the backend over this bearer just now."""
-        reached_s = REACHED_S * self._site.config.io_s
-        return record.status.is_up and record.reached_s is not None and now.t_s - record.reached_s <= reached_s
+        return record.status.is_up and self._is_recent(record.reached_s, now)
+
+    def _is_recent(self, probed_s: float | None, now: Moment) -> bool:
+        """Return whether the result of a probe that came then still counts."""
+        return probed_s is not None and now.t_s - probed_s <= REACHED_S * self._site.config.io_s
 
     def _demote_bearer(self, record: BearerRecord, other: BearerRecord, now: Moment) -> Iterator[Yielded]:
         record.impose_penalty(now.t_s)
@@ -261,7 +274,7 @@ class BearerSelection:
         is_first = not self._site.bearer_in_use
         self._site.bearer_in_use = record.config.name
         self._address = record.status.interface, record.status.address
-        self._address_due_s = None
+        self._address_due_s = self._unreached_s = None
         yield LogNote(
             STATION, f"carries the links now ({record.config.kind}, {record.status.interface})", record.config.name
         )
