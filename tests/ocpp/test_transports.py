@@ -222,7 +222,7 @@ async def test_an_address_without_a_transport_is_a_failed_attempt(url: str, why:
     async with running(build(Central(), url=url), up=False) as room:
         failed = (await until(lambda: room.of(ConnectFailed)))[0]
         assert why in failed.info
-        assert room.link.connect_error == failed.info
+        await until(lambda: room.link.connect_error == failed.info)
 
 
 @pytest.mark.usefixtures("installed")
