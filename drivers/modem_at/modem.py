@@ -60,6 +60,8 @@ class Modem:
         self._known = BearerStatus(BearerState.DOWN)
         """What is known of SIM and network; state and interface in it do not count."""
         self._is_pin_refused = False
+        self._may_be_in_data_mode = False
+        """The connection has ended, and the modem has not answered since."""
         self._given = settings
         self._operator = OperatorChoice(self._name, self._channel, settings.operator)
 
@@ -86,7 +88,7 @@ class Modem:
     # --- state -------------------------------------------------------------------------------------------------------
 
     async def read_status(self) -> BearerStatus:
-        if self._ppp.take_exit():
+        if self._ppp.take_exit() or self._may_be_in_data_mode:
             await self._leave_data_mode()
         if not self._ppp.is_running or self._settings.data_device:
             try:
@@ -252,11 +254,17 @@ class Modem:
     async def _leave_data_mode(self) -> None:
         """Take the line back from pppd, and hang up."""
         self._data.resume_reading()
+        self._may_be_in_data_mode = True
         try:
             await self._data.send_command("")
         except Refused:
             await self._data.write_raw(ESCAPE, GUARD_S)
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(NoAnswer):
+            await self._hang_up()
+            self._may_be_in_data_mode = False
+
+    async def _hang_up(self) -> None:
+        with contextlib.suppress(CommandFailed):  # there was no call
             await self._data.send_command("H")
 
     # --- recovery ----------------------------------------------------------------------------------------------------

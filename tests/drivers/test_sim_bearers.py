@@ -53,8 +53,10 @@ class Bench:
         return self.far_ends.modems["gprs"]
 
     @asynccontextmanager
-    async def open_modem(self) -> AsyncIterator[BearerPort]:
-        keys = {k: tuple(v) if isinstance(v, list) else v for k, v in self.tables[1].items() if k not in OWN_KEYS}
+    async def open_modem(self, *without: str) -> AsyncIterator[BearerPort]:
+        """Open the modem. ``without``: keys of its table that are left out."""
+        left_out = (*OWN_KEYS, *without)
+        keys = {k: tuple(v) if isinstance(v, list) else v for k, v in self.tables[1].items() if k not in left_out}
         settings = ModemSettings(**{**keys, "answer_s": 0.5, "register_s": 0.5, "connect_s": 10.0})
         where = Where(0, "bearer", lambda: (1, 0.0), (), StationFacts(state_dir=self.folder))
         async with DRIVER.open(settings, where) as port:
@@ -181,6 +183,23 @@ async def test_a_fault_ends_the_connection_and_its_end_lets_it_come_back(bench: 
         if fault not in EVENTS:
             assert bench.modem.describe_modem()["faults"] == []
         await port.take_down()
+        await connected(bench, port)
+
+
+@pytest.mark.parametrize("without", [(), ("data_device",)], ids=["two lines", "one line"])
+async def test_a_modem_that_hung_when_its_connection_ended_is_taken_out_of_data_mode(
+    bench: Bench, without: tuple[str, ...]
+) -> None:
+    async with bench.open_modem(*without) as port:
+        assert isinstance(port, modem_module.Modem)
+        await connected(bench, port)
+        bench.modem.set_modem_fault("hang", True)
+        await bench.until(port, "no answer")
+        async with deadline(30):
+            while port._ppp.is_running:  # its last word is lost
+                await asyncio.sleep(0.05)
+        await port.read_status()
+        bench.modem.set_modem_fault("hang", False)
         await connected(bench, port)
 
 
