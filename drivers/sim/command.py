@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from drivers.sim.runner import Plan
 
 BUILT_IN = "ac_two_sockets.toml"
+BUILT_IN_RESUME_S = 600.0
+"""The agent starts again in real time, while the time of the simulation runs many times as fast."""
 HOME = Path("chargy-sim")
 """The folder in which the built-in station lives, under the present one."""
 
@@ -155,6 +157,7 @@ def station_file(path: Path | None) -> StationFile:
 
     raw = tomllib.loads((Path(config.__file__).parent / "stations" / BUILT_IN).read_text("utf-8"))
     del raw["backend"]
+    raw["station"]["resume_within_s"] = BUILT_IN_RESUME_S
     HOME.mkdir(exist_ok=True)
     return parse_station_file(raw, HOME / "station.toml")
 
