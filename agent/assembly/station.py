@@ -66,6 +66,7 @@ from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
     from agent.assembly.field_page_queries import FieldPageQueries
+    from agent.services.recording import ConversationRecorder
     from agent.services.sinks.sinks import Sinks
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class Options:
     clock_rate: float = 1.0
     rtc_offset_s: float = 0.0
     clock_scale: Scale | None = None
+    record: Path | None = None
+    """The file into which the conversations are recorded."""
 
 
 class Station:
@@ -124,6 +127,7 @@ class Station:
             post, (self.keys, self.files, examiner, *bearer_executors(file, post, lambda: self.links))
         )
         self._page = self._make_field_page() if file.field_page.port else None
+        self._recorder = _make_recorder(options.record, file, self.clock) if options.record else None
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.traffic = TrafficReports(self.site, post)
         self.links = {b.name: self._make_link(b) for b in file.backends}
@@ -140,7 +144,7 @@ class Station:
         self.engine = Engine(self.events, blocks, store, self.clock, self.links, self.dispatch, hooks)
         self._shown = SnapshotParts(self.site, store, self.clock, self.links, self.dispatch)
         self.status = StatusSocket(
-            self._socket_path(),
+            status_socket_path(file),
             self.status_snapshot,
             lambda: self.clock.now().utc_s,
             self._status_questions(),
@@ -169,12 +173,6 @@ class Station:
             self.site, self.store, self.clock, self.ring, self._collect_diagnostics,
             self.dispatch, self.events.post_event, restart_agent_in_order,
         )  # fmt: skip
-
-    def _socket_path(self) -> Path:
-        """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""
-        given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-        folder = Path(given) if given else self.file.station.state_dir
-        return self.file.station.status_socket or folder / "status.sock"
 
     def _max_token_length(self) -> int:
         return next((link.max_token_length for link in self.links.values()), 36)
@@ -207,6 +205,8 @@ class Station:
 
     def _trace_frame(self, direction: str, link: str, version: str, text: str) -> None:
         self.status.add_frame(direction, link, version, text)
+        if self._recorder is not None:
+            self._recorder.add_frame(direction, link, version, text)
         if direction == "in":
             self._answered.set()
 
@@ -239,6 +239,8 @@ class Station:
         self._post_start()
         async with self.status, asyncio.TaskGroup() as self._group:
             self._begin_work(self.engine.run())
+            if self._recorder is not None:
+                self._begin_work(self._recorder.run())
             for backend in (b for b in self.file.backends if b.url):
                 self._begin_work(self._run_link(backend))
             self._begin_work(self._start_devices())
@@ -371,6 +373,8 @@ class Station:
 
     def _prepare_for_event(self, event: Event) -> None:
         self.mask.before_event(event)
+        if self._recorder is not None:
+            self._recorder.add_event(event)
         self._root_counts.before_event(event)
         if isinstance(event, LinkChanged):
             self._boot_record.record_link_version(event, self.links[event.link].ocpp_version)
@@ -384,6 +388,22 @@ class Station:
     def status_snapshot(self) -> dict[str, Any]:
         """Return the agent's half of the control API's picture."""
         return station_snapshot(self._shown, self.ready, self.sinks)
+
+
+def status_socket_path(file: StationFile) -> Path:
+    """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    folder = Path(given) if given else file.station.state_dir
+    return file.station.status_socket or folder / "status.sock"
+
+
+def _make_recorder(path: Path, file: StationFile, clock: Clock) -> ConversationRecorder:
+    from agent import __version__
+    from agent.services.recording import ConversationRecorder
+
+    links = {b.name: b.charge_point_id or file.station.id for b in file.backends}
+    about = {"program": f"chargy-agent {__version__}", "station": file.station.id, "links": links}
+    return ConversationRecorder(path, about, clock.now)
 
 
 async def run(file: StationFile, options: Options, begun: Store) -> int:

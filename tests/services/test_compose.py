@@ -12,7 +12,7 @@ import pytest
 
 from agent.assembly import boot_record
 from agent.assembly.files import security_log
-from agent.assembly.station import Options, Station
+from agent.assembly.station import Options, Station, status_socket_path
 from agent.domain.certificate_orders import ListRoots
 from agent.domain.certificates import CertificateUse
 from agent.domain.events import LinkChanged, TimeCame
@@ -246,16 +246,14 @@ async def test_the_version_of_a_link_is_stored_when_it_comes_up_and_is_another_o
             assert (await station.store.read_facts())["spoken"][name] == {"version": version}
 
 
-async def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monkeypatch):
-    store = await Store.open(tmp_path / "agent.db")
+def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monkeypatch):
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     file = station_file(tmp_path)
-    assert Station(file, Options(), store, {})._socket_path() == tmp_path / "state" / "status.sock"
+    assert status_socket_path(file) == tmp_path / "state" / "status.sock"
     monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path}/run:{tmp_path}/other")
-    assert Station(file, Options(), store, {})._socket_path() == tmp_path / "run" / "status.sock"
+    assert status_socket_path(file) == tmp_path / "run" / "status.sock"
     file = station_file(tmp_path, status_socket="mine")
-    assert Station(file, Options(), store, {})._socket_path() == tmp_path / "mine"
-    await store.close()
+    assert status_socket_path(file) == tmp_path / "mine"
 
 
 @pytest.mark.parametrize(
