@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from agent.model.fastclass import frozen
 
 WIDTH = 680.0
-"""Of every drawing. On an A4 page a unit is about a quarter of a millimetre."""
+"""Of every drawing in a report. On an A4 page a unit is about a quarter of a millimetre."""
 TEXT_SIZE = 11.0
 LETTER_WIDTH = 0.55
 """Mean width of a letter, in parts of its size."""
@@ -75,6 +75,7 @@ class Drawing:
     title: str
     says: str
     elements: tuple[Element, ...]
+    width: float = WIDTH
 
 
 def fitted_label(label: Label) -> str:

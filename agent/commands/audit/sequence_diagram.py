@@ -114,10 +114,10 @@ def _row_elements(row: SequenceRow, y: float) -> Iterator[Element]:
     yield Stroke(((begin, y), (end - back, y)), role, 1.2, dashed=entry.kind != "call")
     yield Shape(((end, y), (end - back, y - 3.5), (end - back, y + 3.5)), role)
     ink, most = "error" if entry.kind == "error" else "ink", BACKEND_X - STATION_X - 30
-    yield Label((begin + end) / 2, y - 4, _row_text(row), ink, "middle", 10.0, most=most)
+    yield Label((begin + end) / 2, y - 4, sequence_row_text(row), ink, "middle", 10.0, most=most)
 
 
-def _row_text(row: SequenceRow) -> str:
+def sequence_row_text(row: SequenceRow) -> str:
     entry = row.entry
     label = entry.label if entry.label != entry.action else ""
     words = {
