@@ -304,6 +304,8 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[[evse.reader]]", 1, 'token_type = "Card"', "evse[1].reader[0].token_type", "'ISO14443'"),
     ("[evse.tariff]", 1, 'kwh = "much"', "evse[2].tariff.kwh", "is no number"),
     ("[simulation]", 1, "port = 80800", "simulation.port", "0 to 65535"),
+    ("[simulation]", 1, 'misbehaviour = ["chaty"]', "simulation.misbehaviour[0]", "one of 'answers_late'"),
+    ("[simulation]", 1, 'misbehaviour = ["chatty", "chatty"]', "simulation.misbehaviour", "'chatty' twice"),
     ("[[simulation.evse]]", 1, "meter_wh = -1", "simulation.evse[0].meter_wh", "0 to 1000000000000"),
 )  # fmt: skip
 

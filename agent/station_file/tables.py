@@ -298,6 +298,15 @@ class SimulatedEvse:
     meter_wh: Annotated[int, Between(0, 10**12, "Wh")] = 0
 
 
+MISBEHAVIOURS = (
+    "answers_late", "answers_unasked", "chatty", "clock_of_1970", "duplicate_start", "duplicate_stop", "frozen_meter",
+    "ignores_boot_answer", "invalid_words", "lower_case_tags", "malformed_frames", "meter_starts_at_zero",
+    "no_meter_values", "out_of_order", "repeated_message_ids", "repeats_file_status", "silent", "stop_never_sent",
+    "stop_without_start", "stuck_preparing", "trigger_without_message", "wrong_clock",
+)  # fmt: skip
+"""Deviations that a simulated station has on request; ``drivers/sim/misbehaviour`` does them."""
+
+
 @frozen
 class Simulation:
     port: Annotated[int, Between(0, 65535)] = 8080
@@ -308,6 +317,8 @@ class Simulation:
     cards: Path | None = None
     alone: bool = False
     """Devices and backends that the file addresses are simulated too, as far as their kind can be."""
+    misbehaviour: Annotated[tuple[Annotated[str, OneOf(MISBEHAVIOURS)], ...], Entries(0, 50, repeats=False)] = ()
+    """How the simulated station deviates from the standard on purpose (docs/misbehaviour.md)."""
     evse: tuple[SimulatedEvse, ...] = ()
 
 

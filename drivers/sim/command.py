@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from drivers.sim.runner import Plan
 
 BUILT_IN = "ac_two_sockets.toml"
-BUILT_IN_RESUME_S = 600.0
-"""The agent starts again in real time, while the time of the simulation runs many times as fast."""
 HOME = Path("chargy-sim")
 """The folder in which the built-in station lives, under the present one."""
 
@@ -46,6 +44,11 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=float, metavar="X", help="time runs X times as fast (1; with the built-in central system 10)"
     )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="record the OCPP conversations (docs/recording.md)")
+    parser.add_argument(
+        "--misbehaviour", action="append", metavar="NAME",
+        help="deviate from the standard on purpose (docs/misbehaviour.md; repeatable); wins over the file's",
+    )  # fmt: skip
 
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,13 +71,14 @@ def simulate(args: argparse.Namespace) -> int:
     """Simulate a station. Return 0 after an orderly end, 2 if what was asked for cannot be done."""
     return _run_station_plan(
         lambda file, make: make(
-            with_versions(file, args.ocpp),
+            with_misbehaviour(with_versions(file, args.ocpp), args.misbehaviour),
             args.port,
             with_page=not args.headless,
             backend_url=args.backend,
             speed=args.speed,
             host=args.host,
             field_page_port=args.field_page,
+            record=args.record,
         ),
         args.station,
     )
@@ -116,6 +120,8 @@ time runs 10 times as fast. Needs the extra: pip install 'chargy-agent[sim]'.
   chargy-agent simulate                                          two Type 2 sockets; open the address that it prints
   chargy-agent simulate station.toml --backend ws://HOST:PORT    your station file, your central system
   chargy-agent simulate --headless --port 0 --speed 20           the control API alone (docs/control-api.md), for suites
+  chargy-agent simulate --record day.jsonl                       for "replay" (docs/recording.md)
+  chargy-agent simulate --misbehaviour lower_case_tags           as stations in the field do (docs/misbehaviour.md)
 
 Exit code: 0 ended in order (Ctrl-C, SIGTERM), 2 it cannot be done: the station file is wrong, a port is taken, another
 simulation uses the folder, or the agent refuses its file.
@@ -157,7 +163,6 @@ def station_file(path: Path | None) -> StationFile:
 
     raw = tomllib.loads((Path(config.__file__).parent / "stations" / BUILT_IN).read_text("utf-8"))
     del raw["backend"]
-    raw["station"]["resume_within_s"] = BUILT_IN_RESUME_S
     HOME.mkdir(exist_ok=True)
     return parse_station_file(raw, HOME / "station.toml")
 
@@ -176,3 +181,17 @@ def with_versions(file: StationFile, versions: list[str] | None) -> StationFile:
         return file
     first, *others = file.backends or (Backend(charge_point_id=file.station.id),)
     return replace(file, backends=(replace(first, versions=tuple(versions)), *others))
+
+
+def with_misbehaviour(file: StationFile, names: list[str] | None) -> StationFile:
+    """Return the file with these deviations, if any are given. Raises ``Unusable``."""
+    from dataclasses import replace
+
+    from agent.station_file.tables import MISBEHAVIOURS
+    from drivers.sim.runner import Unusable
+
+    if unknown := [name for name in names or () if name not in MISBEHAVIOURS]:
+        raise Unusable(f"--misbehaviour {unknown[0]}: known: {', '.join(MISBEHAVIOURS)}")
+    if not names:
+        return file
+    return replace(file, simulation=replace(file.simulation, misbehaviour=tuple(dict.fromkeys(names))))

@@ -126,7 +126,7 @@ def derive_station_file(file: StationFile, far_ends: FarEnds, backend_url: str, 
             "payment": file.payment,
             **_shared_tables(file, far_ends),
             "evse": [_evse_table(e, far_ends) for e in file.evses],
-            "simulation": _settings_table(file.simulation),
+            "simulation": _settings_table(replace(file.simulation, misbehaviour=())),  # it is done on the way
         }
     )
 

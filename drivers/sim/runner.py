@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -66,8 +66,12 @@ class Plan:
     host: str = "127.0.0.1"
     field_page_port: int | None = None
     """None: as the file says."""
+    record: Path | None = None
+    """The file into which the agent records its OCPP conversations."""
 
     def __post_init__(self) -> None:
+        if self.file.simulation.misbehaviour and not self.with_agent:
+            raise Unusable("[simulation] misbehaviour: belongs to simulate; the agent of a bench is one of yours")
         if self.field_page_port is not None and not 1 <= self.field_page_port <= 65535:
             raise Unusable(f"--field-page: must be 1 to 65535, is {self.field_page_port}")
         url = self.backend_url
@@ -98,9 +102,11 @@ class AgentCommand:
     derived: Path
     pace: Pace
     rtc_offset_s: float | None = None
+    record: Path | None = None
 
     def __call__(self) -> list[str]:
         argv = [sys.executable, "-m", "agent", "run", str(self.derived), *self.pace.agent_arguments()]
+        argv += ["--record", str(self.record.resolve())] if self.record is not None else []
         if self.rtc_offset_s is not None:
             argv.append(f"--rtc-offset={self.rtc_offset_s!r}")  # one word: -1e+09 alone looks like an option
             self.rtc_offset_s = None
@@ -179,6 +185,9 @@ async def _build_control(
     url = central.station_url if central is not None else plan.named_backend_url
     if plan.with_agent:
         print_line(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
+    command = AgentCommand(folder / "derived.toml", pace, record=plan.record)
+    if plan.file.simulation.misbehaviour:
+        url, plan = await _misbehave_on_the_way(stack, plan, url, lambda: command.pace.rate)
     # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
     status = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chargy-", dir="/tmp"))) / "status"
     file = with_plug_in_window(plan.file, pace.rate) if central is not None else plan.file
@@ -190,7 +199,6 @@ async def _build_control(
         raise Unusable(f"{plan.file.path}: {e}") from e
     feed = ChangeFeed()
     watch = StatusClient(status, feed.notify_change)
-    command = AgentCommand(folder / "derived.toml", pace)
     doctor = DoctorRun(command.derived, feed.notify_change)
     stack.push_async_callback(doctor.end_process)
     agent = _agent_supervisor(plan, world, watch, feed, command, folder, doctor)
@@ -203,6 +211,23 @@ async def _build_control(
     await stack.enter_async_context(running_beside(watch.follow_agents(), stop))
     await stack.enter_async_context(running_beside(narrate_changes(control), stop))
     return control
+
+
+async def _misbehave_on_the_way(
+    stack: contextlib.AsyncExitStack, plan: Plan, url: str, time_rate: Callable[[], float]
+) -> tuple[str, Plan]:
+    """Open the proxy that makes the station misbehave. Returns the address that the agent is given, and the plan with
+    it. Raises ``Unusable``."""
+    from drivers.sim.misbehaviour.proxy import misbehaviour_problem, open_misbehaving_proxy, without_tls
+
+    if why := misbehaviour_problem(plan.file, url):
+        raise Unusable(f"[simulation] misbehaviour: {why}")
+    try:
+        agent_url = await stack.enter_async_context(open_misbehaving_proxy(plan.file, url, time_rate))
+    except OSError as e:
+        raise Unusable(f"[simulation] misbehaviour: {e}") from None
+    print_line(f"the station misbehaves: {', '.join(plan.file.simulation.misbehaviour)}")
+    return agent_url, replace(plan, file=without_tls(plan.file))
 
 
 @dataclass

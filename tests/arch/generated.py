@@ -24,6 +24,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/kit.schema.json": "agent.commands.kit.kit_schema:schema_text",
     "docs/metrics.md": "tests.arch.metrics:text",
     "docs/meters.md": "tests.arch.meters:text",
+    "docs/misbehaviour.md": "tests.arch.misbehaviours:text",
     "docs/plan.schema.json": "agent.audit.plan_schema:schema_text",
     "docs/scenario.schema.json": "agent.scenario.schema:schema_text",
     "docs/scenarios.md": "tests.arch.scenarios:text",

@@ -178,7 +178,6 @@ class StrictCsms:
             t.started
             for t in self.transactions.values()
             if t.version == "1.6"
-            and t.stop is None
             and (t.connector, t.token, t.start_wh) == place
             and abs(datetime.fromisoformat(t.started) - datetime.fromisoformat(payload["timestamp"])) < CLOCK_SET
         )

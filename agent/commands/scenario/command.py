@@ -36,6 +36,7 @@ explains the language. The same file runs on a simulated station, on a real one 
   chargy-agent scenario run my.toml --station station.toml --listen 0.0.0.0:9000     the station of this file
   chargy-agent scenario run my.toml --listen 0.0.0.0:9000 --actuator ./rig    a command of yours acts in your place
   chargy-agent scenario run my.toml --simulate --backend ws://HOST:PORT       test a backend; you have it send
+  chargy-agent scenario run --simulate --backend ws://HOST:PORT --no-person --junit r.xml          the same unattended
   chargy-agent scenario check my.toml                    every mistake with its line
   chargy-agent scenario schema                           the JSON Schema, for editors
 
@@ -76,6 +77,13 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend-command", default="", metavar="CMD", help="has the backend send: CMD ACTION JSON STATION"
     )
     parser.add_argument("--no-person", action="store_true", help="ask nothing; what needs a person is NOT APPLICABLE")
+    parser.add_argument(
+        "--misbehaviour", action="append", default=[], metavar="NAME",
+        help="with --simulate: the station deviates from the standard (docs/misbehaviour.md; repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="with --simulate: record the conversations (docs/recording.md)"
+    )
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -256,7 +264,15 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
         backend_command=options.backend_command,
         with_person=not options.no_person,
         language=options.language,
+        simulate_arguments=_simulate_arguments(options),
     )
+
+
+def _simulate_arguments(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the arguments that the command ``simulate`` gets as they are."""
+    misbehaviour = [word for name in options.misbehaviour for word in ("--misbehaviour", name)]
+    record = ["--record", str(options.record.resolve())] if options.record is not None else []
+    return (*misbehaviour, *record)
 
 
 def _station_facts(path: Path, simulated: bool) -> tuple[dict[str, str], str]:
@@ -270,6 +286,7 @@ def _station_facts(path: Path, simulated: bool) -> tuple[dict[str, str], str]:
 
 def _option_problems(options: argparse.Namespace) -> list[str]:
     from agent.scenario.grammar import NEEDS, VERSIONS
+    from agent.station_file.tables import MISBEHAVIOURS
 
     wrong = [f"--ocpp {v}: known: {', '.join(VERSIONS)}" for v in options.ocpp if v not in VERSIONS]
     wrong += [f"--without {n}: known: {', '.join(NEEDS)}" for n in options.without if n not in NEEDS]
@@ -277,6 +294,16 @@ def _option_problems(options: argparse.Namespace) -> list[str]:
         wrong.append("say either --simulate, or --listen HOST:PORT for a station that connects here")
     if options.backend and not options.simulate:
         wrong.append("--backend: belongs to --simulate; a station of yours is pointed at a backend by its own settings")
+    wrong += [
+        f"{name}: belongs to --simulate"
+        for name, given in (("--misbehaviour", options.misbehaviour), ("--record", options.record))
+        if given and not options.simulate
+    ]
+    wrong += [
+        f"--misbehaviour {name}: known: {', '.join(MISBEHAVIOURS)}"
+        for name in options.misbehaviour
+        if name not in MISBEHAVIOURS
+    ]
     if options.backend_command and not options.backend:
         wrong.append("--backend-command: belongs to --backend")
     if options.listen and not options.listen.rpartition(":")[2].isdigit():

@@ -109,15 +109,21 @@ class PromptEyes:
 
 
 class PromptedBackend:
-    """A backend that is not ours: a person, or a command of the user, has it send a request. The frame decides."""
+    """A backend that is not ours: a person, or a command of the user, has it send a request. The frame decides.
+
+    ``with_person``: there is a person to be asked.
+    """
 
     def __init__(
-        self, terminal: Terminal, frames: FrameLog, station_id: str, texts: PromptTexts, command: str = ""
-    ) -> None:
+        self, terminal: Terminal, frames: FrameLog, station_id: str, texts: PromptTexts, command: str = "",
+        with_person: bool = True,
+    ) -> None:  # fmt: skip
         self._terminal, self._frames, self._station_id, self._texts = terminal, frames, station_id, texts
-        self._command = shlex.split(command)
+        self._command, self._with_person = shlex.split(command), with_person
 
     async def send_request(self, action: str, payload: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
+        if not self._command and not self._with_person:
+            raise NotApplicable(f"there is no person, and no --backend-command, to have the backend send {action}")
         first, text = self._frames.next_seq, json.dumps(payload, ensure_ascii=False)
         shown = self._texts.hidden_payload(HIDDEN) if names_secret(text) else text
         self._terminal.print_line(self._texts.ask_backend_to_send(action, shown, self._station_id, patience_s))

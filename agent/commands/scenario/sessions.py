@@ -63,6 +63,8 @@ class RunRequest:
     with_person: bool = True
     language: str = "en"
     """Of the prompts."""
+    simulate_arguments: tuple[str, ...] = ()
+    """Further arguments of the command ``simulate``."""
 
 
 # --- simulated -------------------------------------------------------------------------------------------------------
@@ -122,11 +124,14 @@ async def open_simulated_target(
     file = load_station_file(station)
     lacks = {**station_lacks(file, True), **request.lacks}
     if request.backend_url:
-        async with open_simulation(station, request.backend_url, version, request.speed) as client:
+        async with open_simulation(
+            station, request.backend_url, version, request.speed, request.simulate_arguments
+        ) as client:
             frames = FrameLog()
             backend = PromptedBackend(
-                terminal, frames, file.station.id, PromptTexts(request.language), request.backend_command
-            )
+                terminal, frames, file.station.id, PromptTexts(request.language), request.backend_command,
+                request.with_person,
+            )  # fmt: skip
             target = _simulated_target(request, client, frames, backend, lacks, file.station.id)
             async with running_beside(_follow_trace(client, frames)):
                 conversation = Conversation(target)
@@ -136,7 +141,7 @@ async def open_simulated_target(
     async with open_backend("127.0.0.1", 0, speed=request.speed, versions=(version,)) as central:
         conversation = Conversation(_simulated_target(request, None, central.frames, central, lacks, ""))
         async with open_simulation(
-            station, f"ws://127.0.0.1:{central.listening_port}", version, request.speed
+            station, f"ws://127.0.0.1:{central.listening_port}", version, request.speed, request.simulate_arguments
         ) as client:
             target = conversation.target
             target.hands, target.eyes = SimulatedHands(client), SimulatedEyes(client)

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from agent.commands.scenario.control_client import ControlClient
@@ -25,14 +25,19 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
 @contextlib.asynccontextmanager
-async def open_simulation(station: Path, backend_url: str, version: str, speed: float) -> AsyncIterator[ControlClient]:
-    """Start the command ``simulate`` in a folder of its own and end it. Raises ``CannotCarryOut``."""
+async def open_simulation(
+    station: Path, backend_url: str, version: str, speed: float, more: Sequence[str] = ()
+) -> AsyncIterator[ControlClient]:
+    """Start the command ``simulate`` in a folder of its own and end it. ``more``: further arguments of it.
+
+    Raises ``CannotCarryOut``.
+    """
     with tempfile.TemporaryDirectory(prefix="chargy-scenario-") as folder:
         file, log = Path(folder) / "station.toml", Path(folder) / "simulate.log"
         shutil.copyfile(station, file)
         argv = [
             sys.executable, "-m", "agent", "simulate", str(file), "--port", "0", "--headless", "--speed", f"{speed:g}",
-            "--backend", backend_url, "--ocpp", version,
+            "--backend", backend_url, "--ocpp", version, *more,
         ]  # fmt: skip
         with log.open("w") as out:
             process = await asyncio.create_subprocess_exec(
