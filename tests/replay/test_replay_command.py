@@ -63,6 +63,7 @@ async def test_a_changed_backend_shows_the_differences_in_every_form(
     assert failed[-1] == "GetConfiguration (request missing)"
     texts = texts_of(files["svg"])
     assert "≠ interval: recorded 300, now 60" in texts
+    assert "≠ the backend has not sent this request" in texts
 
 
 def texts_of(svg: Path) -> list[str]:
@@ -81,6 +82,7 @@ def test_a_recording_is_drawn_without_a_backend(tmp_path: Path, capsys: pytest.C
     for shown in ("Outside", "Station", "Backend", "10:01:41", "outlet 1: card …B2C3", "no connection to the backend"):
         assert shown in texts
     assert any(t.startswith("StartTransaction") for t in texts)
+    assert "Accepted transaction 41" in texts
     width, height = float(root.get("width", "0")), float(root.get("height", "0"))
     for element in root.iter(f"{SVG}text"):
         assert 0 <= float(element.get("x", "-1")) <= width
@@ -109,6 +111,7 @@ def test_repeated_messages_are_counted_and_a_very_long_day_is_cut(
     ("BoardOpened", {"evse": 1, "pilot": "A", "faults": ["lid"]}, "outlet 1: no vehicle, fault lid"),
     ("CardPresented", {"evse": 0, "reason": "torn"}, "card without identifier torn"),
     ("ButtonPressed", {"name": "stop"}, "button pressed stop"),
+    ("UnlockTried", {"evse": 1, "freed": False}, "outlet 1: plug could not be unlocked"),
     ("SupplyChanged", {"mains": False}, "mains lost"),
     ("LinkChanged", {"link": "chargy", "up": True}, "accepted by the backend"),
 ])  # fmt: skip

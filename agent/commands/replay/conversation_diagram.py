@@ -13,13 +13,15 @@ from agent.commands.audit.chart_drawing import Drawing, Element, Label, Shape, S
 from agent.commands.audit.report_record import SequenceEntry
 from agent.commands.audit.sequence_diagram import SequenceRow, fold_repetitions, sequence_row_text
 from agent.commands.replay.recorded_conversation import OutsideEvent, RecordedConversation
-from agent.commands.replay.replay_outcome import ReplayDifference, differences_by_frame
+from agent.commands.replay.replay_outcome import DifferenceKind, ReplayDifference, differences_by_frame
 from agent.commands.replay.replay_report import difference_in_words
 from agent.scenario.frames import Frame
 
 WIDTH, TOP, ROW_HEIGHT = 980.0, 48.0, 20.0
 OUTSIDE_X, STATION_X, BACKEND_X = 110.0, 420.0, 910.0
 ARROW, TEXT_SIZE = 6.0, 10.0
+BOLD_SHARE = 0.85
+"""Part of a width that is reckoned with for bold letters, which are wider."""
 ROWS_MAX = 3000
 """Rows of one picture; browsers draw some 60,000 units of height."""
 LIFELINES = {"outside": (OUTSIDE_X, "Outside"), "station": (STATION_X, "Station"), "backend": (BACKEND_X, "Backend")}
@@ -68,15 +70,26 @@ def _sequence_entries(
 def _frame_entry(frame: Frame) -> SequenceEntry:
     sender = "station" if frame.from_station else "backend"
     action = frame.action or ("" if frame.kind else f"no frame of OCPP: {frame.text[:60]}")
-    return SequenceEntry(frame.utc_s, sender, KINDS.get(frame.kind, "result"), action, message_label(frame))
+    return SequenceEntry(frame.utc_s, sender, KINDS.get(frame.kind, "result"), action, _frame_label(frame))
+
+
+def _frame_label(frame: Frame) -> str:
+    """Return what says most about a message; of an answer about a token its status and the transaction."""
+    if label := message_label(frame):
+        return label
+    payload = frame.payload if isinstance(frame.payload, dict) else {}
+    verdicts = [payload[key] for key in ("idTagInfo", "idTokenInfo") if isinstance(payload.get(key), dict)]
+    words = [str(verdict.get("status", "")) for verdict in verdicts]
+    words += [f"transaction {payload['transactionId']}"] if "transactionId" in payload and verdicts else []
+    return " ".join(words)
 
 
 def _difference_entry(difference: ReplayDifference, utc_s: float) -> SequenceEntry:
-    words = (
-        f"{difference.action}: {difference_in_words(difference)}"
-        if difference.frame is None
-        else (difference_in_words(difference))
-    )
+    words = difference_in_words(difference)
+    if difference.kind is DifferenceKind.REQUEST_MISSING:
+        words = "the backend has not sent this request"
+    elif difference.frame is None:
+        words = f"{difference.action}: {words}"
     return SequenceEntry(utc_s, "difference", "note", difference.action, words)
 
 
@@ -95,9 +108,8 @@ def _row_elements(row: SequenceRow, y: float) -> Iterator[Element]:
     if entry.at_s:
         yield Label(8, y + 3, f"{datetime.fromtimestamp(entry.at_s, UTC):%H:%M:%S}", "muted", size=TEXT_SIZE)
     if entry.kind == "note":
-        yield Label(
-            STATION_X + 12, y + 3, f"≠ {entry.label}", "error", size=TEXT_SIZE, bold=True, most=WIDTH - STATION_X
-        )
+        most = (BACKEND_X - STATION_X - 24) * BOLD_SHARE
+        yield Label(STATION_X + 12, y - 4, f"≠ {entry.label}", "error", size=TEXT_SIZE, bold=True, most=most)
     elif entry.kind == "event":
         yield from _arrow_elements(OUTSIDE_X, STATION_X, y, "outside")
         yield from _text_elements(OUTSIDE_X, STATION_X, y, entry.label)
@@ -141,6 +153,7 @@ EVENT_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "BoardChanged": _board_in_words,
     "CardPresented": _card_in_words,
     "LinkChanged": lambda facts: "accepted by the backend" if facts.get("up") else "no connection to the backend",
+    "UnlockTried": lambda facts: "plug unlocked" if facts.get("freed") else "plug could not be unlocked",
     "SupplyChanged": lambda facts: "mains is there" if facts.get("mains") else "mains lost",
     "ConnectFailed": lambda facts: f"cannot connect: {facts.get('info', '')}",
 }
