@@ -170,6 +170,7 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("payment_start", "tap", 0, 8, choices=("tap", "plug")),
         _make_variable("payment_token_type", "Local", 0, 20, choices=("Local", "Central")),
         _make_variable("payment_connect_timeout_s", 300, 1, 86400),
+        _make_variable("payment_heed_start_verdict", "known", 0, 8, choices=("known", "all", "none")),
         _make_variable("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
         _make_variable("receipt_url", "", 0, 500, pattern=HTTPS),
         _make_variable("payment_amount", "", 0, 10, pattern=HUNDREDTHS, own=True),

@@ -55,7 +55,7 @@ from agent.domain.terminal_messages import (
 from agent.domain.timers import TimerKind
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.model.board import EvseTraits
-from agent.model.types import Fault, ScreenName, Stamp, Token, TokenType
+from agent.model.types import AuthorizationStatus, Fault, ScreenName, Stamp, Token, TokenType, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,
@@ -565,7 +565,8 @@ def test_a_backend_that_refuses_the_start_ends_the_session_and_it_is_paid() -> N
 
     play = till()
     payment = paid(play)
-    charge(play, 3000, 60).skip() >> TransactionAcknowledged(LINK, "s2", "42", REFUSED)
+    refused = Verdict(AuthorizationStatus.BLOCKED)
+    charge(play, 3000, 60).skip() >> TransactionAcknowledged(LINK, "s2", "42", refused)
     play.skip().wait(11).skip() >> MeterRead(1, end_reading(1), wh(3000))
     play.skip()
     assert CommitPayment(0, payment, 7, 100) in play.log

@@ -16,10 +16,10 @@ from agent.domain.events import (
     TimeCame,
     TransactionAcknowledged,
 )
-from agent.domain.evse import SessionState, StationState
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Persist, WakeMe
+from agent.domain.orders import LogNote, Persist, WakeMe
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import limit_invalid_token_energy, mark_session_alive
 from agent.domain.session.end import end_session, end_session_from_disk
@@ -28,7 +28,7 @@ from agent.domain.session.resume import RECOVER_S, await_board
 from agent.domain.session.table import EVENTS, apply_session_event
 from agent.domain.session_records import Session
 from agent.domain.timers import SESSION_TIMERS, Timer, TimerKind
-from agent.model.types import Fault, Moment
+from agent.model.types import AuthorizationStatus, Fault, Moment, TokenType, Verdict
 
 _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
 
@@ -114,6 +114,10 @@ class Sessions:
             return  # one backend authorizes; one that only observes does not decide
         if evse is None or event.verdict is None or event.verdict.is_accepted:
             return
+        if not self._is_heeded(evse, event.verdict):
+            said = f"the backend does not know the token of a bank card ({event.verdict.status}); its session goes on"
+            yield LogNote(evse.number, said, "backend")
+            return
         wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
         if evse.session is None:
             if evse.authorization is not None:  # reported before there was a session: the authorization is gone
@@ -123,6 +127,17 @@ class Sessions:
                 yield from end_session(self._site, evse, wanted, now)
         else:
             yield from limit_invalid_token_energy(self._site, evse, now)
+
+    def _is_heeded(self, evse: EvseRecord, verdict: Verdict) -> bool:
+        """True if a refusal by the backend ends what was begun. The token of a bank card is made here, and its driver
+        has paid: that a backend does not know it says nothing, unless it was asked before (decision 68)."""
+        holder = evse.session or evse.authorization
+        if holder is None or holder.token.type is not TokenType.DIRECT_PAYMENT:
+            return True
+        heeds = self._site.settings.text_value("payment_heed_start_verdict")
+        if heeds == "known" and not self._site.settings.bool_value("payment_authorize_first"):
+            return verdict.status not in (AuthorizationStatus.INVALID, AuthorizationStatus.UNKNOWN)
+        return heeds != "none"
 
 
 def _evse_number_in(damaged: str) -> int | None:

@@ -89,6 +89,7 @@ PAYMENT_NAMES = {
     "StartBy": "payment_start",
     "TokenType": "payment_token_type",
     "AtCostLimit": "payment_at_ceiling",
+    "HeedStartVerdict": "payment_heed_start_verdict",
 }
 """Variables of PaymentCtrlr: the first two are of OCPP 2.1, the others our own. In 1.6 they are keys with the component
 in front, as the published back-port of web payments has its own."""
