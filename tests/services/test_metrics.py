@@ -18,8 +18,9 @@ from agent.assembly.metrics import FAMILIES
 from agent.assembly.station import Options, Station
 from agent.domain.events import CardPresented
 from agent.model.types import Token
+from agent.services.get_service import CONNECTIONS_MOST, HEAD_BYTES
 from agent.services.metrics.exposition import CONTENT_TYPE, MetricFamily, MetricSample, openmetrics_text
-from agent.services.metrics.http_service import CONNECTIONS_MOST, HEAD_BYTES, MetricsService
+from agent.services.metrics.http_service import MetricsService
 from agent.services.store.store import Store
 from agent.station_file.settings import SettingsError, parse_station_file
 from tests.bench.backend import open_backend
@@ -185,7 +186,7 @@ async def test_head_has_no_body(tmp_path: Path) -> None:
 async def test_clients_that_say_nothing_keep_the_others_out_no_longer_than_their_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.services.metrics.http_service.REQUEST_S", 0.3)
+    monkeypatch.setattr("agent.services.get_service.REQUEST_S", 0.3)
     async with running(tmp_path) as (_, port):
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS_MOST + 4)]
         for reader, _ in silent:
@@ -224,13 +225,13 @@ def connection_tasks() -> list[asyncio.Task[Any]]:
 
 
 async def test_clients_that_do_not_read_keep_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.services.metrics.http_service.REQUEST_S", 0.3)
+    monkeypatch.setattr("agent.services.get_service.REQUEST_S", 0.3)
     async with serving_unread_answers(CONNECTIONS_MOST + 4):
         await until(lambda: not connection_tasks())
 
 
 async def test_clients_that_do_not_read_do_not_keep_the_service_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.services.metrics.http_service.REQUEST_S", 600.0)
+    monkeypatch.setattr("agent.services.get_service.REQUEST_S", 600.0)
     async with serving_unread_answers(3) as work:
         work.cancel()
         await asyncio.wait([work], timeout=stretched(1))
@@ -249,7 +250,7 @@ async def test_an_address_that_cannot_be_one_does_not_end_the_station(caplog: py
 async def test_a_port_that_is_taken_costs_the_metrics_and_not_the_station(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("agent.services.metrics.http_service.OPEN_RETRY_S", 0.1)
+    monkeypatch.setattr("agent.services.get_service.OPEN_RETRY_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         async with running(tmp_path, port=taken.getsockname()[1]) as (station, _):
             assert station.ready
