@@ -62,6 +62,10 @@ kwh = 0.45
 vat_percent = 17
 [payment]
 amount_cents = 6000
+[payment.receipts]
+seller = "Energy SA"
+address = ["1, rue du Test", "L-1000 Luxembourg"]
+vat_number = "LU12345678"
 [terminal]
 driver = "terminal_payter"
 host = "192.168.5.10"
@@ -235,6 +239,13 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[payment]", 1, 'prefix = "PAY-"', "payment.prefix", "letters and digits"),
     ("[payment]", 1, "retry_s = [0]", "payment.retry_s[0]", "1 to 86400"),
     ("[payment]", 1, "hold_hours = 0", "payment.hold_hours", "1 to 720"),
+    ("[payment]", 1, "hold_hours = 48\nreceipt = {}", "payment.receipt", "did you mean 'receipts'?"),
+    ("[payment.receipts]", 1, 'series = "A/B"', "payment.receipts.series", "letters, digits and -"),
+    ("[payment.receipts]", 1, "keep_days = 0", "payment.receipts.keep_days", "1 to 4000 (days)"),
+    ("[payment.receipts]", 1, "card_days = 5000", "payment.receipts.card_days", "1 to 4000 (days)"),
+    ("[payment.receipts]", 1, 'host = "station.example"', "payment.receipts.host", "address"),
+    ("[payment.receipts]", 1, 'tls_cert = "page.pem"', "payment.receipts.tls_cert", "without tls_key"),
+    ("[payment.receipts]", 1, 'selller = "X"', "payment.receipts.selller", "did you mean 'seller'?"),
     ("[terminal]", 1, "port = 80800", "terminal.port", "1 to 65535"),
     ("[terminal]", 1, 'line = "usb"', "terminal.line", "one of 'tcp', 'tls', 'serial'"),
     ("[terminal]", 1, 'driver = "terminal_paiter"', "terminal.driver", "did you mean 'terminal_payter'?"),

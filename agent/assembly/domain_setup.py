@@ -440,7 +440,8 @@ def initial_state(
         qr_url=station.qr_url,
         web_payment=web_plan(file),
         payment_terms=terms,
-        settlement_links=_settlement_links(file),
+        informs_sinks=bool(file.sinks),
+        settlement_links=_settlement_links(file, settings.text_value("settlement_vendor_id")),
         takes_tariffs=TARIFFS in settings.fitted,
         limits_transactions=any(
             d.limits_transactions for b in file.backends[:1] for d in backend_and_dialects(file, b)["dialects"]
@@ -477,8 +478,9 @@ def _set_payment_amount(settings: Settings, cents: int) -> None:
     settings.put_value("payment_amount", settings.text_value("payment_amount") or format_cents(cents))
 
 
-def _settlement_links(file: StationFile) -> tuple[str, ...]:
-    """Return the backends that have a version with a message about the money of a card."""
+def _settlement_links(file: StationFile, vendor: str) -> tuple[str, ...]:
+    """Return the backends that have a version with a message about the money of a card. One that travels by
+    DataTransfer is sent only under the agreed ``vendor``."""
     if file.payment is None:
         return ()
     from agent.domain.messages import SettlementReported
@@ -488,7 +490,11 @@ def _settlement_links(file: StationFile) -> tuple[str, ...]:
     return tuple(
         name
         for name, dialects in spoken.items()
-        if any(isinstance(d.message_row(SettlementReported), MessageRow) for d in dialects)
+        if any(
+            isinstance(row := d.message_row(SettlementReported), MessageRow)
+            and (vendor or row.action != "DataTransfer")
+            for d in dialects
+        )
     )
 
 

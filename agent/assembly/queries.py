@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.assembly.bearers import TrafficReports
-from agent.domain.events import FaultsAcknowledged
+from agent.domain.events import Event, FaultsAcknowledged
 from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
@@ -50,7 +50,12 @@ def status_socket_queries(
             events.post_event(PaymentReviewed(payment))
             await events.wait_until_handled()
 
-        return await payment_queries.answer_payments(store, question, mark_reviewed)
+        async def order_settlement(order: Event) -> None:
+            log.warning("a person orders about a card payment: %s", order)
+            events.post_event(order)
+            await events.wait_until_handled()
+
+        return await payment_queries.answer_payments(store, question, mark_reviewed, order_settlement)
 
     async def query_faults(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import fault_queries

@@ -39,7 +39,7 @@ from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
 from agent.assembly.startup import freeze_garbage_collection, resume_garbage_collection
 from agent.domain.events import ClockTrusted, Event, FaultRaised, LinkChanged, Started, StopRequested
-from agent.domain.orders import Restart, Send, SendLog, Shutdown
+from agent.domain.orders import InformSinks, Restart, Send, SendLog, Shutdown
 from agent.domain.station import assemble_blocks
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
@@ -66,6 +66,7 @@ from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
     from agent.assembly.field_page_queries import FieldPageQueries
+    from agent.domain.payment import PaymentTerms
     from agent.services.recording import ConversationRecorder
     from agent.services.sinks.sinks import Sinks
 
@@ -75,6 +76,8 @@ FLUSH_S = 5.0
 STOP_S = 2.0
 HEAD_START_S = 0.3
 """Head start of the link before the devices: five round trips to a near backend."""
+SERVICES_S = 1.0
+"""Between two looks whether the station is ready."""
 
 
 @frozen
@@ -123,10 +126,11 @@ class Station:
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
         self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
         examiner = ServiceExaminer(file, post, self._connection_knowledge, lambda: store.disk_problem)
+        reports = SinkReports(lambda: self.sinks)
         self.dispatch = OrderDispatch(
-            post, (self.keys, self.files, examiner, *bearer_executors(file, post, lambda: self.links))
+            post, (self.keys, self.files, examiner, reports, *bearer_executors(file, post, lambda: self.links))
         )
-        self._page = self._make_field_page() if file.field_page.port else None
+        self._page = _field_page_queries(self) if file.field_page.port else None
         self._recorder = _make_recorder(options.record, file, self.clock) if options.record else None
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.traffic = TrafficReports(self.site, post)
@@ -162,17 +166,6 @@ class Station:
         from agent.assembly.doctor.agent_knowledge import station_knowledge
 
         return station_knowledge(self._shown)
-
-    def _make_field_page(self) -> FieldPageQueries:
-        from agent.assembly.field_page_queries import FieldPageQueries
-
-        def restart_agent_in_order() -> None:
-            self._restart_or_shut_down(Restart(reason="LocalReset"))
-
-        return FieldPageQueries(
-            self.site, self.store, self.clock, self.ring, self._collect_diagnostics,
-            self.dispatch, self.events.post_event, restart_agent_in_order,
-        )  # fmt: skip
 
     def _max_token_length(self) -> int:
         return next((link.max_token_length for link in self.links.values()), 36)
@@ -251,6 +244,8 @@ class Station:
                 self._begin_work(self._run_metrics())
             if self._page is not None:
                 self._begin_work(self._run_field_page())
+            if (terms := self.site.config.payment_terms) is not None:
+                self._begin_work(_run_payment_services(self, terms))
             code = await self._exit
             await self._shut_down()
             for supervisor in self.dispatch.supervisors:
@@ -404,6 +399,40 @@ def _make_recorder(path: Path, file: StationFile, clock: Clock) -> ConversationR
     links = {b.name: b.charge_point_id or file.station.id for b in file.backends}
     about = {"program": f"chargy-agent {__version__}", "station": file.station.id, "links": links}
     return ConversationRecorder(path, about, clock.now)
+
+
+def _field_page_queries(station: Station) -> FieldPageQueries:
+    from agent.assembly.field_page_queries import FieldPageQueries
+
+    def restart_agent_in_order() -> None:
+        station._restart_or_shut_down(Restart(reason="LocalReset"))
+
+    return FieldPageQueries(
+        station.site, station.store, station.clock, station.ring, station._collect_diagnostics,
+        station.dispatch, station.events.post_event, restart_agent_in_order,
+    )  # fmt: skip
+
+
+class SinkReports:
+    """Passes on what the domain reports to the sinks. ``sinks``: None if the station has none."""
+
+    orders = (InformSinks,)
+
+    def __init__(self, sinks: Callable[[], Sinks | None]) -> None:
+        self._sinks = sinks
+
+    def accept_order(self, order: InformSinks) -> None:
+        sinks = self._sinks()
+        if sinks is not None:
+            sinks.report_message(order.message)
+
+
+async def _run_payment_services(station: Station, terms: PaymentTerms) -> None:
+    while not station.ready:  # noqa: ASYNC110  nothing waits for it, and a start has other things to do
+        await asyncio.sleep(SERVICES_S)
+    from agent.assembly.payment_services import run_payment_services
+
+    await run_payment_services(station.file, station.store, station.clock, terms)
 
 
 async def run(file: StationFile, options: Options, begun: Store) -> int:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ SYSTEM_SOCKET = Path("/run/chargy-agent/status.sock")
 PATIENCE_S = 20.0
 LINE_BYTES = 16 * 1024 * 1024
 Answer = Callable[[Store, dict[str, Any]], Awaitable[dict[str, Any]]]
+Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class StoreAddress(Protocol):
@@ -36,17 +38,31 @@ async def query_agent_or_store(
     file: StoreAddress, name: str, question: dict[str, Any], answer: Answer
 ) -> dict[str, Any]:
     """Ask the running agent, otherwise its store. Raises ``CannotDo``, ``StoreError``, ``StoreRefused``."""
-    said = await query_running_agent(file, name, question)
-    if said is not None:
-        return said
-    path = store_path(file)
-    if not path.exists() and not salvaged_path(path).exists():
-        raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
-    store = await Store.open(path, file.station.store_max_mb)
+    async with several_questions(file, name, answer) as ask:
+        return await ask(question)
+
+
+@asynccontextmanager
+async def several_questions(file: StoreAddress, name: str, answer: Answer) -> AsyncIterator[Ask]:
+    """Yield what answers questions: the running agent, otherwise its store, which is opened once. It raises
+    ``CannotDo``, ``StoreError``, ``StoreRefused``."""
+    path, opened = store_path(file), list[Store]()
+
+    async def ask_question(question: dict[str, Any]) -> dict[str, Any]:
+        if not opened:
+            said = await query_running_agent(file, name, question)
+            if said is not None:
+                return said
+            if not path.exists() and not salvaged_path(path).exists():
+                raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
+            opened.append(await Store.open(path, file.station.store_max_mb))
+        return await answer(opened[0], {**question, "store": str(path)})
+
     try:
-        return await answer(store, {**question, "store": str(path)})
+        yield ask_question
     finally:
-        await store.close()
+        for store in opened:
+            await store.close()
 
 
 async def query_running_agent(file: StoreAddress, name: str, question: dict[str, Any]) -> dict[str, Any] | None:

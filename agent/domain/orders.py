@@ -104,6 +104,13 @@ class Feedback(Order):
 
 
 @frozen
+class InformSinks(Order):
+    """Report a message to the sinks of the station (``[[sinks]]``), whatever the backends are sent."""
+
+    message: Message
+
+
+@frozen
 class LogNote(Order):
     """Write a line into the log about a part of this EVSE.
 

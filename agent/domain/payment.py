@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import Event
 from agent.domain.serialization import dump_record, load_record
-from agent.model.bank_card import BankCard
+from agent.model.bank_card import AcquirerRecord, BankCard
 from agent.model.fastclass import frozen, mutable
 from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, Stamp, Token
 
 if TYPE_CHECKING:
+    from agent.domain.payment_receipt import ReceiptTerms
     from agent.domain.session_usage import Usage
     from agent.domain.tariff import Tariff
 
@@ -46,11 +47,13 @@ class PayState(StrEnum):
     DECLINED = "Declined"
     UNCERTAIN = "Uncertain"
     LEFT_TO_CSMS = "LeftToCsms"
+    WRITTEN_OFF = "WrittenOff"
 
 
-FINISHED = frozenset(
-    (PayState.COMMITTED, PayState.VOIDED, PayState.DECLINED, PayState.UNCERTAIN, PayState.LEFT_TO_CSMS)
-)
+FINISHED = frozenset((
+    PayState.COMMITTED, PayState.VOIDED, PayState.DECLINED, PayState.UNCERTAIN, PayState.LEFT_TO_CSMS,
+    PayState.WRITTEN_OFF,
+))  # fmt: skip
 UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
 
 
@@ -69,9 +72,11 @@ class PaymentTerms:
     terminals: Mapping[EvseId, tuple[EvseId, ...]]
     least_cents: int = 100
     prefix: str = ""
+    receipts: ReceiptTerms | None = None
+    """None: this station issues no receipts."""
     reserve_s: float = 15.0
     schedule_s: tuple[float, ...] = SCHEDULE_S
-    keep_s: float = 30 * DAY_S
+    keep_s: float = 100 * DAY_S
     hold_s: float = HOLD_HOURS * HOUR_S
 
     @property
@@ -88,7 +93,10 @@ class PaymentTerms:
 
 @mutable
 class Payment:
-    """``tariff``: agreed when its card was read, before its bank is asked. ``held_cents``: what is held under the
+    """``acquirer``: what it has said of the approval. ``receipt``: the number of the receipt. ``settled_utc_s``: when
+    the terminal has charged or released.
+
+    ``tariff``: agreed when its card was read, before its bank is asked. ``held_cents``: what is held under the
     number ``reservation`` of the terminal ``serial``. ``cents``: what is captured of it, decided once; ``owed_cents``:
     what the session costs (more, if the ceiling was passed). ``tries``: how often the schedule has asked; ``asked``: at
     least one commit or void was sent and not answered, it may have happened. ``withdrawn``: no driver waits for it any
@@ -113,6 +121,9 @@ class Payment:
     movable: bool = False
     reservation: int | None = None
     serial: str = ""
+    acquirer: AcquirerRecord = AcquirerRecord()
+    receipt: str = ""
+    settled_utc_s: float | None = None
     held_cents: int = 0
     session: str = ""
     tariff: Tariff | None = None
@@ -153,6 +164,9 @@ class Payment:
             "evse": self.evse,
             "reservation": self.reservation,
             "serial": self.serial,
+            **({"acquirer": self.acquirer.to_record()} if self.acquirer != AcquirerRecord() else {}),
+            **({"receipt": self.receipt} if self.receipt else {}),
+            **({} if self.settled_utc_s is None else {"settled_utc_s": self.settled_utc_s}),
             "held_cents": self.held_cents,
             "session": self.session,
             "tariff": self.tariff.to_record() if self.tariff else None,
@@ -189,6 +203,9 @@ class Payment:
             evse=int(r["evse"]),
             reservation=_optional_number(r["reservation"]),
             serial=str(r.get("serial", "")),
+            acquirer=AcquirerRecord.from_record(dict(r.get("acquirer", {}))),
+            receipt=str(r.get("receipt", "")),
+            settled_utc_s=None if r.get("settled_utc_s") is None else float(r["settled_utc_s"]),
             held_cents=int(r["held_cents"]),
             session=str(r["session"]),
             tariff=Tariff.from_record(r["tariff"]) if r["tariff"] else None,
@@ -208,7 +225,7 @@ class Payment:
         )
 
 
-_STORED_STATES = {PayState.LEFT_TO_CSMS: PayState.UNCERTAIN}
+_STORED_STATES = dict.fromkeys((PayState.LEFT_TO_CSMS, PayState.WRITTEN_OFF), PayState.UNCERTAIN)
 """States that an earlier program refuses, and the one that it reads instead: such a payment is neither charged nor
 released, nor is a review asked for. ``later_state`` has the true one."""
 

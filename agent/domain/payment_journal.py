@@ -22,6 +22,8 @@ CANCEL_S = 30.0
 """How long a terminal may take to give an offer back (real seconds)."""
 UNUSED_S = 60.0
 """Beyond the connection time-out, which alone should end an unused authorization (real seconds)."""
+ARCHIVE = "payment_archive"
+"""Kind of the facts of finished payments that are not in memory."""
 _CLOSED = (PayState.COMMITTED, PayState.VOIDED)
 
 
@@ -108,7 +110,7 @@ class PaymentBook:
     def record_hold(self, p: Payment, event: PaymentApproved) -> None:
         """Record the bank's hold, under the number that the present terminal has given."""
         p.reservation, p.held_cents = event.reservation, event.amount_cents
-        p.serial = self.open.get(p.terminal, "")
+        p.serial, p.acquirer = self.open.get(p.terminal, ""), event.acquirer
 
     def persist_payment(self, p: Payment) -> Persist:
         p.kept = True
@@ -119,6 +121,11 @@ class PaymentBook:
             where.pop(p.id, None)
         if p.kept:
             yield Persist("payment", p.id, None)
+
+    def archive_payment(self, p: Payment) -> Iterator[Yielded]:
+        """Keep a finished payment on disk only, for the export and the reconciliation."""
+        yield Persist(ARCHIVE, p.id, p.to_record())
+        yield from self.forget_payment(p)
 
 
 Rule: TypeAlias = Callable[[PaymentBook, Payment, Any, Moment], Iterator[Yielded]]

@@ -41,6 +41,13 @@ from agent.domain.payment_journal import (
     payment_timer,
 )
 from agent.domain.session.table import IllegalEvent
+from agent.domain.settlement_orders import (
+    PaymentRetryOrdered,
+    PaymentVoidOrdered,
+    PaymentWriteOffOrdered,
+    settlement_order_problem,
+    write_off_payment,
+)
 from agent.domain.terminal_messages import (
     AuthorizePayment,
     BankCardRead,
@@ -312,7 +319,7 @@ def commit_answered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Mome
     """``CLOSED``: it was settled before. After an unanswered commit that was most likely ours, otherwise the hold is
     gone (the terminal's own time-out): in neither case is anything charged again."""
     if event.outcome is Settlement.DONE:
-        p.under_way, p.state, p.why = False, PayState.COMMITTED, ""
+        p.under_way, p.state, p.why, p.settled_utc_s = False, PayState.COMMITTED, "", now.utc_s
         yield j.persist_payment(p)
     elif event.outcome is Settlement.CLOSED:
         p.under_way = False
@@ -353,7 +360,7 @@ def void_answered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Moment
         p.under_way = False
         yield from _send_settlement(j, p)
     elif event.outcome in (Settlement.DONE, Settlement.CLOSED):
-        p.under_way, p.state = False, PayState.VOIDED
+        p.under_way, p.state, p.settled_utc_s = False, PayState.VOIDED, now.utc_s
         yield j.persist_payment(p)
     else:
         yield from _retry_unanswered(j, p, event, now)
@@ -373,15 +380,58 @@ def _mark_uncertain(j: PaymentBook, p: Payment, why: str) -> Iterator[Yielded]:
     yield j.persist_payment(p)
 
 
+# --- what a person orders ---------------------------------------------------------------------------------------------
+
+
+@leads_to_states(PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
+def retry_by_order(j: PaymentBook, p: Payment, event: PaymentRetryOrdered, now: Moment) -> Iterator[Yielded]:
+    """Ask the terminal again, now or when it is there. The number and the amount are those of before, so that
+    nothing is charged twice."""
+    if p.under_way or p.guessed or settlement_order_problem(p, event):
+        return
+    was_given_up = p.state is PayState.UNCERTAIN
+    if was_given_up:
+        p.state, p.reviewed, p.tries = PayState.COMMIT_PENDING if p.cents else PayState.VOID_PENDING, False, 1
+    if p.terminal in j.open:
+        yield from _send_settlement(j, p)
+    elif was_given_up:
+        yield from _wait_for_next_turn(j, p, now)
+
+
+@leads_to_states(PayState.VOID_PENDING, PayState.UNCERTAIN)
+def void_by_order(j: PaymentBook, p: Payment, event: PaymentVoidOrdered, now: Moment) -> Iterator[Yielded]:
+    """Give the bill up and release the hold. Never after a commit that may have happened."""
+    if not p.under_way and not settlement_order_problem(p, event):
+        p.reviewed = False
+        yield from _void_hold(j, p, now, f"voided by a person: {event.why}")
+
+
+@leads_to_states(PayState.WRITTEN_OFF)
+def write_off_by_order(j: PaymentBook, p: Payment, event: PaymentWriteOffOrdered, now: Moment) -> Iterator[Yielded]:
+    """Ask the terminal no more. What is under way is waited for: its answer may be the charge."""
+    if p.under_way or settlement_order_problem(p, event):
+        return
+    write_off_payment(p, event.why)
+    for kind in (TimerKind.PAYMENT_SETTLEMENT, TimerKind.PAYMENT_HOLD_SEARCH):
+        yield WakeMe(payment_timer(kind, p), None)
+    yield j.persist_payment(p)
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 EVENTS: tuple[type[Event], ...] = (
     BankCardRead, PaymentPlaced, PaymentWithdrawn, PaymentApproved, PaymentDeclined, PaymentCancelled,
     PaymentSessionBegun, PaymentSessionEnded, PaymentSettled,
     HoldSought, TerminalOpened, TerminalLost, TimeCame, PaymentResumed,
+    PaymentRetryOrdered, PaymentVoidOrdered, PaymentWriteOffOrdered,
 )  # fmt: skip
 
 _NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, ignore_event)
+_ORDERS: dict[type[Event], Rule] = {
+    PaymentRetryOrdered: retry_by_order,
+    PaymentVoidOrdered: void_by_order,
+    PaymentWriteOffOrdered: write_off_by_order,
+}
 _OFFER: dict[type[Event], Rule] = {
     **_NOTHING,
     PaymentWithdrawn: cancel_offer,
@@ -416,12 +466,14 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
     PayState.ACTIVE: {**_NOTHING, PaymentSessionEnded: settle_session_cost},
     PayState.FINAL_KNOWN: {
         **_NOTHING,
+        **_ORDERS,
         TerminalOpened: settle_at_opened_terminal,
         TimeCame: settlement_timer_expired,
         PaymentResumed: resume_settlement,
     },
     PayState.COMMIT_PENDING: {
         **_NOTHING,
+        **_ORDERS,
         PaymentSettled: commit_answered,
         TerminalOpened: settle_at_opened_terminal,
         TimeCame: settlement_timer_expired,
@@ -429,13 +481,19 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
     },
     PayState.VOID_PENDING: {
         **_NOTHING,
+        **_ORDERS,
         PaymentApproved: sought_hold_found,
         PaymentSettled: void_answered,
         TerminalOpened: settle_at_opened_terminal,
         TimeCame: settlement_timer_expired,
         PaymentResumed: resume_settlement,
     },
-    PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: void_late_hold, HoldSought: try_sought_hold},
+    PayState.UNCERTAIN: {
+        **_NOTHING,
+        **_ORDERS,
+        PaymentApproved: void_late_hold,
+        HoldSought: try_sought_hold,
+    },
     **dict.fromkeys(FINISHED - {PayState.UNCERTAIN}, _NOTHING),
 }
 

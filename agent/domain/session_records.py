@@ -11,9 +11,10 @@ from agent.domain.messages import Sample
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import DirectPayment, EvseId, Judge, Stamp, Token, Verdict
+from agent.model.types import DirectPayment, EvseId, Judge, SignedReading, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
+    from agent.domain.ocmf import OcmfBill
     from agent.domain.tariff import Tariff
 
 
@@ -146,3 +147,8 @@ class EndedSession:
     ended: Stamp
     energy_wh: int
     reason: str
+    start_wh: int = 0
+    signed: SignedReading | None = None
+    """What the meter has signed at the end."""
+    to_sign: OcmfBill | None = None
+    """What the station signs of the session."""

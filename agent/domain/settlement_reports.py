@@ -1,5 +1,5 @@
 """What a backend learns of the money of a card payment (OCPP 2.1 C19 to C22): NotifySettlement, by the change that a
-payment has just made. A backend whose versions have no such message learns nothing."""
+payment has just made. A backend whose versions have no such message learns nothing; the sinks of the station do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.domain.events import Event
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import SettlementReported, SettlementStatus
-from agent.domain.orders import Send
+from agent.domain.orders import InformSinks, Send
 from agent.domain.payment import Payment, PayState
 from agent.domain.terminal_messages import PaymentSettled
 from agent.domain.web_payment import receipt_address
@@ -27,13 +27,17 @@ def report_settlement(site: StationState, p: Payment, before: PayState, event: E
         return
     settled = status is SettlementStatus.SETTLED
     url = site.settings.text_value("receipt_url") if settled and not site.settings.bool_value("csms_receipts") else ""
+    report = SettlementReported(
+        p.token.value, status, 0 if status is SettlementStatus.CANCELED else p.cents or 0, now.stamp,
+        p.session or p.transaction,
+        (p.receipt or (p.id if url else "")) if settled else "",
+        receipt_address(url, p.token.value, p.id, p.session),
+        REFUSED if status is SettlementStatus.REJECTED else p.why if status is SettlementStatus.FAILED else "",
+    )  # fmt: skip
     for link in site.config.settlement_links:
-        yield Send(link, SettlementReported(
-            p.token.value, status, 0 if status is SettlementStatus.CANCELED else p.cents or 0, now.stamp,
-            p.session or p.transaction,
-            p.id if url else "", receipt_address(url, p.token.value, p.id, p.session),
-            REFUSED if status is SettlementStatus.REJECTED else p.why if status is SettlementStatus.FAILED else "",
-        ))  # fmt: skip
+        yield Send(link, report)
+    if site.config.informs_sinks:
+        yield InformSinks(report)
 
 
 def _status_of_change(p: Payment, before: PayState, event: Event) -> SettlementStatus | None:
@@ -45,7 +49,7 @@ def _status_of_change(p: Payment, before: PayState, event: Event) -> SettlementS
         return None
     if p.state is PayState.COMMITTED:
         return SettlementStatus.SETTLED
-    if p.state is PayState.UNCERTAIN and p.cents:
-        return SettlementStatus.FAILED
+    if p.state in (PayState.UNCERTAIN, PayState.WRITTEN_OFF) and p.cents:
+        return None if before is PayState.UNCERTAIN else SettlementStatus.FAILED  # that was reported
     is_known = bool(p.csms_authorized or p.session or p.transaction)
     return SettlementStatus.CANCELED if p.state is PayState.VOIDED and p.reservation is not None and is_known else None

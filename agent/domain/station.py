@@ -55,6 +55,7 @@ from agent.domain.variables import DISPLAY_MESSAGES, ValueChecks
 
 if TYPE_CHECKING:
     from agent.domain.blocks.card_payment import CardPayments
+    from agent.domain.payment_receipt import ReceiptSeries
 
 
 T = TypeVar("T")
@@ -200,6 +201,8 @@ def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[
         return (), ()
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_ceiling import PaymentCeiling
+    from agent.domain.blocks.payment_orders import PaymentOrders
+    from agent.domain.blocks.payment_retention import PaymentRetention
     from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.blocks.payment_transaction import PaymentTransactions
     from agent.domain.payment_table import PaymentJournal
@@ -207,5 +210,19 @@ def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[
 
     journal = PaymentJournal(site.config.payment_terms, site.config.io_s, partial(report_settlement, site))
     ceiling = PaymentCeiling(site, journal)
-    settlement = PaymentSettlement(site, journal, ceiling)
-    return (settlement, ceiling, PaymentTransactions(site, journal)), (CardPayments(site, journal, choice),)
+    numbers, series = _receipt_block(site)
+    settlement = PaymentSettlement(site, journal, ceiling, series)
+    behind = PaymentOrders(journal), PaymentRetention(journal), PaymentTransactions(site, journal)
+    return (*numbers, settlement, ceiling, *behind), (CardPayments(site, journal, choice),)
+
+
+def _receipt_block(site: StationState) -> tuple[tuple[object, ...], ReceiptSeries | None]:
+    """Return the block that goes on with the numbers of receipts, and the series. Not every station issues receipts."""
+    terms = site.config.payment_terms.receipts if site.config.payment_terms else None
+    if terms is None:
+        return (), None
+    from agent.domain.blocks.payment_orders import ReceiptNumbers
+    from agent.domain.payment_receipt import ReceiptSeries
+
+    series = ReceiptSeries(terms)
+    return (ReceiptNumbers(site, series),), series

@@ -47,6 +47,8 @@ class StationConfig:
     """The backend that authorizes may limit a transaction."""
     takes_tariffs: bool = False
     """The backend that authorizes may set tariffs by which the station computes costs."""
+    informs_sinks: bool = False
+    """There are sinks: they learn what has become of a card's money, whatever the backends can be sent."""
     settlement_links: tuple[str, ...] = ()
     """The backends that can learn what has become of a card's money (NotifySettlement)."""
     bearers: tuple[BearerConfig, ...] = ()

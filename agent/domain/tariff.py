@@ -111,6 +111,21 @@ class Tariff:
             before = _round_half_up(exact)
         return tuple(made)
 
+    def rated_quantities(self, usage: Usage, kind: str) -> tuple[tuple[str, int, str], ...]:
+        """Return what was counted of a kind at which rate: the rate as it is written, a whole number, and its unit
+        (``Wh``, ``ms``, ``1``). Windows with the same rate are one. Raises ``ValueError`` as ``exact_parts``."""
+        self._check_usage_plan(usage)
+        if kind in ("session", "other"):
+            return ((str(getattr(self, kind)), 1, "1"),) if getattr(self, kind) is not None else ()
+        if kind not in _KINDS:
+            return ()
+        counted: dict[str, int] = {}
+        for rates, used in zip(self.rates_by_window(), usage.sums, strict=True):
+            rate, count = getattr(rates, kind), (used.wh, used.charging_ms, used.idle_ms)[_KINDS.index(kind)]
+            if rate is not None and count:
+                counted[str(rate)] = counted.get(str(rate), 0) + count
+        return tuple((rate, count, "Wh" if kind == "kwh" else "ms") for rate, count in counted.items())
+
     def vat_cents(self, cents: int) -> int:
         """Return the VAT in this amount, rounded half up; 0 if no rate is known."""
         rate = _as_fraction(self.vat_percent or 0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from agent.domain.events import Event
 from agent.domain.orders import Order
-from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
+from agent.model.bank_card import AcquirerRecord, BankCard, Settlement, TerminalIdentity
 from agent.model.fastclass import frozen
 from agent.model.types import EvseId
 
@@ -46,6 +46,7 @@ class PaymentApproved(TerminalEvent):
     amount_cents: int
     partial: bool = False
     card: BankCard | None = None
+    acquirer: AcquirerRecord = AcquirerRecord()
 
 
 @frozen

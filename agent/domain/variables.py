@@ -177,6 +177,7 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("payment_details", PAYMENT_DETAILS, 0, 3, choices=PAYMENT_DETAILS),
         _make_variable("csms_settles", False, own=True),
         _make_variable("csms_receipts", False),
+        _make_variable("settlement_vendor_id", "", 0, 255, writable=False),
         # the screen
         _make_variable("language", "", 0, 8),
         _make_variable("languages", LANGUAGES, writable=False),

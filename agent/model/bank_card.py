@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
@@ -21,6 +23,27 @@ class BankCard:
     def is_another(self, read: BankCard) -> bool:
         """Return whether it is surely another card; without a mark that is not known."""
         return bool(self.mark and read.mark) and self.mark != read.mark
+
+
+@frozen
+class AcquirerRecord:
+    """What the acquirer has said of an approval, as far as the terminal passes it on: ``reference``, its number of the
+    transaction; ``response``, its code of the answer; ``data``, its own words with the authorization code (comma
+    separated). "": not said. It holds no whole card number."""
+
+    reference: str = ""
+    response: str = ""
+    data: str = ""
+
+    def to_record(self) -> dict[str, str]:
+        """Return what is stored: only what was said."""
+        found = {"reference": self.reference, "response": self.response, "data": self.data}
+        return {name: text for name, text in found.items() if text}
+
+    @classmethod
+    def from_record(cls, stored: Mapping[str, Any]) -> AcquirerRecord:
+        """Read back what ``to_record`` made."""
+        return cls(*(str(stored.get(name, "")) for name in ("reference", "response", "data")))
 
 
 @frozen

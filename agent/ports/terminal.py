@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
+from agent.model.bank_card import AcquirerRecord, BankCard, Settlement, TerminalIdentity
 from agent.model.fastclass import frozen
 
 
@@ -25,6 +25,7 @@ class Approved:
     amount_cents: int
     partial: bool = False
     card: BankCard | None = None
+    acquirer: AcquirerRecord = AcquirerRecord()
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated, Any
 
 from agent.domain.adhoc_tariff import AdhocTariff
@@ -21,6 +22,7 @@ from agent.model.currencies import HUNDREDTHS
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, Entries, Text
 from agent.model.types import STATION, EvseId
+from agent.station_file.receipts import receipt_terms
 from agent.station_file.settings import StationFile, build_table
 
 PREFIX_MAX = TOKEN_LENGTH - len(payment_reference("", ""))
@@ -33,9 +35,10 @@ class PaymentTable:
     amount_cents: Annotated[int, Between(1, MOST_CENTS, "cents")]
     least_cents: Annotated[int, Between(1, MOST_CENTS, "cents")] = 100
     prefix: Annotated[str, Text(PREFIX_MAX, form="[A-Za-z0-9]*", like="letters and digits")] = ""
+    receipts: Mapping[str, Any] = field(default_factory=dict)
     reserve_s: Annotated[float, Between(0, 600, "seconds")] = 15.0
     retry_s: Annotated[tuple[Annotated[float, Between(1, DAY_S, "seconds")], ...], Entries(1)] = SCHEDULE_S
-    keep_days: Annotated[int, Between(1, 3660, "days")] = 30
+    keep_days: Annotated[int, Between(1, 3660, "days")] = 100
     hold_hours: Annotated[float, Between(1, 720, "hours")] = HOLD_HOURS
 
 
@@ -58,6 +61,7 @@ def payment_terms(file: StationFile, wrong: list[str]) -> PaymentTerms | None:
         served,
         least_cents=table.least_cents,
         prefix=table.prefix,
+        receipts=receipt_terms(file, wrong),
         reserve_s=table.reserve_s,
         schedule_s=table.retry_s,
         keep_s=table.keep_days * DAY_S,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
 from agent.model import secret_file
-from agent.model.bank_card import BankCard
+from agent.model.bank_card import AcquirerRecord, BankCard
 from agent.ports import Broken
 from drivers.terminal_payter import commands, tlv
 
 SALT_NAME = "terminal.salt"
 SALT_BYTES = 32
+ACQUIRER_TEXT_MAX = 200
+_LONG_NUMBER = re.compile(r"(?<!\d)\d{13,19}(?!\d)")
+"""As many digits as a card number has."""
 _MARK_BYTES = 16
 
 
@@ -28,6 +32,28 @@ def bank_card_of_tags(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
     last4 = pan[-4:] if pan[-4:].isascii() and pan[-4:].isdigit() and len(pan) >= 4 else ""
     brand = fields.get(commands.BRAND_NAME, b"").decode("utf-8", "replace").strip("\0 ")
     return BankCard(mark, last4, brand[:30] if brand.isprintable() else "")
+
+
+def acquirer_record_of_tags(data: bytes) -> AcquirerRecord:
+    """Return what the acquirer has said of an approval. In its free words a whole card number is masked."""
+    fields = tlv.parse_tlv(data)
+    reference, response, said = (
+        _plain_text(fields.get(tag, b""))
+        for tag in (commands.HOST_REFERENCE, commands.HOST_RESPONSE, commands.ACQUIRER_DATA)
+    )
+    return AcquirerRecord(reference, response, _LONG_NUMBER.sub(_masked_card_number, said))
+
+
+def _plain_text(value: bytes) -> str:
+    text = value.decode("utf-8", "replace").strip("\0 ")
+    return "".join(c for c in text if c.isprintable())[:ACQUIRER_TEXT_MAX]
+
+
+def _masked_card_number(found: re.Match[str]) -> str:
+    """Return the digits with all but the last four masked, if their check digit is that of a card (ISO/IEC 7812-1)."""
+    digits = [int(d) for d in reversed(found[0])]
+    total = sum(d if n % 2 == 0 else sum(divmod(2 * d, 10)) for n, d in enumerate(digits))
+    return found[0] if total % 10 else "*" * (len(digits) - 4) + found[0][-4:]
 
 
 def salt_of(file: Path | None, state_dir: Path | None) -> bytes:

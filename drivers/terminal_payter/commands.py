@@ -91,5 +91,6 @@ REASONS = {
 
 # Tags of card data
 CARD_HASH, MASKED_PAN, BRAND_NAME = "DFAA70", "DFCA0B", "DFCA0A"
+HOST_REFERENCE, HOST_RESPONSE, ACQUIRER_DATA = "DFCA03", "DFCA02", "DFAA01"
 EMV_ONLY = 0x02
 """Of the supported payment methods (0x00: all)."""

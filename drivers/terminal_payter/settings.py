@@ -51,7 +51,7 @@ class PayterSettings:
     commit_extra: Hexadecimal = ""
     orders_answer: Annotated[str, OneOf(ANSWERS)] = "either"
     start_extras: bool = True
-    dol_tags: Tags = "DFAA70DFCA0BDFCA0A"
+    dol_tags: Tags = "DFAA70DFCA0BDFCA0ADFCA03DFCA02DFAA01"
     hash_tag: Tags = "DFAA70"
     approval_hash: bool = True
     payment_methods: Annotated[int, Between(0, 255)] = 0x02

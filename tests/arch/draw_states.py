@@ -85,6 +85,7 @@ PAYMENT = Ladder(
         PayState.DECLINED: "#6b7c8d",
         PayState.UNCERTAIN: "#b8402f",
         PayState.LEFT_TO_CSMS: "#3f9d5a",
+        PayState.WRITTEN_OFF: "#6b7c8d",
     },
     {
         PayState.NEW: "terminal waits for a card",
@@ -98,8 +99,9 @@ PAYMENT = Ladder(
         PayState.COMMITTED: "captured, once",
         PayState.VOIDED: "nothing is held",
         PayState.DECLINED: "nothing was held",
-        PayState.UNCERTAIN: "reported, never charged",
+        PayState.UNCERTAIN: "reported, a person decides",
         PayState.LEFT_TO_CSMS: "the backend charges",
+        PayState.WRITTEN_OFF: "a person has decided",
     },
 )
 

@@ -22,7 +22,18 @@ from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import ButtonPressed, ButtonsKnown, SettingChanged, TokenAuthorized
 from agent.domain.messages import TransactionEnded, TransactionStarted
 from agent.domain.orders import AuthorizeToken, Order, Show
-from agent.domain.payment import FINISHED, PaymentTerms, PayState
+from agent.domain.payment import (
+    FINISHED,
+    PaymentTerms,
+    PayState,
+)
+from agent.domain.payment_receipt import ReceiptTerms
+from agent.domain.settlement_orders import (
+    PaymentRetryOrdered,
+    PaymentVoidOrdered,
+    PaymentWriteOffOrdered,
+    SettlementOrdered,
+)
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
     AuthorizePayment,
@@ -310,7 +321,8 @@ class PayStreet(Street):
     rig: PayRig
 
     def _rig(self, config: Config) -> Rig:
-        config.terms = PaymentTerms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
+        served = {0: tuple(range(1, config.evses + 1))}
+        config.terms = PaymentTerms(HELD_CENTS, served, least_cents=30, receipts=ReceiptTerms({}, "CHY"))
         config.offer = AdhocTariff(TARIFF)
         return PayRig(config)
 
@@ -368,6 +380,25 @@ class PayStreet(Street):
     def expire(self) -> None:
         self.rig.expire()
 
+    def order(self, pick: int, kind: type[SettlementOrdered]) -> None:
+        """A person decides about a payment, one that is not settled if there is any."""
+        records = self.rig.store.get("payment", {})
+        unsettled = (PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.UNCERTAIN)
+        known = sorted(k for k, r in records.items() if r["state"] in unsettled) or sorted(records)
+        if self.rig.alive and known:
+            self.rig.post(kind(known[pick % len(known)], "a person's word"))
+
+    def decided(self, pick: int, card: BankCard, kind: type[SettlementOrdered]) -> None:
+        """A bill that the terminal was not there to be asked about, and what a person decides about it."""
+        self.paid(pick, card, "approve")
+        self.wait(310.0)
+        super().answers()
+        self.cut(True)
+        self.unplug(pick, True)
+        self.wait(11.0)
+        super().answers()
+        self.order(pick, kind)
+
     def choose(self, pick: int) -> None:
         if self.rig.alive:
             self.rig.post(ButtonPressed(f"outlet-{1 + pick % len(self.rig.outlets)}"))
@@ -405,18 +436,37 @@ class PayStreet(Street):
         assert set(captured.values()) <= {1}, "charged twice"
         by_number = {_hold(r): (k, r) for k, r in records.items() if r["reservation"] is not None}
         unknown = [r for r in records.values() if r["reservation"] is None]
-        assert not set(rig.terminal.holds) & set(by_number), "still held"
-        assert len(rig.terminal.holds) <= len(unknown), "held, and nobody knows of it"
+        given_up = {_hold(r) for r in records.values() if r.get("later_state") == PayState.WRITTEN_OFF}
+        assert not set(rig.terminal.holds) & set(by_number) - given_up, "still held"
+        assert len(set(rig.terminal.holds) - given_up) <= len(unknown), "held, and nobody knows of it"
         assert set(captured) <= set(by_number), "charged without a record"
         assert all(r["state"] == PayState.UNCERTAIN for r in unknown)
         for number, (key, record) in by_number.items():
             self._check_one(key, record, dict(rig.terminal.captures).get(number))
+        self._check_receipts(records)
+
+    def _check_receipts(self, records: dict[str, Any]) -> None:
+        """Each bill has one receipt, with its amount, and no number is missing or there twice."""
+        if self.rig.config.terms.receipts is None:
+            return
+        store = self.rig.store
+        receipts = {r["number"]: r for r in store.get("receipt", {}).values()}
+        billed = {r["receipt"]: r["cents"] for r in records.values() if r["cents"]}
+        assert {number: r["cents"] for number, r in receipts.items()} == billed
+        made = store.get("receipts", {}).get("made", {}).get("number", 0)
+        assert sorted(int(number.rpartition("-")[2]) for number in receipts) == list(range(1, made + 1))
 
     def _check_one(self, key: str, record: dict[str, Any], captured: int | None) -> None:
         due = self._due_cents(record["session"], key)
         if record["state"] == PayState.COMMITTED:
             assert captured == record["cents"] == due, f"due {due}, captured {captured}"
             assert self.rig.totals.get(record["session"], {due * 10_000}) == {due * 10_000}, "another total was shown"
+        elif record["state"] == PayState.VOIDED and record["why"].startswith("voided by a person"):
+            assert captured is None
+            assert record["cents"] == due
+        elif record.get("later_state") == PayState.WRITTEN_OFF:
+            assert captured in (None, due)
+            assert record["cents"] in (None, due)
         elif record["state"] == PayState.VOIDED:
             assert captured is None
             assert due == 0, "energy for nothing"
@@ -440,6 +490,7 @@ class PayStreet(Street):
 
 
 HOW = ("well", "well", "well", "mute", "deaf", "refuse")
+ORDERS = (PaymentRetryOrdered, PaymentVoidOrdered, PaymentWriteOffOrdered)
 BANK = ("approve", "approve", "approve", "part", "little", "decline")
 _TAKEN = (
     "plug", "unplug", "sated", "car", "wait", "board_fault", "board_lost", "board_opened", "answer", "answers", "disk",
@@ -459,6 +510,8 @@ PAY_DEEDS: Deeds = {
     "expire": (1, {}),
     "exchange": (2, {}),
     "choose": (3, {"pick": PICK}),
+    "order": (3, {"pick": PICK, "kind": ORDERS}),
+    "decided": (3, {"pick": PICK, "card": CARDS, "kind": ORDERS}),
     "reprice": (3, {"tariff": (TARIFF, DEARER)}),
     "crash_between": (6, {"orders": tuple(range(12))}),
 }

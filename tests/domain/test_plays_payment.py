@@ -75,6 +75,7 @@ from tests.support.reading_purposes import LIVE, READING_TIMERS, payment_reading
 
 CARD, OTHER = BankCard("m1", "1234", "VISA"), BankCard("m2", "9876", "Maestro")
 AMOUNT = 5000
+TERMS = ("least_cents", "schedule_s", "reserve_s", "hold_s", "keep_s", "receipts")
 TARIFF = Tariff(kwh=Decimal("0.50"))
 SELF = TerminalIdentity("Fake", "T1")
 PLUG = [CablePlugged(1), VehicleConnected(1)]
@@ -96,7 +97,7 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
     """A station with a terminal that waits for a card."""
     ids = itertools.count(1)  # also over a restart: no two of the real ones are the same
     options["new_id"] = lambda: f"s{next(ids)}"
-    of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s", "hold_s") if k in options}
+    of_terms = {k: options.pop(k) for k in TERMS if k in options}
     options["payment_terms"] = terms(evses, **of_terms)
     signs = options.pop("signs", None)
     traits = EvseTraits(counts_plugged=True)
@@ -1217,7 +1218,7 @@ def test_what_is_finished_is_forgotten_in_the_end() -> None:
     (play >> PaymentSettled(0, payment, Settlement.DONE)).skip()
     for key in [k for k in play.timers if k.kind is not TimerKind.PAYMENT_PRUNING]:
         del play.timers[key]
-    play.wait(29 * 86400).skip()
+    play.wait(99 * 86400).skip()
     assert payment in play.store["payment"]
     play.wait(2 * 86400 + 1).skip()
     assert payment not in play.store["payment"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.bank_card import TerminalIdentity
+from agent.model.bank_card import AcquirerRecord, TerminalIdentity
 from drivers.sim.apollo.blocks import BlockParser, encode_block
 from drivers.terminal_payter import commands, messages, tlv
-from drivers.terminal_payter.card import bank_card_of_tags
+from drivers.terminal_payter.card import acquirer_record_of_tags, bank_card_of_tags
 from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame, FrameParser, TooLong, encode_frame
 from drivers.terminal_payter.messages import Status, uint32_bytes
@@ -163,6 +163,20 @@ def test_card_data() -> None:
     assert (read.last4, read.brand, len(read.mark)) == ("1234", "VISA", 32)
     assert bank_card_of_tags(data, "DFAA70", b"other").mark != read.mark
     assert "deadbeef" not in read.mark
+
+
+def tagged(**values: bytes) -> bytes:
+    return b"".join(bytes.fromhex(tag) + bytes([len(value)]) + value for tag, value in values.items())
+
+
+def test_the_words_of_the_acquirer_hold_no_whole_card_number() -> None:
+    said = tagged(DFCA03=b"4000000000000002", DFCA02=b"00", DFAA01=b"AUTH=004711,4111111111111111,4111111111111112")
+    found = acquirer_record_of_tags(said)
+    assert found.reference == "4000000000000002", "its number of the transaction is what it is"
+    assert found.response == "00"
+    assert found.data == "AUTH=004711,************1111,4111111111111112", "the last one is no card's number"
+    assert acquirer_record_of_tags(tagged(DFAA01=b"a\nb\x00c")).data == "abc"
+    assert acquirer_record_of_tags(b"") == AcquirerRecord()
 
 
 def test_a_card_without_a_hash_has_no_mark() -> None:

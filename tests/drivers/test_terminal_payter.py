@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.model.bank_card import Settlement
+from agent.model.bank_card import AcquirerRecord, Settlement
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import StationFacts, Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
@@ -58,6 +58,18 @@ async def test_an_order_without_a_result_is_taken_by_its_effect(tmp_path: Path, 
         assert (await hold(apollo, port)).amount_cents == 5000
         for number in (1, 2):
             assert await port.void(number) is Settlement.DONE
+
+
+async def test_an_approval_has_the_words_of_the_acquirer(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        approved = await hold(apollo, port)
+        number = approved.reservation
+        assert approved.acquirer == AcquirerRecord(f"HTR{number:08}", "00", f"SIM,{number:06}")
+
+
+async def test_an_approval_without_card_data_has_no_words_of_the_acquirer(tmp_path: Path) -> None:
+    async with running(tmp_path, "tcp", "--bare") as apollo, apollo.opened() as port:
+        assert (await hold(apollo, port)).acquirer == AcquirerRecord()
 
 
 async def test_every_reason_to_decline_is_a_word(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from agent.domain.messages import (
     MeterSampled,
     Sample,
     SecurityHappened,
+    SettlementReported,
+    SettlementStatus,
     StatusChanged,
     StopReason,
     TransactionEnded,
@@ -28,6 +31,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import SendLocalListRequest
+from agent.domain.variables import Settings
 from agent.model.types import Fault, Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.ocpp.dialects.billing_scope import billing_only
 from agent.ocpp.dialects.dialect import (
@@ -242,6 +246,16 @@ def test_a_signed_record_travels_as_signed_data() -> None:
 )
 def test_out(message: Any, action: str, line: dict[str, Any] | None) -> None:
     assert told(message, known()) == (action, line)
+
+
+def test_the_money_of_a_card_is_said_with_the_transaction_id_of_1_5() -> None:
+    message = SettlementReported("PY1", SettlementStatus.SETTLED, 1234, T0, "s1")
+    assert told(message, known()) == ("DataTransfer", None)
+    row = V15.message_row(SettlementReported)
+    assert isinstance(row, MessageRow)
+    payload = row.encode(message, desk(known(), Settings({"settlement_vendor_id": "lu.example.pay"})))
+    assert payload is not None
+    assert json.loads(payload["data"])["transactionId"] == 42
 
 
 def test_the_boot_is_that_of_1_6_and_has_two_answers() -> None:

@@ -29,6 +29,8 @@ from agent.domain.messages import (
     MeterSampled,
     Sample,
     SecurityHappened,
+    SettlementReported,
+    SettlementStatus,
     StatusChanged,
     StopReason,
     TransactionAuthorized,
@@ -150,6 +152,7 @@ GOLDEN_OUT = [
             "data": '{"transactionId":42,"timestamp":"2026-11-25T10:01:00.250Z"}',
         },
     ),
+    (SettlementReported("PY1", SettlementStatus.SETTLED, 1234, T0, "s1"), "DataTransfer", None),
     (AuthorizeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
     (
         TransactionStarted("s1", 2, CARD, T0, 123456),
@@ -251,6 +254,38 @@ def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
 def test_every_out_row_has_a_golden_line() -> None:
     rows = {r.message for r in V16.rows if isinstance(r, MessageRow)}
     assert rows == {type(m) for m, _, _ in GOLDEN_OUT}
+
+
+SETTLED = SettlementReported(
+    "PY1", SettlementStatus.SETTLED, 1234, T0, "s1", "CHY42-7KQ2-000001", "https://pay.example/r/PY1"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "outbox", "said"),
+    [
+        (SETTLED, known(), {"status": "Settled", "settlementAmount": 12.34, "transactionId": 42,
+                            "receiptId": "CHY42-7KQ2-000001", "receiptUrl": "https://pay.example/r/PY1"}),
+        (SETTLED, Outbox(), {"status": "Settled", "settlementAmount": 12.34,
+                             "receiptId": "CHY42-7KQ2-000001", "receiptUrl": "https://pay.example/r/PY1"}),
+        (SettlementReported("PY1", SettlementStatus.FAILED, 50, T0, info="why"), known(),
+         {"status": "Failed", "settlementAmount": 0.5, "statusInfo": "why"}),
+    ],
+)  # fmt: skip
+def test_what_has_become_of_a_cards_money_by_data_transfer(
+    message: SettlementReported, outbox: Outbox, said: dict[str, Any]
+) -> None:
+    """NotifySettlement of 2.1 in the words of 1.6, under the vendorId that was agreed; a transaction that the backend
+    gave no id is left out."""
+    out = V16.message_row(SettlementReported)
+    assert isinstance(out, MessageRow)
+    payload = out.encode(message, desk(outbox, Settings({"settlement_vendor_id": "lu.example.pay"})))
+    assert payload is not None
+    valid(out.action, payload)
+    assert (payload["vendorId"], payload["messageId"]) == ("lu.example.pay", "NotifySettlement")
+    assert json.loads(payload["data"]) == {"pspRef": "PY1", "settlementTime": WHEN, **said}
+    for status in ("Accepted", "Rejected", "UnknownVendorId", "UnknownMessageId"):
+        assert out.decode_response(message, {"status": status}, desk()) == ResponseEffects()
 
 
 def test_a_transaction_is_told_when_it_is_known_who_charges_where() -> None:

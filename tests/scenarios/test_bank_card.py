@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,14 @@ sync_every_s = 0.1
 amount_cents = 5000
 prefix = "PY"
 
+[payment.receipts]
+seller = "Energy SA"
+address = ["1, rue du Test", "L-1000 Luxembourg"]
+vat_number = "LU12345678"
+
 [tariff]
 kwh = 0.50
+vat_percent = 17
 """
 )
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +102,21 @@ async def test_killed_and_without_power_it_is_charged_once(tmp_path: Path) -> No
         wh = over["evses"][0]["meter_wh"] - first
         assert [c["cents"] for c in over["ledger"]["captures"]] == [pytest.approx(wh * 0.05, abs=0.51)]
         assert over["ledger"]["holds"] == over["ledger"]["voids"] == []
+        await look_at_receipt(str(tmp_path / "world" / "derived.toml"), over["ledger"]["captures"][0]["cents"], wh)
+
+
+async def look_at_receipt(station: str, booked_cents: int, wh: int) -> None:
+    """The receipt and the export say what the bank has booked, and the energy of the meter."""
+    row: dict[str, Any] = {}
+    async with deadline(60):  # the bank knows before the agent has its answer
+        while row.get("state") != "Committed":
+            (row,) = json.loads(await said("payments", "export", station, "--format", "json"))["payments"]
+    receipt = json.loads(await said("payments", "receipt", station, row["reference"]))
+    assert receipt["cents"] == booked_cents == round(float(row["charged"]) * 100)
+    assert receipt["energy_wh"] == wh == int(row["energy_wh"])
+    assert receipt["number"] == row["receipt"]
+    assert receipt["number"].endswith("-000001"), "the first one, whatever was killed"
+    assert receipt["acquirer"]["reference"] == row["host_reference"] == "HTR00000001"
 
 
 BUTTONS = '[buttons]\ndriver = "buttons_evdev"\nkeys = { outlet-1 = 2, outlet-2 = 3 }\n'

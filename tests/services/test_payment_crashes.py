@@ -24,6 +24,8 @@ from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, RawMeterReading, Started
 from agent.domain.orders import Order, ReadMeter, SetRelease
 from agent.domain.payment import FINISHED, PaymentTerms, PayState
+from agent.domain.payment_receipt import KIND as RECEIPT
+from agent.domain.payment_receipt import SERIES_KIND, ReceiptTerms
 from agent.domain.station import assemble_blocks
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import TerminalOrder
@@ -48,7 +50,10 @@ HELD_CENTS, USED_WH = 5000, 2468
 DUE_CENTS = 123
 """2.468 kWh at 0.50."""
 TARIFF = Tariff(kwh=Decimal("0.50"))
-TERMS = PaymentTerms(HELD_CENTS, {0: (1,)}, prefix="PY", schedule_s=(60.0,) * 36)
+SELLER = {"name": "Energy SA", "address": ["1, rue du Test"], "vat_number": "LU12345678"}
+TERMS = PaymentTerms(
+    HELD_CENTS, {0: (1,)}, prefix="PY", schedule_s=(60.0,) * 36, receipts=ReceiptTerms(SELLER, "CHY42")
+)
 PLUGGED = EvseState(Pilot.B, pwm=False, cable=True, contactor=False, plugged_s=1e6)
 CHARGING = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, plugged_s=1e6)
 EMPTY = EvseState(Pilot.A, pwm=False, cable=False, contactor=False)
@@ -246,7 +251,23 @@ async def one(folder: Path, apollo: Apollo, actions: Sequence[tuple[int, str]]) 
     if PayState.UNCERTAIN not in states or captured:
         assert sum(captured) == drawn_cents, f"not what was drawn: {about}"
     assert all(r["owed_cents"] in (None, drawn_cents) for r in records.values()), about
+    await judge_receipts(folder, records, drawn_cents, about)
     return ",".join(states) or "nothing", street.point
+
+
+async def judge_receipts(folder: Path, records: dict[str, dict[str, Any]], drawn_cents: int, about: str) -> None:
+    """One receipt for each bill, with its amount, under consecutive numbers: none is missing and none is there twice,
+    whatever has died when."""
+    store = await Store.open(folder / "agent.db")
+    try:
+        receipts, _ = await store.read_fact_page(RECEIPT, "", 100)
+        made = (await store.read_facts()).get(SERIES_KIND, {}).get("made", {}).get("number", 0)
+    finally:
+        await store.close()
+    billed = {r["receipt"]: r for r in records.values() if r["cents"]}
+    assert {r["number"] for r in receipts.values()} == set(billed), about
+    assert sorted(int(r["number"].rpartition("-")[2]) for r in receipts.values()) == list(range(1, made + 1)), about
+    assert all(r["cents"] == drawn_cents == billed[r["number"]]["cents"] for r in receipts.values()), about
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,6 @@ from agent.domain.local_time import clock_s, local_offset
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, WakeMe
 from agent.domain.payment import (
-    DAY_S,
     Payment,
     PaymentResumed,
     PaymentSessionBegun,
@@ -38,6 +37,7 @@ from agent.domain.payment import (
     payment_reference,
 )
 from agent.domain.payment_journal import UNUSED_S, payment_timer
+from agent.domain.payment_receipt import ReceiptSeries, energy_supplied
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
@@ -62,13 +62,14 @@ KEEP_S = 60.0
 is read."""
 TRIES, RETRY_S = 3, 5.0
 """Readings of the register of a lost session."""
-FINISHED_MAX = 500
 _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
 
 
 class PaymentSettlement:
-    def __init__(self, site: StationState, journal: PaymentJournal, ceiling: PaymentCeiling) -> None:
-        self._site, self._journal, self._ceiling = site, journal, ceiling
+    def __init__(
+        self, site: StationState, journal: PaymentJournal, ceiling: PaymentCeiling, series: ReceiptSeries | None = None
+    ) -> None:
+        self._site, self._journal, self._ceiling, self._series = site, journal, ceiling, series
         self._last_stored_s: dict[str, float] = {}
         self._lost_sessions: dict[str, int] = {}
         """Payments whose session is gone -> how often its register was asked for."""
@@ -173,13 +174,12 @@ class PaymentSettlement:
         if end_wh is not None:
             p.usage = final_usage(p.usage, end_wh, at, now)
         self._last_stored_s.pop(p.id, None)
-        yield from self._journal.apply_payment_event(
-            p,
-            PaymentSessionEnded(
-                p.id, p.tariff.total_cents(p.usage), why, self._site.settings.bool_value("csms_settles")
-            ),
-            now,
-        )
+        by_csms = self._site.settings.bool_value("csms_settles")
+        if self._series is not None and not by_csms and not makes_receipts_elsewhere(self._site):
+            session = self._site.evses[p.evse].last_session if p.evse in self._site.evses else None
+            yield from self._series.issue_receipt(p, energy_supplied(p, session, at), now)
+        ended = PaymentSessionEnded(p.id, p.tariff.total_cents(p.usage), why, by_csms)
+        yield from self._journal.apply_payment_event(p, ended, now)
         yield from self._arm_charge_alarm(p, now)
         yield from self._update_payment_fault(now)
 
@@ -193,8 +193,7 @@ class PaymentSettlement:
 
     def _receipt_address(self, p: Payment) -> str:
         """Return the address of the receipt; "" if nothing was paid, or as long as the backend is to make it."""
-        made_there = self._site.settings.bool_value("csms_receipts") and bool(self._site.config.settlement_links)
-        url = "" if made_there else self._site.settings.text_value("receipt_url")
+        url = "" if makes_receipts_elsewhere(self._site) else self._site.settings.text_value("receipt_url")
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
     @handles_events(ReceiptReceived)
@@ -209,10 +208,6 @@ class PaymentSettlement:
                 yield SituationChanged(evse.number)
 
     # --- timers ------------------------------------------------------------------------------------------------------
-
-    @handles_timer(TimerKind.PAYMENT_PRUNING)
-    def prune_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        yield from self._prune_finished_payments(now)
 
     @handles_timer(*TIMERS_OF_ONE_PAYMENT)
     def act_on_payment_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -273,7 +268,6 @@ class PaymentSettlement:
             elif p.usage is not None:  # take the newer record: card and backend get one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
         yield from self._update_payment_fault(now)
-        yield from self._prune_finished_payments(now)
 
     def _stop_unreadable_payment(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
         """Stop the session of an unreadable payment: the held amount is unknown. The end of its
@@ -354,16 +348,6 @@ class PaymentSettlement:
             yield Persist("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
         yield from self._update_payment_fault(now)
 
-    def _prune_finished_payments(self, now: Moment) -> Iterator[Yielded]:
-        """Drop finished payments by age and number. A payment that needs review stays."""
-        done = [p for p in self._journal.done.values() if p.reviewed or not _is_uncertain(p)]
-        done.sort(key=lambda p: p.at)
-        for n, p in enumerate(done):
-            old = payment_age_s(p, now) > self._journal.terms.keep_s
-            if old or n < len(done) - FINISHED_MAX:
-                yield from self._journal.forget_payment(p)
-        yield WakeMe(Timer(TimerKind.PAYMENT_PRUNING), now.t_s + DAY_S)
-
 
 def authorized_evses(site: StationState, p: Payment) -> list[EvseRecord]:
     """Return the EVSEs where the authorization of this payment waits."""
@@ -376,6 +360,11 @@ def has_authorization(site: StationState, p: Payment | None) -> bool:
     """True if a session may still begin with this payment: its held amount must not be released
     before the authorization ends."""
     return p is not None and bool(authorized_evses(site, p))
+
+
+def makes_receipts_elsewhere(site: StationState) -> bool:
+    """True if a backend makes the receipts (``csms_receipts``), and can be informed of what it is to make them of."""
+    return site.settings.bool_value("csms_receipts") and bool(site.config.settlement_links)
 
 
 def _is_uncertain(p: Payment) -> bool:

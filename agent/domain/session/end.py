@@ -178,8 +178,9 @@ def _close_session(
     to_sign = bill_of_session(s, evse, session, meter_wh, at, reading, now)
     yield from session_ended(s, evse, session, ended, now, to_sign)
     evse.last_session = EndedSession(
-        session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
-    )
+        session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason, session.start_wh,
+        ended.signed, to_sign,
+    )  # fmt: skip
     evse.session, evse.progress.charging = None, ChargingState.IDLE
     yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), None)
     evse.state = (

@@ -511,6 +511,7 @@ UNNAMED_2: Mapping[str, str] = {
         ("payment_amount", "payment_details", "csms_settles", "csms_receipts"),
         "of PaymentCtrlr in 2.1 alone (agent/ocpp/v21/payments.py)",
     ),
+    "settlement_vendor_id": "1.x only; in 2.1 there is NotifySettlement",
     "snapshot_interval_s": "inner matter of the station",
     "meter_grace_s": "a matter of the station's metrology",
     "refused_cards_per_min": "a matter of the place where the readers are",

@@ -198,6 +198,7 @@ UNNAMED_16: Mapping[str, str] = {
         ("payment_amount", "payment_details", "csms_settles", "csms_receipts"),
         "2.1 only: 1.6 has no message about the money of a card",
     ),
+    "settlement_vendor_id": "a matter between operator and backend: the station file says it (docs/payments.md)",
     "aligned_when_idle": "2.x only",
     "auth_cache_lifetime_s": "2.x only; 1.6 lets the entries expire by their expiryDate",
     "cache_settles": "2.x only; 1.6 asks about a card that is cached as not accepted (4.1)",

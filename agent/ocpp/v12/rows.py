@@ -9,6 +9,7 @@ from agent.domain.messages import (
     ConnectorUnplugged,
     ListConflicted,
     MeterSampled,
+    SettlementReported,
     StatusChanged,
     TransactionAuthorized,
     TransactionEnded,
@@ -90,4 +91,5 @@ ROWS: tuple[Row, ...] = (
     ),
     NotExpressible(ListConflicted, "1.2 has no local list"),
     NotExpressible(ConnectorUnplugged, "1.2 has no DataTransfer"),
+    NotExpressible(SettlementReported, "1.2 has no DataTransfer"),
 )

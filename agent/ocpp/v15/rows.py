@@ -14,6 +14,7 @@ from agent.domain.messages import (
     LogStatus,
     MeterSampled,
     SecurityHappened,
+    SettlementReported,
     StatusChanged,
     TransactionEnded,
 )
@@ -32,6 +33,7 @@ from agent.ocpp.v15.words import FILE_STATUSES, FIRMWARE_STATUSES, reduce_meter_
 from agent.ocpp.v16 import V16
 from agent.ocpp.v16.cost import encode_connector_unplugged
 from agent.ocpp.v16.metering import encode_meter_values
+from agent.ocpp.v16.settlement import encode_settlement_transfer
 from agent.ocpp.v16.transactions import decode_malformed_stop, decode_stop_response, encode_stop_transaction
 
 VERSION = "1.5"
@@ -129,6 +131,9 @@ ROWS: tuple[Row, ...] = (
     ),
     MessageRow(FirmwareStatus, "FirmwareStatusNotification", _encode_firmware_status, decode_empty_response),
     MessageRow(LogStatus, "DiagnosticsStatusNotification", _encode_file_status, decode_empty_response),
+    MessageRow(
+        SettlementReported, "DataTransfer", partial(encode_settlement_transfer, version=VERSION), decode_empty_response
+    ),
     NotExpressible(SecurityHappened, "1.5 has no security events"),
     NotExpressible(CertificateSigningWanted, "1.5 has no certificates"),
     replace(_request_row_of_16("UnlockConnector"), answer=_answer_unlock_connector),

@@ -3,7 +3,7 @@ it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from agent.domain.messages import REPORTS, SettlementReported
+from agent.domain.messages import REPORTS
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import NotExpressible, NotOffered, Row, answer_always
 
@@ -35,5 +35,4 @@ NOT_YET: tuple[str, ...] = ()
 ROWS: tuple[Row, ...] = (
     *(row for profile in NOT_YET for row in OFF[profile]),
     *(NotExpressible(report, "1.6 has no request for such a report") for report in REPORTS),
-    NotExpressible(SettlementReported, "what has become of a card's money has a message since 2.1 only"),
 )

@@ -13,13 +13,12 @@ from agent.domain.variables import PAYMENT_DETAILS, TERMINAL
 from agent.model.types import DirectPayment
 from agent.ocpp.dialects.device_model_v2x import Name
 from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, ResponseEffects, Row, RowContext
+from agent.ocpp.dialects.settlement import URL_MAX, encode_settlement
 from agent.ocpp.v21.derivation import derive_message_row
 from agent.ocpp.v21.identifiers import replace_id_token
 from agent.ocpp.v21.tariffs import hear_driver_tariff
 from agent.ocpp.wire.text import is_plain
-from agent.ocpp.wire.timestamps import format_rfc3339
 
-INFO_MAX, RECEIPT_ID_MAX, URL_MAX = 500, 50, 2000
 VARIABLES = (
     Name("PaymentCtrlr", "AuthorizationAmount", "payment_amount", kind="decimal", profile=TERMINAL),
     Name("PaymentCtrlr", "PaymentDetails", "payment_details", choices=",".join(PAYMENT_DETAILS), profile=TERMINAL),
@@ -27,11 +26,6 @@ VARIABLES = (
     Name("PaymentCtrlr", "ReceiptByCSMS", "csms_receipts", profile=TERMINAL),
 )
 """There is no IncrementalAuthorizationAmount: no terminal here can raise what it holds (C23)."""
-
-
-def format_amount(cents: int) -> float:
-    """Return hundredths of the currency's unit as a decimal of the wire."""
-    return cents / 100
 
 
 def add_payment_details(payload: dict[str, Any], payment: DirectPayment | None) -> dict[str, Any]:
@@ -44,22 +38,6 @@ def add_payment_details(payload: dict[str, Any], payment: DirectPayment | None) 
 
 def _add_authorize_words(order: AuthorizeToken, payload: dict[str, Any], ctx: RowContext) -> dict[str, Any]:
     return add_payment_details(replace_id_token(order, payload, ctx), order.payment)
-
-
-def _encode_settlement(message: SettlementReported, ctx: RowContext) -> dict[str, Any]:
-    payload: dict[str, Any] = {
-        "pspRef": message.reference,
-        "status": message.status.value,
-        "settlementAmount": format_amount(message.cents),
-        "settlementTime": format_rfc3339(ctx.clock.utc_s(message.at)),
-    }
-    optional = {
-        "transactionId": message.transaction,
-        "receiptId": message.receipt_id[:RECEIPT_ID_MAX],
-        "receiptUrl": message.receipt_url if len(message.receipt_url) <= URL_MAX else "",
-        "statusInfo": message.info[:INFO_MAX],
-    }
-    return payload | {name: text for name, text in optional.items() if text}
 
 
 def _decode_settlement_response(message: SettlementReported, payload: Payload, ctx: RowContext) -> ResponseEffects:
@@ -82,6 +60,6 @@ def _answer_web_payment_started(reply: Response, payload: Payload, ctx: RowConte
 
 ROWS: tuple[Row, ...] = (
     derive_message_row(AuthorizeToken, _add_authorize_words, hear_driver_tariff),
-    MessageRow(SettlementReported, "NotifySettlement", _encode_settlement, _decode_settlement_response),
+    MessageRow(SettlementReported, "NotifySettlement", encode_settlement, _decode_settlement_response),
     RequestRow("NotifyWebPaymentStarted", _decode_web_payment_started, _answer_web_payment_started),
 )

@@ -19,9 +19,10 @@ from agent.domain.messages import (
 from agent.model.types import Stamp, TransactionLimit
 from agent.ocpp.dialects.device_model_v2x import Name
 from agent.ocpp.dialects.dialect import Payload, Row, RowContext
+from agent.ocpp.dialects.settlement import format_amount
 from agent.ocpp.v21.derivation import derive_message_row
 from agent.ocpp.v21.identifiers import replace_id_token
-from agent.ocpp.v21.payments import add_payment_details, format_amount
+from agent.ocpp.v21.payments import add_payment_details
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 LIMITS = "maxCost,maxEnergy,maxTime"

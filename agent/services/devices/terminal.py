@@ -112,11 +112,11 @@ class TerminalSupervisor(DeviceSupervisor):
 
     def _report_news(self, port: TerminalPort, news: TerminalNews) -> None:
         match news:
-            case Approved(reservation, cents, partial, card):
+            case Approved(reservation, cents, partial, card, acquirer):
                 if card is None or not card.is_another(self._card):  # otherwise its own end is still to come
                     self._offered = self._asked = False
                     self._ended = self._payment
-                self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card))
+                self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card, acquirer))
             case CardRead(card):
                 self._card = card
                 self._post(BankCardRead(self.evse, self._payment, card))

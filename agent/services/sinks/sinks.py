@@ -95,7 +95,11 @@ class Sinks(logging.Handler):
 
     def accept_message(self, message: Message) -> None:
         if isinstance(message, TOLD):
-            self._put_line(type(message).__name__, _without_personal_data(dump_record(message)))
+            self.report_message(message)
+
+    def report_message(self, message: Message) -> None:
+        """Take a message that is for the sinks alone."""
+        self._put_line(type(message).__name__, _without_personal_data(dump_record(message)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """The filters have masked it already. A line of another thread (store, transfer) is put on the loop."""

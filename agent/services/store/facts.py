@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -39,13 +40,39 @@ def put_facts(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
             db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
 
+ARCHIVED = ("payment_archive", "receipt")
+"""Kinds of which there may be thousands, and of which nothing is needed at a start: they are read by page."""
+
+
+def read_fact_page(db: sqlite3.Connection, kind: str, after: str, count: int) -> tuple[dict[str, dict[str, Any]], str]:
+    """Return facts of a kind by their keys, in the order of the keys, behind the key ``after``; and the last key that
+    was looked at, "" if there are no more. What cannot be read is left out."""
+    sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
+    where = "WHERE kind=? AND key>? ORDER BY key LIMIT ?"
+    rows = db.execute(f"{sql} {where}", (kind, encoding.escape_surrogates(after), count)).fetchall()
+    found = {}
+    for raw in rows:
+        with contextlib.suppress(ValueError):
+            found[encoding.decode_bytes(raw[1])] = encoding.decode_fact(raw, kind)
+    return found, encoding.decode_bytes(rows[-1][1]) if len(rows) == count else ""
+
+
+def read_fact(db: sqlite3.Connection, kind: str, key: str) -> dict[str, Any] | None:
+    """Return one fact. Raises ``ValueError`` if it cannot be read."""
+    sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts WHERE kind=? AND key=?"
+    raw = db.execute(sql, (kind, encoding.escape_surrogates(key))).fetchone()
+    return None if raw is None else encoding.decode_fact(raw, kind)
+
+
 def read_facts(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
-    """Return all facts, or those of a kind, and with them what takes the place of the damaged ones."""
+    """Return all facts but those of the archives, or those of a kind, and with them what takes the place of the damaged
+    ones."""
     out: Facts = {}
     damaged: list[Damaged] = []
     # as blobs: a damaged key could not be found again by the text that it is shown as
     sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
-    rows = db.execute(f"{sql} WHERE kind=?", (kind,)) if kind else db.execute(sql)
+    others = f"WHERE kind NOT IN ({','.join('?' * len(ARCHIVED))})"
+    rows = db.execute(f"{sql} WHERE kind=?", (kind,)) if kind else db.execute(f"{sql} {others}", ARCHIVED)
     for raw in rows.fetchall():
         kind, key, body = map(encoding.decode_bytes, raw)
         try:

@@ -95,6 +95,14 @@ class Store:
         ``poisoned``, key ``kind/key``, value ``{"record": text, "why": text}``."""
         return await self._file.look_at_queue(self._file.read_facts)
 
+    async def read_fact(self, kind: str, key: str) -> dict[str, Any] | None:
+        """Return one fact from the disk; None: there is none. Raises ``StoreError``."""
+        return await self._file.run_in_thread(lambda: records.read_fact(self._file.db, kind, key))
+
+    async def read_fact_page(self, kind: str, after: str, count: int) -> tuple[dict[str, dict[str, Any]], str]:
+        """Return a page of the facts of a kind (``facts.read_fact_page``). Raises ``StoreError``."""
+        return await self._file.run_in_thread(lambda: records.read_fact_page(self._file.db, kind, after, count))
+
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
         await self._file.run_in_thread(self._commit_records, puts, messages)

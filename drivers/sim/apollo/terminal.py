@@ -242,7 +242,8 @@ class TerminalMachine:
         number = self.bank.place_hold(held, self._timeout_s or 86400, self._void)
         if here:
             shown_card = BankCard(card.said_as or card.last4)
-            more = [("DFCA02", b"00"), *self._card_data_objects(shown_card, ["DFAA70", "DFCA0B", "DFCA0A"])]
+            said = [("DFCA02", b"00"), ("DFCA03", f"HTR{number:08}".encode()), ("DFAA01", f"SIM,{number:06}".encode())]
+            more = [*said, *self._card_data_objects(shown_card, ["DFAA70", "DFCA0B", "DFCA0A"])]
             dol = self._with_length(encode_data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
                 self._end_session(0x35, struct.pack(">II", number, held) + dol, "Approved")

@@ -1,0 +1,77 @@
+"""The texts of a receipt, one file per language: ``config/receipts/LANGUAGE.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from agent.ports.zone import local_time
+
+LANGUAGES = ("en", "fr", "de", "lb")
+
+
+class ReceiptTexts:
+    """The texts of one language, and how it writes numbers and times."""
+
+    def __init__(self, language: str) -> None:
+        import config
+
+        self.language = language
+        path = Path(next(iter(config.__path__))) / "receipts" / f"{language}.toml"
+        self.table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+
+    def text_of(self, key: str, **values: object) -> str:
+        """Return a text with its values filled in. ``key``: a path with dots. Raises ``KeyError`` if there is none."""
+        found: Any = self.table
+        for step in key.split("."):
+            found = found[step]
+        return str(found).format(**values) if values else str(found)
+
+    def decimal_text(self, scaled: int, decimals: int) -> str:
+        """Return a number. ``scaled``: the number times ten to the power of ``decimals``."""
+        whole, part = divmod(abs(scaled), 10**decimals)
+        return f"{'-' if scaled < 0 else ''}{whole}{self.text_of('decimal')}{part:0{decimals}}"
+
+    def amount_text(self, cents: int, currency: str) -> str:
+        return f"{self.decimal_text(cents, 2)} {currency}"
+
+    def rate_text(self, rate: str) -> str:
+        """Return a price as it was written in the station file, with two decimals at least."""
+        whole, _, part = rate.partition(".")
+        return f"{whole}{self.text_of('decimal')}{part:0<2}"
+
+    def energy_text(self, energy_wh: int) -> str:
+        """Return kWh to the watt-hour."""
+        return f"{self.decimal_text(energy_wh, 3)} kWh"
+
+    def time_text(self, utc_s: float | None, timezone: str) -> str:
+        """Return the time on the wall of the station; "" if it is not known."""
+        return "" if utc_s is None else f"{local_time(utc_s, timezone):{self.text_of('date')}}"
+
+
+@cache
+def receipt_texts(language: str) -> ReceiptTexts:
+    """Return the texts of a language, English for one that there is not."""
+    return ReceiptTexts(language if language in LANGUAGES else "en")
+
+
+def accepted_language(header: str) -> str:
+    """Return the first language of an ``Accept-Language`` header that there is (RFC 9110, 12.5.4); "": none is."""
+    weighed = [(-_entry_weight(rest), name.strip()[:2].lower()) for name, rest in _split_entries(header[:500])]
+    return next((name for weight, name in sorted(weighed, key=lambda w: w[0]) if name in LANGUAGES and weight), "")
+
+
+def _split_entries(header: str) -> Iterable[tuple[str, str]]:
+    for entry in header.split(","):
+        name, _, rest = entry.partition(";")
+        yield name, rest.strip()
+
+
+def _entry_weight(rest: str) -> float:
+    try:
+        return float(rest.removeprefix("q=")) if rest else 1.0
+    except ValueError:
+        return 0.0

@@ -1,0 +1,335 @@
+"""Ten thousand payments of a station: what is exported is what was charged, and the comparison with the acquirer's file
+finds every difference that was planted and invents none. The acquirer's side is reckoned by the test itself."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.assembly.payment_queries import PAGE, answer_payments
+from agent.assembly.payment_services import ArchiveUpkeep
+from agent.commands import payments
+from agent.domain.blocks.payment_retention import FINISHED_MAX
+from agent.domain.payment import DAY_S, Payment, PaymentTerms, PayState
+from agent.domain.payment_journal import ARCHIVE
+from agent.domain.payment_receipt import KIND as RECEIPT
+from agent.domain.payment_receipt import ReceiptTerms
+from agent.domain.session_usage import Sum
+from agent.domain.tariff import Tariff
+from agent.model.bank_card import AcquirerRecord, BankCard
+from agent.model.fastclass import replace
+from agent.model.types import Stamp, Token, TokenType
+from agent.ports.store import Put
+from agent.services.store.store import Store
+
+COUNT = 10_000
+BEGIN_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+TARIFF = Tariff(kwh=Decimal("0.49"), vat_percent=Decimal(17))
+SALE = {"terminals": {0: (1,)}, "amount_cents": 6000}
+
+
+def cents_of(wh: int) -> int:
+    """0.49 per kWh, rounded half up: the test's own reckoning."""
+    return int((Decimal(wh) * 49 / 1000).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def stored(n: int, draw: random.Random) -> Payment:
+    """A payment every four minutes of a month; each twentieth is released, each hundredth uncertain."""
+    wh = draw.randint(1000, 90_000)
+    usage = replace(TARIFF.start_usage(), sums=(Sum(wh, 0, 0),), at_ms=0, wh=wh)
+    state = PayState.UNCERTAIN if n % 100 == 7 else PayState.VOIDED if n % 20 == 3 else PayState.COMMITTED
+    cents = cents_of(wh)
+    return Payment(
+        id=f"{n:08x}-0000-4000-8000-{draw.getrandbits(48):012x}",
+        terminal=0,
+        token=Token(f"PY{n:012}", TokenType.DIRECT_PAYMENT),
+        asked_cents=6000,
+        at=Stamp(1, float(n)),
+        state=state,
+        card=BankCard("mark", "1234", "VISA"),
+        evse=1,
+        reservation=n + 1,
+        serial=f"APO{n % 2}",
+        held_cents=6000,
+        session=f"s{n}",
+        tariff=TARIFF,
+        usage=usage,
+        cents=None if state is PayState.VOIDED else cents,
+        owed_cents=cents,
+        utc_s=BEGIN_S + 240.0 * n,
+        reviewed=True,
+        acquirer=AcquirerRecord(f"HTR{n % 9000:06}", "00", f"SIM,{n:06}"),
+        receipt=f"CHY42-7KQ2-{n:06}",
+        settled_utc_s=BEGIN_S + 240.0 * n + 60.0,
+    )
+
+
+def booked(p: Payment, amount: int | None = None, **more: str) -> dict[str, str]:
+    """A line of the acquirer's file. It calls a payment by its own reference of the transaction where that is not given
+    twice, and otherwise as the station does."""
+    cents = p.cents if amount is None else amount
+    assert cents is not None
+    own = p.acquirer.reference if 1000 <= int(p.token.value[2:]) < 9000 else p.token.value
+    return {"Ref": own, "Brutto": f"{Decimal(cents) / 100:.2f}".replace(".", ","), "Waehrung": "EUR", **more}
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Payment]]:
+    """A station file, and the payments in its store."""
+    import asyncio
+
+    folder = tmp_path_factory.mktemp("month")
+    station = folder / "station.toml"
+    station.write_text(
+        '[station]\nid = "CHY42"\nstate_dir = "state"\n[[evse]]\nnumber = 1\n[tariff]\nkwh = 0.49\n'
+        '[terminal]\ndriver = "terminal_payter"\nhost = "127.0.0.1"\n[payment]\namount_cents = 6000\n'
+    )
+    draw = random.Random(2026)
+    made = [stored(n, draw) for n in range(COUNT)]
+
+    async def fill_store() -> None:
+        (folder / "state").mkdir()
+        store = await Store.open(folder / "state" / "agent.db")
+        for begin in range(0, COUNT, 1000):
+            await store.commit([
+                Put(ARCHIVE if n < COUNT - FINISHED_MAX else "payment", made[n].id, made[n].to_record())
+                for n in range(begin, begin + 1000)
+            ])  # fmt: skip
+        await store.close()
+
+    asyncio.run(fill_store())
+    return station, made
+
+
+def command(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    payments.add_arguments(parser)
+    return payments.run(parser.parse_args(words))
+
+
+def charged(made: Sequence[Payment]) -> list[Payment]:
+    return [p for p in made if p.state is PayState.COMMITTED]
+
+
+def test_ten_thousand_payments_fit_the_store_and_do_not_grow_the_start(month: tuple[Path, list[Payment]]) -> None:
+    station, _ = month
+    file = station.parent / "state" / "agent.db"
+    assert file.stat().st_size < 24 * 2**20, "of the 32 MiB that a store has unless the file says otherwise"
+
+
+async def test_a_start_reads_no_archive(month: tuple[Path, list[Payment]]) -> None:
+    store = await Store.open(month[0].parent / "state" / "agent.db")
+    try:
+        facts = await store.read_facts()
+        assert ARCHIVE not in facts
+        assert len(facts["payment"]) == FINISHED_MAX
+    finally:
+        await store.close()
+
+
+def test_everything_is_exported(month: tuple[Path, list[Payment]], capsys: pytest.CaptureFixture[str]) -> None:
+    station, made = month
+    assert command("export", str(station)) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert len(rows) == COUNT
+    by_reference = {row["reference"]: row for row in rows}
+    for p in made:
+        row = by_reference[p.token.value]
+        assert p.usage is not None
+        due = p.cents if p.state is PayState.COMMITTED else 0
+        assert row["charged"] == f"{Decimal(due or 0) / 100:.2f}"
+        assert int(row["energy_wh"]) == p.usage.energy_wh
+        assert Decimal(row["net"]) + Decimal(row["vat"]) == Decimal(row["charged"])
+        assert (row["receipt"], row["host_reference"]) == (p.receipt, p.acquirer.reference)
+        assert (row["last4"], row["acquirer_data"]) == ("1234", p.acquirer.data)
+
+
+def test_the_totals_are_those_of_the_days_on_the_wall(
+    month: tuple[Path, list[Payment]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    station, made = month
+    assert command("export", str(station), "--from", "2026-11-03", "--to", "2026-11-05", "--format", "json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    expected: dict[tuple[str, str], int] = Counter()
+    for p in charged(made):
+        assert p.settled_utc_s is not None
+        assert p.cents is not None
+        day = (datetime.fromtimestamp(p.settled_utc_s, UTC) + timedelta(hours=1)).date().isoformat()
+        if "2026-11-03" <= day <= "2026-11-05":
+            expected[day, p.serial] += p.cents
+    assert {(t["day"], t["terminal"]): t["charged"] for t in shown["totals"]} == {
+        key: f"{Decimal(cents) / 100:.2f}" for key, cents in expected.items()
+    }
+    assert len(shown["totals"]) == 6
+    assert sum(Decimal(p["charged"]) for p in shown["payments"]) == Decimal(sum(expected.values())) / 100
+
+
+def written(folder: Path, lines: list[dict[str, str]]) -> Path:
+    path = folder / "acquirer.csv"
+    with path.open("w", newline="") as target:
+        writer = csv.DictWriter(target, ["Ref", "Brutto", "Waehrung", "Art"], delimiter=";", restval="")
+        writer.writeheader()
+        writer.writerows(lines)
+    return path
+
+
+COLUMNS = ("--columns", "reference=Ref,amount=Brutto,currency=Waehrung,type=Art", "--format", "json")
+
+
+def test_an_honest_file_has_no_difference(
+    month: tuple[Path, list[Payment]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station, made = month
+    lines = [booked(p) for p in charged(made)]
+    random.Random(1).shuffle(lines)
+    assert command("reconcile", str(station), str(written(tmp_path, lines)), *COLUMNS) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_each_planted_difference_is_found_and_none_is_invented(
+    month: tuple[Path, list[Payment]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station, made = month
+    draw = random.Random(7)
+    picked = iter(draw.sample(charged(made), 200))
+    odd = iter(draw.sample([p for p in made if p.state is not PayState.COMMITTED], 40))
+    lines = {p.id: [booked(p)] for p in charged(made)}
+    planted: set[tuple[str, str]] = set()
+
+    def plant(kind: str, count: int, source: Any = picked) -> list[Payment]:
+        chosen = [next(source) for _ in range(count)]
+        planted.update((kind, p.token.value) for p in chosen)
+        return chosen
+
+    for p in plant("missing", 25):
+        del lines[p.id]
+    for p in plant("amount", 25):
+        assert p.cents is not None
+        lines[p.id] = [booked(p, p.cents + draw.choice((-1, 1, 100, -37)))]
+    for p in plant("twice", 20):
+        lines[p.id] *= 2
+    for p in plant("currency", 10):
+        lines[p.id] = [booked(p, Waehrung="CHF")]
+    for p in plant("refund", 15):
+        lines[p.id].append(booked(p, Art="Refund"))
+    for p in plant("not_charged", 20, odd):
+        lines[p.id] = [booked(p, 100)]
+    strange = [{"Ref": f"STRANGE{n}", "Brutto": "1,00", "Waehrung": "EUR"} for n in range(15)]
+    planted.update(("unknown", line["Ref"]) for line in strange)
+    rows = [line for of_one in lines.values() for line in of_one] + strange
+    draw.shuffle(rows)
+    assert command("reconcile", str(station), str(written(tmp_path, rows)), *COLUMNS) == 1
+    found = [(d["kind"], d["reference"]) for d in json.loads(capsys.readouterr().out)]
+    assert Counter(found) == Counter(planted)
+
+
+def test_a_month_whose_last_day_is_booked_later_is_not_missing(
+    month: tuple[Path, list[Payment]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file of three days also has what was charged in the night before, and lacks the last evening."""
+    station, made = month
+    day_s = BEGIN_S + 2 * 86_400
+    file = [booked(p) for p in charged(made) if day_s - 9000 <= (p.settled_utc_s or 0) < day_s + 3 * 86_400 - 9000]
+    late = {
+        p.token.value
+        for p in charged(made)
+        if day_s + 3 * 86_400 - 9000 <= (p.settled_utc_s or 0) < day_s + 3 * 86_400 - 3600
+    }
+    path = written(tmp_path, file)
+    assert command("reconcile", str(station), str(path), "--from", "2026-11-03", "--to", "2026-11-05", *COLUMNS) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {d["reference"] for d in found} == late
+    assert {d["kind"] for d in found} == {"missing"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("reference,amount\nX,1.234.00\n", "no amount"),
+        ("reference,amount\nX,1.005\n", "no amount"),
+        ("reference,betrag\nX,1.00\n", "has no 'amount'"),
+        ('[{"reference": "X", "amount": 1.00}, 7]', "is no object"),
+        ("[{", "is no JSON"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_where(
+    month: tuple[Path, list[Payment]], tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, wrong: str
+) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text(text)
+    assert command("reconcile", str(month[0]), str(path)) == 2
+    assert wrong in capsys.readouterr().err
+
+
+# --- the questions of the status socket ------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_a_page(month: tuple[Path, list[Payment]]) -> None:
+    """An agent answers between its events: none of its answers is long."""
+    store = await Store.open(month[0].parent / "state" / "agent.db")
+    try:
+        question = {"do": "list", "names": None, "store": str(store.path.resolve()), "after": ""}
+        seen: set[str] = set()
+        sizes = []
+        while True:
+            said = await answer_payments(store, question)
+            seen |= {p["id"] for p in said["payments"]}
+            sizes.append(len(said["payments"]))
+            question["after"] = said["next"]
+            if not said["next"]:
+                break
+        assert len(seen) == sum(sizes) == COUNT
+        assert max(sizes[1:]) <= PAGE
+    finally:
+        await store.close()
+
+
+# --- what is deleted, and when ---------------------------------------------------------------------------------------
+
+
+async def test_cards_and_payments_leave_the_archive_in_time(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    made = [stored(n, draw) for n in range(450)]
+    store = await Store.open(tmp_path / "agent.db")
+    try:
+        puts = [Put(ARCHIVE, p.id, p.to_record()) for p in made]
+        puts += [
+            Put(RECEIPT, p.token.value, {"number": p.receipt, "issued_utc_s": p.settled_utc_s, "cents": p.cents,
+                                         "card": {"last4": "1234"}, "acquirer": {"reference": "R"}})
+            for p in made
+        ]  # fmt: skip
+        await store.commit(puts)
+        receipts = ReceiptTerms({}, "CHY42", card_s=DAY_S / 2, keep_s=2 * DAY_S)
+        now_s = [BEGIN_S + 240.0 * 450]
+        terms = PaymentTerms(6000, {0: (1,)}, keep_s=DAY_S, receipts=receipts)
+        assert await ArchiveUpkeep(store, lambda: now_s[0], terms).clean_archive()
+        kept, after = await store.read_fact_page(ARCHIVE, "", 1000)
+        assert after == ""
+        assert {r["token"]["value"] for r in kept.values()} == {
+            p.token.value for p in made if now_s[0] - (p.settled_utc_s or 0) <= DAY_S
+        }
+        for r in kept.values():
+            old = now_s[0] - r["settled_utc_s"] > DAY_S / 2
+            assert (r["card"] == ["", "", ""], "acquirer" not in r) == (old, old)
+            assert r["owed_cents"] == next(p.owed_cents for p in made if p.token.value == r["token"]["value"])
+        papers, _ = await store.read_fact_page(RECEIPT, "", 1000)
+        assert len(papers) == 450, "a receipt is kept longer than its payment"
+        assert {p["number"] for p in papers.values() if p["card"]} == {
+            p.receipt for p in made if now_s[0] - (p.settled_utc_s or 0) <= DAY_S / 2
+        }
+        now_s[0] += 3 * DAY_S
+        await ArchiveUpkeep(store, lambda: now_s[0], terms).clean_archive()
+        assert (await store.read_fact_page(RECEIPT, "", 10)) == ({}, "")
+        assert not await ArchiveUpkeep(store, lambda: None, terms).clean_archive(), "no clock is known"
+    finally:
+        await store.close()
