@@ -112,6 +112,14 @@ def test_an_outlet_of_its_own() -> None:
         ("kwh = true", "tariff.kwh: bool is no price"),
         ("", "tariff: names no price; kwh = 0.45 would be one"),
         ("kwh = 0.4\ngrace_min = 5", "tariff.grace_min: there is no occupancy fee that it could be of"),
+        (
+            'kwh = 0.4\noccupancy_from = "grant"',
+            "tariff.occupancy_from: there is no occupancy fee that it could be of",
+        ),
+        (
+            'occupancy = 0.4\noccupancy_from = "cable"',
+            "tariff.occupancy_from: must be one of 'energy', 'grant', is 'cable'",
+        ),
         ("occupancy = 0.4\ngrace_min = -5", "tariff.grace_min: must be 0 to 1440 (minutes), is -5"),
         ("kwh = 0.4\nother = 1", "tariff.other_name: must say what the other fee is for"),
         ("kwh = 0.4\nminimum = 0.005", "tariff.minimum: must be whole cents, is 0.005"),

@@ -47,7 +47,8 @@ def _rate_parts(rates: Rates | Tariff, tariff: Tariff) -> Iterator[str]:
         yield f"{_decimal_text(rates.minute)} {tariff.currency}/min"
     if rates.occupancy is not None:
         after = f" after {tariff.grace_min} min" if tariff.grace_min else ""
-        yield f"{_decimal_text(rates.occupancy)} {tariff.currency}/min parked{after}"
+        begin = " from the start on" if tariff.from_grant else ""
+        yield f"{_decimal_text(rates.occupancy)} {tariff.currency}/min parked{after}{begin}"
 
 
 def _decimal_text(amount: Decimal, places: int = 2) -> str:

@@ -24,11 +24,13 @@ _MONDAY_MS = 3 * 24 * 60 * 60_000
 @frozen
 class TariffPlan:
     """How a tariff divides time. ``grace_ms``: idle time that is free. ``edges``: from this minute of the week (Monday
-    00:00 on the wall is 0) on, this window; the first is at 0. ``local``: the clock on the wall."""
+    00:00 on the wall is 0) on, this window; the first is at 0. ``local``: the clock on the wall. ``from_grant``: idle
+    time counts before the first watt-hour too."""
 
     grace_ms: int = 0
     edges: tuple[tuple[int, int], ...] = ((0, 0),)
     local: LocalOffset = field(default_factory=LocalOffset)
+    from_grant: bool = False
 
     def window_count(self) -> int:
         """Return how many windows there are."""
@@ -54,7 +56,8 @@ class TariffPlan:
     def to_record(self) -> dict[str, Any]:
         at = self.local
         wall = [at.offset_min, at.turn_utc_s, at.after_min]
-        return {"grace_ms": self.grace_ms, "edges": [list(e) for e in self.edges], "local": wall}
+        record = {"grace_ms": self.grace_ms, "edges": [list(e) for e in self.edges], "local": wall}
+        return {**record, **({"from_grant": True} if self.from_grant else {})}
 
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> TariffPlan:
@@ -68,7 +71,7 @@ class TariffPlan:
             None if turn_utc_s is None else parse_unsigned(turn_utc_s),
             parse_integer(after_min),
         )
-        return cls(parse_unsigned(r["grace_ms"]), edges, wall)
+        return cls(parse_unsigned(r["grace_ms"]), edges, wall, bool(r.get("from_grant", False)))
 
 
 @frozen
@@ -106,7 +109,8 @@ class Usage:
         ``stamp`` says how much time has passed: between two boots none, since a vehicle gets nothing then. ``utc_s``,
         seconds of the station's clock, says in which window; without stamps it says both. A clock that was set back
         counts no time then, a gap of more than ``GAP_S`` never does; so a point is due at each reading, and at least
-        every minute. Idle time counts from the first watt-hour on. A register below the highest counts nothing."""
+        every minute. Idle time counts from the first watt-hour on, or from the begin (``from_grant``). A register below
+        the highest counts nothing."""
         now_ms = round(utc_s * 1000)
         point = (stamp.boot, round(stamp.t_s * 1000)) if stamp is not None else None
         if self.at_ms is None:
@@ -117,7 +121,7 @@ class Usage:
         for window, used_wh, passed_ms in self._window_pieces(self.at_ms, since_ms, grown.wh - self.wh):
             was = sums[window]
             charging_ms = passed_ms if self.charging else 0
-            idle_ms = passed_ms if self.charging is False and self.energy_wh else 0
+            idle_ms = passed_ms if self.charging is False and (self.energy_wh or self.plan.from_grant) else 0
             free_ms = min(idle_ms, max(0, self.plan.grace_ms - stretch_ms))
             stretch_ms += idle_ms
             sums[window] = Sum(was.wh + used_wh, was.charging_ms + charging_ms, was.idle_ms + idle_ms - free_ms)

@@ -49,7 +49,8 @@ class Tariff:
     """``grace_min``: idle minutes in one piece that are free. ``session``, ``other`` (called ``other_name``): once.
     ``min_cents``, ``max_cents``: what a session costs at least and at most. ``windows``: none, or the whole week.
 
-    Nothing is due before the first watt-hour: who got no energy pays nothing."""
+    Nothing is due before the first watt-hour: who got no energy pays nothing. ``from_grant``: but for the occupancy of
+    a vehicle that could draw and does not, which then counts from the begin of the session."""
 
     kwh: Decimal | None = None
     minute: Decimal | None = None
@@ -63,6 +64,7 @@ class Tariff:
     max_cents: int | None = None
     currency: str = "EUR"
     vat_percent: Decimal | None = None
+    from_grant: bool = False
 
     def rates_by_window(self) -> tuple[Rates, ...]:
         """Return the rates of each window, in their order; without windows the one set of rates."""
@@ -74,7 +76,7 @@ class Tariff:
         (``local_time.local_offset``); only windows need it."""
         rates = self.rates_by_window()
         return Usage(
-            TariffPlan(self.grace_min * 60_000, _week_edges(self.windows), local or LocalOffset()),
+            TariffPlan(self.grace_min * 60_000, _week_edges(self.windows), local or LocalOffset(), self.from_grant),
             Usage().sums * len(rates),
         )
 
@@ -85,12 +87,14 @@ class Tariff:
         regulation: ``kwh``, ``minute``, ``occupancy``, ``session``, ``other``; then ``minimum``
         (what is added) or ``maximum`` (what is taken off). Raises ``ValueError``: this usage was
         counted by another tariff."""
-        if not usage.energy_wh:
+        drawn = usage.energy_wh > 0
+        if not drawn and not self.from_grant:
             self._check_usage_plan(usage)
             return ()
-        parts = [(kind, amount) for kind, amount in self._due_amounts(usage) if amount]
+        due = [(kind, amount) for kind, amount in self._due_amounts(usage) if amount]
+        parts = due if drawn else [(kind, amount) for kind, amount in due if kind == "occupancy"]
         total = sum((amount for _, amount in parts), start=_as_fraction(0))
-        if self.min_cents is not None and total < self.min_cents:
+        if drawn and self.min_cents is not None and total < self.min_cents:
             parts.append(("minimum", self.min_cents - total))
         if self.max_cents is not None and total > self.max_cents:
             parts.append(("maximum", self.max_cents - total))
@@ -144,7 +148,8 @@ class Tariff:
 
     def _check_usage_plan(self, usage: Usage) -> None:
         plan = usage.plan
-        if plan.edges != _week_edges(self.windows) or plan.grace_ms != self.grace_min * 60_000:
+        counted = (plan.edges, plan.grace_ms, plan.from_grant)
+        if counted != (_week_edges(self.windows), self.grace_min * 60_000, self.from_grant):
             raise ValueError("this usage was counted by another tariff")
 
     # --- under a ceiling -----------------------------------------------------------------------------------------
@@ -206,7 +211,7 @@ class Tariff:
         wh, charging_ms, idle_ms = _as_fraction(power_w) / 3_600_000, 0, 0
         if usage.charging or (power_w > 0 and usage.charging is not False):
             charging_ms = 1
-        elif usage.charging is False and (usage.energy_wh or power_w > 0):
+        elif usage.charging is False and (usage.energy_wh or power_w > 0 or self.from_grant):
             idle_ms = 1 if usage.stretch_ms + passed_ms >= usage.plan.grace_ms else 0
         units = _priced_units(wh, charging_ms, idle_ms)
         return sum(
@@ -225,6 +230,8 @@ class Tariff:
         record |= {k: v for k in ("min_cents", "max_cents") if (v := getattr(self, k)) is not None}
         if self.other_name:
             record["other_name"] = self.other_name
+        if self.from_grant:
+            record["from_grant"] = True
         if self.windows:
             record["windows"] = [
                 [list(w.days), w.from_min, w.to_min, _rates_to_record(w.rates, *_KINDS)] for w in self.windows
@@ -250,6 +257,7 @@ class Tariff:
             currency=str(r["currency"]),
             grace_min=parse_unsigned(r["grace_min"]),
             other_name=str(r.get("other_name", "")),
+            from_grant=bool(r.get("from_grant", False)),
             windows=windows,
             **given,
         )

@@ -127,6 +127,8 @@ def _rate_values(what: str, rates: Rates, tariff: Tariff, unlike: Rates | None =
             values[f"{what}{name}_micro"] = _micro_amount(amount)
     if f"{what}occupancy_micro" in values and tariff.grace_min:
         values[f"{what}grace_min"] = tariff.grace_min
+    if f"{what}occupancy_micro" in values and tariff.from_grant:
+        values[f"{what}from_grant"] = True
     return values
 
 

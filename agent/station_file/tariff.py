@@ -64,6 +64,7 @@ class TariffTable:
     minute: Price = None
     occupancy: Price = None
     grace_min: Annotated[int, Between(0, 1440, "minutes")] = 0
+    occupancy_from: Annotated[str, OneOf(("energy", "grant"))] = "energy"
     session: Price = None
     other: Price = None
     other_name: Annotated[str, Text(NAME_MAX)] = ""
@@ -126,6 +127,7 @@ def _read_tariff(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None,
     tariff = Tariff(
         **_read_rates(table, where, (*_PER, "session", "other"), found),
         grace_min=table.grace_min,
+        from_grant=table.occupancy_from == "grant",
         other_name=table.other_name.strip(),
         windows=windows,
         min_cents=_read_cents(table.minimum, f"{where}.minimum", found),
@@ -187,6 +189,7 @@ def _conflicting_keys(tariff: Tariff, table: TariffTable, where: str) -> list[st
     conditions = {
         f"{where}: names no price; kwh = 0.45 would be one": any(v is not None for v in priced),
         f"{where}.grace_min: there is no occupancy fee that it could be of": occupied or not tariff.grace_min,
+        f"{where}.occupancy_from: there is no occupancy fee that it could be of": occupied or not tariff.from_grant,
         f"{where}.other_name: must say what the other fee is for": tariff.other is None or bool(tariff.other_name),
         f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
     }

@@ -36,16 +36,25 @@ def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool
         vat = _amount_text(values, "bill_vat", texts, "currency")
         return (texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown"),)
     terms = texts("price.vat", rate=rate) if rate else texts("price.vat_unknown")
-    grace_min = values.get("tariff_grace_min") if values.get("tariff_occupancy_micro") else None
     bounds = (("tariff_minimum", "least"), ("tariff_maximum", "most"))
     return (
         f"{texts('price.no_contract')}, {terms}" if payer_unknown else terms,
-        texts("price.grace", minutes=grace_min) if grace_min else "",
+        _occupancy_text(values, texts),
         _next_price_text(values, texts, timezone),
         ", ".join(
             texts(f"price.{word}", amount=a) for name, word in bounds if (a := _amount_text(values, name, texts))
         ),
     )
+
+
+def _occupancy_text(values: Values, texts: Texts) -> str:
+    """Return when the place costs: after how many minutes, and whether a vehicle that never charges pays too."""
+    if not values.get("tariff_occupancy_micro"):
+        return ""
+    grace_min, from_grant = values.get("tariff_grace_min"), values.get("tariff_from_grant")
+    if not grace_min:
+        return texts("price.from_grant") if from_grant else ""
+    return texts("price.grace_from_grant" if from_grant else "price.grace", minutes=grace_min)
 
 
 def _next_price_text(values: Values, texts: Texts, timezone: str) -> str:

@@ -126,3 +126,24 @@ def test_what_it_has_come_to_adds_up() -> None:
     )  # fmt: skip
     assert found.price_notes == ("dont TVA 17 % : 7,26 €",)
     assert sum(v for k, v in BILL.items() if k.startswith("bill_") and k != "bill_vat_micro") == BILLED["cost_micro"]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("grace_min", [0, 10])
+def test_that_a_vehicle_pays_which_never_charges_is_said_before(
+    language: str, panel: tuple[int, int, int], grace_min: int
+) -> None:
+    """On each panel as a whole sentence, wherever its lines end."""
+    values = {**LAW, "tariff_from_grant": True, "tariff_grace_min": grace_min}
+    words_of = words(language)
+    key = "price.grace_from_grant" if grace_min else "price.from_grant"
+    wanted = "".join(words_of(key, minutes=grace_min).split())
+    for name in BEFORE:
+        assert wanted in squeezed_panel(said(name, language, **values), panel), name
+    unsaid = "".join(words_of("price.from_grant").split())
+    assert unsaid not in squeezed_panel(said(language=language, **LAW), panel)
+
+
+def squeezed_panel(whole: Page, panel: tuple[int, int, int]) -> str:
+    return "".join("".join(text.split()) for text in read(whole, panel))
