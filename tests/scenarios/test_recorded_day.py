@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
+
 from agent.commands.replay.recorded_conversation import OutsideEvent, load_recording
 from agent.commands.replay.replay_outcome import DifferenceKind, ReplayOutcome
 from agent.commands.replay.station_player import ReplayRequest, StationPlayer
@@ -176,12 +178,16 @@ async def test_a_station_that_misbehaves_on_request(tmp_path: Path) -> None:
     assert "the station misbehaves: lower_case_tags, duplicate_stop" in (tmp_path / "simulate.log").read_text()
 
 
-async def test_scenarios_before_a_backend_that_is_not_ours_give_junit_and_a_recording(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+async def test_scenarios_before_a_backend_that_is_not_ours_give_junit_and_a_recording(
+    tmp_path: Path, version: str
+) -> None:
     junit, recording = tmp_path / "r.xml", tmp_path / "day.jsonl"
     async with Foreign() as foreign:
         argv = [
             sys.executable, "-m", "agent", "scenario", "run", "card_first", "availability", "--simulate",
-            "--ocpp", "1.6", "--backend", foreign.url, "--no-person", "--junit", str(junit), "--record", str(recording),
+            "--ocpp", version, "--backend", foreign.url, "--no-person", "--junit", str(junit),
+            "--record", str(recording),
         ]  # fmt: skip
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*argv, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
@@ -191,7 +197,7 @@ async def test_scenarios_before_a_backend_that_is_not_ours_give_junit_and_a_reco
     assert ledger["violations"] == []
     assert len(ledger["transactions"]) == 1
     suites = {s.get("name"): s for s in ElementTree.parse(junit).getroot().findall("testsuite")}
-    first, second = suites["card_first (OCPP 1.6)"], suites["availability (OCPP 1.6)"]
+    first, second = (suites[f"{name} (OCPP {version})"] for name in ("card_first", "availability"))
     assert (first.get("failures"), first.get("errors"), first.get("skipped")) == ("0", "0", "0")
     assert second.get("failures") == "0"
     skipped = [s.get("message") or "" for s in second.iter("skipped")]
