@@ -23,7 +23,6 @@ from agent.model.types import Moment
 
 Yielded: TypeAlias = Order | Event
 EventKind: TypeAlias = type[Event] | TimerKind
-Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
 Watcher: TypeAlias = Callable[[Sequence[Order], Moment], Iterator[Order]]
 """Sees the orders of an event when all blocks have handled it, and may add to them."""
 
@@ -96,25 +95,48 @@ class DuplicateHandler(Exception):
     """Two blocks want to answer the same request."""
 
 
+PlacedMethod: TypeAlias = tuple[int, Callable[..., Iterator[Yielded]]]
+"""The place of a block among the blocks of its station, and a method of its class."""
+
+
+@frozen
+class HandlerTables:
+    """Which methods handle an event and answer a request. All stations whose blocks are of the same classes share
+    them: with ten thousand stations in a process, a table for each would be a third of their memory."""
+
+    handlers: Mapping[EventKind, Sequence[PlacedMethod]]
+    answerers: Mapping[type[BackendRequest], PlacedMethod]
+
+
+_TABLES: dict[tuple[type[Any], ...], HandlerTables] = {}
+
+
+def _tables_of_classes(classes: tuple[type[Any], ...]) -> HandlerTables:
+    """Return the tables for blocks of these classes. Raises ``DuplicateHandler``."""
+    if classes in _TABLES:
+        return _TABLES[classes]
+    handlers: dict[EventKind, list[PlacedMethod]] = {}
+    answerers: dict[type[BackendRequest], PlacedMethod] = {}
+    for place, cls in enumerate(classes):
+        for name, kinds, requests in _marked_handlers(cls):
+            method = getattr(cls, name)
+            for kind in kinds:
+                handlers.setdefault(kind, []).append((place, method))
+            for request in requests:
+                if request in answerers:
+                    raise DuplicateHandler(f"{request.__name__}: {cls.__name__} is the second block to answer it")
+                answerers[request] = (place, method)
+    return _TABLES.setdefault(classes, HandlerTables(handlers, answerers))
+
+
 class Blocks:
     """All blocks of a station. ``handle_event`` is the whole domain: an event in, orders out, in
     the order they were yielded; facts that blocks yield are handled after the event that caused
     them. ``watchers`` follow; a block may join and leave them."""
 
     def __init__(self, blocks: Sequence[object], watchers: Sequence[Watcher] = ()) -> None:
-        self._watchers = watchers
-        self._handlers: dict[EventKind, list[Handler]] = {}
-        self._answerers: dict[type[BackendRequest], Callable[[Any, Replier, Moment], Iterator[Yielded]]] = {}
-        for block in blocks:
-            for name, kinds, requests in _marked_handlers(type(block)):
-                for kind in kinds:
-                    self._handlers.setdefault(kind, []).append(getattr(block, name))
-                for request in requests:
-                    if request in self._answerers:
-                        raise DuplicateHandler(
-                            f"{request.__name__}: {type(block).__name__} is the second block to answer it"
-                        )
-                    self._answerers[request] = getattr(block, name)
+        self._watchers, self._blocks = watchers, tuple(blocks)
+        self._tables = _tables_of_classes(tuple(map(type, self._blocks)))
 
     def handle_event(self, event: Event, now: Moment) -> list[Order]:
         orders: list[Order] = []
@@ -133,12 +155,16 @@ class Blocks:
 
     def _handle_one(self, event: Event, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, RequestReceived):
-            answer = self._answerers.get(type(event.ask), _answer_not_implemented)
-            yield from answer(event.ask, Replier(event.link, event.request), now)
+            reply = Replier(event.link, event.request)
+            answerer = self._tables.answerers.get(type(event.ask))
+            if answerer is None:
+                yield from _answer_not_implemented(event.ask, reply, now)
+            else:
+                yield from answerer[1](self._blocks[answerer[0]], event.ask, reply, now)
             return
         kind = event.timer.kind if isinstance(event, TimeCame) else type(event)
-        for handler in self._handlers.get(kind, ()):
-            yield from handler(event, now)
+        for place, handler in self._tables.handlers.get(kind, ()):
+            yield from handler(self._blocks[place], event, now)
 
 
 def _answer_not_implemented(request: BackendRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:

@@ -344,7 +344,8 @@ class Settings:
     def __init__(self, initial: Mapping[str, Value] | None = None, fitted: frozenset[str] = frozenset()) -> None:
         self.fitted = fitted
         """Parts that not every station has and that settings belong to (``LAMP``)."""
-        self._values: dict[str, Value] = {n: v.default for n, v in VARIABLES.items()}
+        self._values: dict[str, Value] = {}
+        """What is not the default: of ten thousand stations in a process, each would have 200 values of its own."""
         for name, value in (initial or {}).items():
             self.put_value(name, value)
 
@@ -360,21 +361,22 @@ class Settings:
         return what in self.fitted or what in self.list_value("feature_profiles")
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values
+        return name in VARIABLES
 
     def __getitem__(self, name: str) -> Value:
-        return self._values[name]
+        value = self._values.get(name)
+        return VARIABLES[name].default if value is None else value
 
     def bool_value(self, name: str) -> bool:
-        return bool(self._values[name])
+        return bool(self[name])
 
     def int_value(self, name: str) -> int:
-        value = self._values[name]
+        value = self[name]
         return value if isinstance(value, int) else 0
 
     def text_value(self, name: str) -> str:
-        return str(self._values[name])
+        return str(self[name])
 
     def list_value(self, name: str) -> tuple[str, ...]:
-        value = self._values[name]
+        value = self[name]
         return value if isinstance(value, tuple) else ()

@@ -26,7 +26,6 @@ from agent.domain.events import (
     RawMeterReading,
     ReleaseWithdrawn,
     RequestReceived,
-    SituationChanged,
     Started,
     StopWanted,
     StoreFailed,
@@ -222,9 +221,7 @@ class Rig:
             configure(evse, offer=self.config.offer)
         self.site.settings.fitted = frozenset({DISPLAY_MESSAGES})
         self.blocks = assemble_blocks(self.site)
-        self.display = next(
-            b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)
-        )
+        self.display = next(b for b in self.blocks._blocks if isinstance(b, Display))
         self.alive, self.crash_at, self.link_up, self.resetting = True, "", False, False
         self.started_s = self.t_s
         self.suffering: dict[tuple[int, Fault], float] = {}
