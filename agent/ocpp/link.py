@@ -20,6 +20,7 @@ from agent.domain.events import LinkChanged, SecurityNoticed, TokenAuthorized
 from agent.domain.messages import Message
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.security_events import SecurityEvent
+from agent.model.slim_event import SlimEvent
 from agent.ocpp.boot_procedure import BootProcedure
 from agent.ocpp.dialects.dialect import BootAnswer, Dialect, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
@@ -59,8 +60,8 @@ class Link:
         self._silence = SilenceWatch(config, hooks, ports.settings, self._channel, self._sender, self._send_if_up)
         self._inbox = InboundQueue()
         self._requests = InboundRequests(self._ctx, hooks.post_event, timeouts.answer_s)
-        self._work_arrived, self._close_demanded = asyncio.Event(), asyncio.Event()
-        self._progressed = asyncio.Event()
+        self._work_arrived, self._close_demanded = SlimEvent(), SlimEvent()
+        self._progressed = SlimEvent()
         self._is_up, self._resend_statuses, self._down_since_s, self._connected_s = False, False, 0.0, 0.0
 
     # --- what the rest of the agent sees -------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
 from agent.domain.messages import HeartbeatWanted
 from agent.domain.variables import Settings
+from agent.model.slim_event import SlimEvent
 from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.message_sender import MessageSender
 from agent.ocpp.transport.call_channel import CallChannel
@@ -29,7 +29,7 @@ class SilenceWatch:
         self._settings, self._channel, self._sender, self._send_heartbeat = settings, channel, sender, send_heartbeat
         self._saves_pings, self._pong_s = config.wire.saves_pings, config.timeouts.pong_s
         self._silence_limit_s = hooks.silence_limit_s
-        self._interval_changed = asyncio.Event()
+        self._interval_changed = SlimEvent()
 
     def interval_changed(self) -> None:
         """Note that the interval may be another one from now on."""

@@ -6,11 +6,13 @@ The queue exists before the engine, so that everything which posts events can be
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from agent.domain.events import Event
+from agent.model.slim_event import SlimEvent
 from agent.ports.store import Put
 
 
@@ -25,12 +27,17 @@ class EventQueue:
     """The queue of the engine. Only the engine takes from it."""
 
     def __init__(self) -> None:
-        self._entries: asyncio.Queue[Event | Pause] = asyncio.Queue()
+        self._entries: deque[Event | Pause] = deque()
+        self._arrived = SlimEvent()
         self._facts: list[Put] = []
 
     def post_event(self, event: Event) -> None:
         """Queue an event. Call this from the thread of the event loop only."""
-        self._entries.put_nowait(event)
+        self._put_entry(event)
+
+    def _put_entry(self, entry: Event | Pause) -> None:
+        self._entries.append(entry)
+        self._arrived.set()
 
     def remember_fact(self, kind: str, key: str, value: dict[str, Any]) -> None:
         """Store a fact of the services themselves with the next event's transaction.
@@ -48,7 +55,7 @@ class EventQueue:
     async def hold_still(self) -> AsyncIterator[None]:
         """Inside, everything that was posted before is handled, and nothing is half done."""
         pause = Pause()
-        self._entries.put_nowait(pause)
+        self._put_entry(pause)
         try:
             await pause.reached.wait()
             yield
@@ -57,10 +64,16 @@ class EventQueue:
 
     async def next_event(self) -> Event:
         """Wait for the next event, and in between for the readers that hold the engine still."""
-        while isinstance(entry := await self._entries.get(), Pause):
+        while isinstance(entry := await self._take_entry(), Pause):
             entry.reached.set()
             await entry.over.wait()
         return entry
+
+    async def _take_entry(self) -> Event | Pause:
+        while not self._entries:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._entries.popleft()
 
     def take_facts(self) -> list[Put]:
         """Return the facts that are to be stored. Each is returned once."""

@@ -15,6 +15,7 @@ from agent.domain.orders import Response
 from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import frozen, replace
+from agent.model.slim_event import SlimEvent
 from agent.ocpp.dialects.dialect import (
     Dialect,
     FixedAnswer,
@@ -49,7 +50,7 @@ class InboundRequests:
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._numbers = itertools.count(1)
         self._unsent: set[str] = set()
-        self._flushed = asyncio.Event()
+        self._flushed = SlimEvent()
         self._flushed.set()
 
     def resolve_request(self, order: Response) -> None:

@@ -5,7 +5,6 @@ when both other queues have nothing to send: what is not billed never delays wha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ class DurableQueues:
         self.transactions = TransactionQueue(ctx, store_retry_s)
         self.notifications = notification_queue(ctx, store_retry_s)
         self.meter_values = meter_value_queue(ctx, store_retry_s)
-        self._turns: deque[DurableQueue] = deque((self.notifications, self.transactions))
+        self._turns: list[DurableQueue] = [self.notifications, self.transactions]
 
     def __iter__(self) -> Iterator[DurableQueue]:
         return iter((*self._turns, self.meter_values))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable
 
 from agent.ocpp.dialects.dialect import RowContext
@@ -26,7 +25,7 @@ class QueueRows:
 
     def __init__(self, ctx: RowContext, queue: str, store_retry_s: float) -> None:
         self.queue, self.settled = queue, 0
-        self.fetched: deque[OutboxRow] = deque()
+        self.fetched: list[OutboxRow] = []
         self._ctx, self._store_retry_s = ctx, store_retry_s
         self._not_before_s = 0.0
         self._requeued = 0
@@ -41,7 +40,7 @@ class QueueRows:
         """Read the oldest rows. The queue pauses if the store returns none."""
         self._requeued = self._ctx.outbox.requeued_count()
         try:
-            self.fetched = deque(await self._ctx.outbox.oldest_rows(self.queue, count))
+            self.fetched = list(await self._ctx.outbox.oldest_rows(self.queue, count))
         except StoreError as e:
             self.pause_for_store(str(e))
             return
@@ -82,7 +81,7 @@ class QueueRows:
     def hide_rows(self, row: OutboxRow) -> None:
         """Leave out the row with its followers, which are about to leave the queue."""
         gone = {row.seq, *(r.seq for r in row.followers)}
-        self.fetched = deque(r for r in self.fetched if r.seq not in gone)
+        self.fetched = [r for r in self.fetched if r.seq not in gone]
 
     # --- pauses --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
+from agent.model.slim_event import SlimEvent
 from agent.model.types import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.devices.release import Release
@@ -54,7 +55,7 @@ class BoardSupervisor(DeviceSupervisor):
         self._service: bool | None = None
         self._hold: bool | None = None
         self._others: list[Order] = []
-        self._wanted, self._settled = asyncio.Event(), asyncio.Event()
+        self._wanted, self._settled = SlimEvent(), SlimEvent()
         self._opening_told: BoardOpened | None = None
         self._heard = False
         self._paused = False

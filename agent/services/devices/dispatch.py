@@ -136,7 +136,8 @@ class OrderDispatch:
     def __init__(self, post: Post, executors: Iterable[OrderExecutor] = ()) -> None:
         self.supervisors: list[DeviceSupervisor] = []
         self._post = post
-        self._executors = {kind: e.accept_order for e in (LogNotes(), *executors) for kind in e.orders}
+        accepting = [(e.orders, e.accept_order) for e in (LogNotes(), *executors)]
+        self._executors = {kind: accept for orders, accept in accepting for kind in orders}
         self._by_order: dict[tuple[type[Order], EvseId], list[DeviceSupervisor]] = {}
         self._levels: dict[tuple[type[Order], EvseId], Order] = {}
 

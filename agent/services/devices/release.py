@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.model.board import EvseState
+from agent.model.slim_event import SlimEvent
 from agent.ports import Garbled, Refused, Unreachable
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class Release:
         closed any more either."""
         self._shown = False
         """The last picture showed release."""
-        self._send, self._look = asyncio.Event(), asyncio.Event()
-        self._obedience_changed = asyncio.Event()
+        self._send, self._look = SlimEvent(), SlimEvent()
+        self._obedience_changed = SlimEvent()
         self._seen_since_opening = False
         self._disobeyed_since_s: float | None = None
         self._refusals = 0

@@ -24,6 +24,7 @@ from agent.domain.events import (
 from agent.domain.orders import Order, ReadMeter, Show
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.model.fastclass import frozen
+from agent.model.slim_event import SlimEvent
 from agent.model.types import STATION, EvseId, Fault, MeterIdentity, Reading, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 
@@ -71,7 +72,7 @@ class DeviceSupervisor:
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         self.evse = evse
         self.name = name
-        self.seen = asyncio.Event()
+        self.seen: asyncio.Event = SlimEvent()
         self.open = False
         self.trouble = ""
         self._opening = opening
