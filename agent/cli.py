@@ -36,6 +36,7 @@ COMMANDS = {
     "scenario": "agent.commands.scenario.command:COMMAND",
     "audit": "agent.commands.audit.command:COMMAND",
     "replay": "agent.commands.replay.command:COMMAND",
+    "fleet": "agent.commands.fleet.command:COMMAND",
 }
 """The commands of this program. Other packages add commands by entry points (``GROUP``), as the simulation does."""
 
@@ -62,6 +63,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent scenario run --simulate      run scenarios: what is done at a station, and what must happen
   chargy-agent audit --plan NAME            audit a station, with a report of the evidence
   chargy-agent replay day.jsonl             play a recorded conversation again, and see what differs
+  chargy-agent fleet 100 --backend URL      load a backend with many stations, and balance its books
 
 chargy-agent COMMAND --help explains each command. Exit codes of all: 0 done, 1 something is wrong or has failed, 2 it
 cannot be done (wrong station file or arguments), 3 (probe, verify, scenario, audit) not everything is proven, 3

@@ -19,7 +19,7 @@ DOCUMENTS = [
     *sorted((ROOT / "systemd").iterdir()),
     *sorted(p for p in (ROOT / "deb").iterdir() if p.is_file()),
 ]
-NOT_YET = ("field page", "fleet")
+NOT_YET = ("field page",)
 """Names of things that do not exist: none of them is promised."""
 GROUPS = {"dialout", "video", "input", "gpio", "i2c", "spi", "chargy"}
 """Names that follow the account ``chargy-agent`` in commands of the system."""
@@ -52,7 +52,9 @@ def unknown(text: str) -> Iterator[str]:
                 continue
             options = set(option_strings(COMMANDS[name]))
             call = re.split(r"  +|#", rest)[0]
-            yield from (f"chargy-agent {name} {o}" for o in re.findall(r"(?<!\S)--[a-z-]+", call) if o not in options)
+            yield from (
+                f"chargy-agent {name} {o}" for o in re.findall(r"(?<!\S)--[a-z0-9-]+", call) if o not in options
+            )
 
 
 def option_strings(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -72,7 +74,7 @@ def test_a_document_names_no_command_that_does_not_exist(path: Path) -> None:
 
 
 def test_a_command_or_an_option_that_does_not_exist_is_found() -> None:
-    assert list(unknown("`chargy-agent fleet x.toml`")) == ["chargy-agent fleet"]
+    assert list(unknown("`chargy-agent squadron x.toml`")) == ["chargy-agent squadron"]
     assert list(unknown("```\nchargy-agent check --yaml x.toml\n```")) == ["chargy-agent check --yaml"]
     assert list(unknown("`chargy-agent check x.toml --json`")) == []
 
