@@ -13,6 +13,7 @@ tap           a card to Authorize, and the answer to the contactor (G12)
 replay        an offline queue on loopback (G18)
 replay_2g     the same over a line as slow as 2G: delay and rate of a relay on loopback (G19)
 full          a start with 100,000 messages queued (G20)
+fleet         many stations in one process: memory, all accepted, CPU of a MeterValues (G9 to G11)
 
 ``floor (own frames)`` is the least that an agent in Python can be, ``floor (websockets)`` the least on that library.
 ``--write`` puts the table between the markers of a document. A figure that cannot be had is skipped and says why.
@@ -32,6 +33,7 @@ from pathlib import Path
 from tests.bench.backend import Backend, open_backend
 from tests.bench.exchange import cpu, encoding, hold
 from tests.bench.figures import Figures, table, write
+from tests.bench.fleet import fleet
 from tests.bench.memory import idle, memory
 from tests.bench.process import Skipped
 from tests.bench.replay import replay
@@ -51,6 +53,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Backend, Figures, int], Awaitable[None]
     "replay": ("an offline queue of 2,000 messages", replay),
     "replay_2g": ("an offline queue on 2G: 0.6 s, 20 and 40 kbit/s", replay_2g),
     "full": ("a start with 100,000 messages queued", full),
+    "fleet": ("many stations in one process", fleet),
 }
 
 
