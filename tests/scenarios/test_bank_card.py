@@ -32,7 +32,6 @@ vat_number = "LU12345678"
 
 [tariff]
 kwh = 0.50
-vat_percent = 17
 """
 )
 ROOT = Path(__file__).resolve().parents[2]
