@@ -17,7 +17,6 @@ from agent.commands.audit.audit_signing import (
     SigningKey,
     _signature_text,
     canonical_json,
-    encode_base64url,
     load_signing_key,
     sign_audit,
     signature_file_text,
@@ -25,6 +24,7 @@ from agent.commands.audit.audit_signing import (
 from agent.commands.audit.bundle_manifest import MANIFEST_FILE, read_manifest, write_manifest
 from agent.commands.audit.report import write_report
 from agent.commands.audit.signature_check import check_audit
+from agent.services.keys.json_signature import encode_base64url
 from tests.audit import sample_records
 from tests.audit.actions import run_action
 from tests.audit.signers import Party, new_key, write_key

@@ -26,6 +26,7 @@ from agent.commands.audit.json_reading import RecordError, shown_text
 from agent.commands.audit.report_record import AuditRecord, load_audit_record
 from agent.model.fastclass import frozen
 from agent.model.secret_file import Unfit, read_secret
+from agent.services.keys.json_signature import SigningAlgorithm, algorithm_of_key, encode_base64url, sign_bytes
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -38,41 +39,12 @@ EARLIEST_TOLERANCE = timedelta(minutes=5)
 
 
 @frozen
-class SigningAlgorithm:
-    """``name``: as in RFC 7518 and RFC 8037. ``number_bytes``: length of each of the two numbers of ECDSA."""
-
-    name: str
-    hash_name: str
-    number_bytes: int = 0
-
-
-@frozen
 class SigningKey:
     """A private key, and the certificates behind it, its own first."""
 
     private_key: Any
     algorithm: SigningAlgorithm
     chain: tuple[Certificate, ...]
-
-
-def algorithm_of_key(public_key: Any) -> SigningAlgorithm | None:
-    """Return the only algorithm that signatures with this key have; None: such keys do not sign audits."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-
-    from agent.services.keys.x509_certificates import RSA_LEAST_BITS
-
-    if isinstance(public_key, ed25519.Ed25519PublicKey):
-        return SigningAlgorithm("EdDSA", "")
-    if isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size >= RSA_LEAST_BITS:
-        return SigningAlgorithm("PS256", "SHA256")
-    curves = {
-        "secp256r1": ("ES256", "SHA256", 32),
-        "secp384r1": ("ES384", "SHA384", 48),
-        "secp521r1": ("ES512", "SHA512", 66),
-    }
-    if isinstance(public_key, ec.EllipticCurvePublicKey) and (found := curves.get(public_key.curve.name)):
-        return SigningAlgorithm(*found)
-    return None
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -83,7 +55,7 @@ def load_signing_key(key_file: Path, certificate_file: Path | None, ask_passphra
 
     Raises ``RecordError``; no message has a part of the key or of the passphrase.
     """
-    private_key = _read_private_key(key_file, ask_passphrase)
+    private_key = read_private_key(key_file, ask_passphrase)
     try:
         algorithm = algorithm_of_key(private_key.public_key())
     except AttributeError:
@@ -99,7 +71,8 @@ def load_signing_key(key_file: Path, certificate_file: Path | None, ask_passphra
     return SigningKey(private_key, algorithm, chain)
 
 
-def _read_private_key(key_file: Path, ask_passphrase: Callable[[], str]) -> Any:
+def read_private_key(key_file: Path, ask_passphrase: Callable[[], str]) -> Any:
+    """Return the key. ``ask_passphrase`` is called only if it is encrypted. Raises ``RecordError``."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -217,7 +190,7 @@ def signing_use_problem(certificate: Certificate) -> str:
 def _signature_text(statement: dict[str, Any], key: SigningKey) -> str:
     protected = encode_base64url(canonical_json({"alg": key.algorithm.name, **_key_header(key)}))
     payload = encode_base64url(canonical_json(statement))
-    signature = _raw_signature(f"{protected}.{payload}".encode("ascii"), key)
+    signature = sign_bytes(f"{protected}.{payload}".encode("ascii"), key.private_key, key.algorithm)
     members = {"payload": payload, "protected": protected, "signature": encode_base64url(signature)}
     return signature_file_text(members)
 
@@ -236,39 +209,6 @@ def _key_header(key: SigningKey) -> dict[str, Any]:
     return {"jwk": {"crv": "Ed25519", "kty": "OKP", "x": encode_base64url(raw)}}
 
 
-def _raw_signature(signed: bytes, key: SigningKey) -> bytes:
-    """Return the bytes that RFC 7518 3.4, 3.5 and RFC 8037 3.1 ask for."""
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
-    algorithm = key.algorithm
-    if algorithm.name == "EdDSA":
-        return bytes(key.private_key.sign(signed))
-    if not algorithm.number_bytes:
-        return bytes(key.private_key.sign(signed, pss_padding(), hash_of_name(algorithm.hash_name)))
-    r, s = decode_dss_signature(key.private_key.sign(signed, ec.ECDSA(hash_of_name(algorithm.hash_name))))
-    return r.to_bytes(algorithm.number_bytes, "big") + s.to_bytes(algorithm.number_bytes, "big")
-
-
-def pss_padding() -> Any:
-    """Return the padding of PS256 (RFC 7518 3.5)."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
-
-    return padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
-
-
-def hash_of_name(name: str) -> Any:
-    from cryptography.hazmat.primitives import hashes
-
-    return {"SHA256": hashes.SHA256(), "SHA384": hashes.SHA384(), "SHA512": hashes.SHA512()}[name]
-
-
 def canonical_json(value: Any) -> bytes:
     """Return the one text of a value: names in order, no blanks (RFC 8785; there are no fractions in it)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def encode_base64url(content: bytes) -> str:
-    """Return base64url without padding (RFC 7515 2)."""
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")

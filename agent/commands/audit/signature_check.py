@@ -17,12 +17,7 @@ from agent.commands.audit.audit_signing import (
     FORMAT,
     NAME_MAX,
     PURPOSE,
-    SigningAlgorithm,
-    algorithm_of_key,
     canonical_json,
-    encode_base64url,
-    hash_of_name,
-    pss_padding,
     public_key_bytes,
     signature_file_text,
     signing_use_problem,
@@ -38,6 +33,12 @@ from agent.commands.audit.bundle_manifest import (
 from agent.commands.audit.json_reading import JsonPart, RecordError, parse_json_bytes, read_file_bytes, shown_text
 from agent.commands.audit.report_record import FIRST_YEAR, LAST_YEAR, ROLES, AuditRecord, load_audit_record
 from agent.model.fastclass import frozen
+from agent.services.keys.json_signature import (
+    SigningAlgorithm,
+    algorithm_of_key,
+    decode_base64url,
+    is_signature_right,
+)
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -146,7 +147,7 @@ def _check_signature(
     except RecordError as e:
         return CheckedSignature(role, "", "", "", "", (str(e),), ())
     problems = []
-    if not _is_signature_right(envelope):
+    if not is_signature_right(envelope.signature, envelope.signed, envelope.public_key, envelope.algorithm):
         problems.append("the signature does not belong to this statement and this key")
     problems += _statement_problems(envelope, role, record, manifest, now)
     key_problems, notes = _key_judgement(envelope, trust, now)
@@ -213,12 +214,9 @@ def _read_envelope(folder: Path, role: str) -> SignatureEnvelope:
 
 def _decode_base64url(text: str, place: str) -> bytes:
     try:
-        content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        content = b""
-    if not content or encode_base64url(content) != text:
-        raise RecordError(f"{place}: is not base64url")
-    return content
+        return decode_base64url(text)
+    except ValueError:
+        raise RecordError(f"{place}: is not base64url") from None
 
 
 def _canonical_part(content: bytes, place: str) -> JsonPart:
@@ -273,28 +271,6 @@ def _instant_of_statement(statement: JsonPart) -> datetime:
 
 
 # --- judgements -------------------------------------------------------------------------------------------------------
-
-
-def _is_signature_right(envelope: SignatureEnvelope) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-    key, algorithm, signature = envelope.public_key, envelope.algorithm, envelope.signature
-    try:
-        if algorithm.name == "EdDSA":
-            key.verify(signature, envelope.signed)
-        elif not algorithm.number_bytes:
-            key.verify(signature, envelope.signed, pss_padding(), hash_of_name(algorithm.hash_name))
-        else:
-            if len(signature) != 2 * algorithm.number_bytes:
-                return False
-            half = algorithm.number_bytes
-            numbers = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
-            key.verify(encode_dss_signature(*numbers), envelope.signed, ec.ECDSA(hash_of_name(algorithm.hash_name)))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
 
 
 def _statement_problems(
