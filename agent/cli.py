@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "agent.commands.verify.command:COMMAND",
     "dead": "agent.commands.dead_letters:COMMAND",
     "payments": "agent.commands.payments:COMMAND",
+    "tariff": "agent.commands.tariff:COMMAND",
     "undelivered": "agent.commands.undelivered:COMMAND",
     "faults": "agent.commands.faults:COMMAND",
     "bearers": "agent.commands.bearers:COMMAND",
@@ -58,6 +59,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent page address station.toml    print the address of the field page, and what it still needs
   chargy-agent dead list station.toml       list messages that could not be delivered
   chargy-agent payments list station.toml   list the bank card payments and their states
+  chargy-agent tariff check prices.tariff   check or sign a file of ad-hoc tariffs
   chargy-agent undelivered station.toml     list what no backend has yet, before a board is removed
   chargy-agent csms                         start a small central system (CSMS) to test against
   chargy-agent scenario run --simulate      run scenarios: what is done at a station, and what must happen

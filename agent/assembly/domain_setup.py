@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.assembly.dialects import backend_and_dialects
+from agent.assembly.files import tariff_keys
 from agent.domain.backend_connection import BackendConfig
 from agent.domain.collaborators import Collaborators
 from agent.domain.evse import EvseRecord, StationState
@@ -20,10 +21,12 @@ from agent.domain.metrology import MeterWatch
 from agent.domain.orders import Order
 from agent.domain.station_config import StationConfig
 from agent.domain.variables import (
+    ADHOC_TARIFF,
     DISPLAY_MESSAGES,
     ENERGY_MANAGER,
     LAMP,
     OUTLETS_MOST,
+    TARIFF_FILES,
     TARIFFS,
     TERMINAL,
     VARIABLES,
@@ -63,6 +66,8 @@ def initial_settings(file: StationFile) -> Settings:
         DISPLAY_MESSAGES: _shows_messages(file, spoken),
         TARIFFS: _takes_tariffs(file, spoken),
         ENERGY_MANAGER: file.energy_manager is not None,
+        TARIFF_FILES: tariff_keys(file) is not None,
+        ADHOC_TARIFF: file.tariff is not None or any(e.tariff is not None for e in file.evses),
     }
     fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
     settings = Settings(fitted=frozenset(fitted))
@@ -83,8 +88,7 @@ def initial_settings(file: StationFile) -> Settings:
                 wrong.append(f"settings.{e}")
         else:
             wrong.append(f"settings.{key}: unknown setting{did_you_mean(key, VARIABLES, 'known')}")
-    wrong += _wrong_codes(file, settings)
-    wrong += wrong_backends
+    wrong += [*_wrong_prices(settings), *_wrong_codes(file, settings), *wrong_backends]
     if settings.bool_value("cost_display") and not any("display" in d for d in file.all_devices):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
@@ -103,6 +107,12 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put_value("cpo_name", settings.text_value("cpo_name") or file.backends[0].cpo_name)
         settings.put_value("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
+
+
+def _wrong_prices(settings: Settings) -> list[str]:
+    if settings.text_value("adhoc_tariff") or settings.text_value("adhoc_tariff_in_force"):
+        return ["settings.adhoc_tariff: is a backend's to set; the price of the station file is [tariff]"]
+    return []
 
 
 def _spoken_dialects(file: StationFile) -> tuple[list[Dialect], list[str]]:
@@ -215,7 +225,19 @@ def unusable_certificates(file: StationFile) -> list[str]:
     for b in file.backends:
         for key, path in (("ca", b.ca), ("manufacturer_ca", b.manufacturer_ca)):
             wrong += [f"{file.path}: backend {b.name}: {key}: {path}: {why}" for why in _weak_roots(path)]
-    return wrong
+    return wrong + _unusable_tariff_keys(file)
+
+
+def _unusable_tariff_keys(file: StationFile) -> list[str]:
+    if (keys := tariff_keys(file)) is None:
+        return []
+    from agent.services.keys.tariff_signature import UntrustedTariff, load_trusted_keys
+
+    try:
+        load_trusted_keys(keys)
+    except UntrustedTariff as e:
+        return [f"{file.path}: tariff.signed_by: {e}; no tariff file would be taken"]
+    return []
 
 
 def _weak_roots(path: Path | None) -> list[str]:
@@ -443,6 +465,7 @@ def initial_state(
         informs_sinks=bool(file.sinks),
         settlement_links=_settlement_links(file, settings.text_value("settlement_vendor_id")),
         takes_tariffs=TARIFFS in settings.fitted,
+        tariff_station=station.id if TARIFF_FILES in settings.fitted else "",
         limits_transactions=any(
             d.limits_transactions for b in file.backends[:1] for d in backend_and_dialects(file, b)["dialects"]
         ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.domain.certificates import CertificateUse
 from agent.domain.events import Event
@@ -13,6 +14,10 @@ from agent.services.files.orders import CollectParts, FileOrders
 from agent.services.keys.key_store import KeyStore, NamedFiles
 from agent.services.ordered_jobs import BeginTask
 from agent.station_file.settings import StationFile
+
+if TYPE_CHECKING:
+    from agent.services.files.tariff_files import TariffTopics
+    from agent.services.sinks.sinks import Sinks
 
 UPDATER_FIRST_S = 10.0
 """Time that BootNotification waits after an update for the updater to report the version that runs."""
@@ -36,7 +41,34 @@ def file_orders(
 
     folder = file.station.state_dir / "files"
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
-    return FileOrders(folder, post_event, collect_parts, manufacturer_roots, ca, begin)
+    return FileOrders(folder, post_event, collect_parts, manufacturer_roots, ca, begin, tariff_keys(file))
+
+
+def tariff_keys(file: StationFile) -> Path | None:
+    """Return the PEM file of the keys that may sign tariff files; None: the station takes none."""
+    if not isinstance(file.tariff, Mapping) or "signed_by" not in file.tariff:
+        return None
+    return file.path.parent / str(file.tariff["signed_by"])
+
+
+def tariff_topics(
+    file: StationFile,
+    post_event: Callable[[Event], None],
+    begin: BeginTask,
+    find_sinks: Callable[[], Sinks | None],
+) -> tuple[TariffTopics, ...]:
+    """Return what takes tariff files from the topics of sinks, where a sink is to do that. ``find_sinks``: returns
+    None until they run."""
+    keys = tariff_keys(file)
+    if keys is None or not any(table.tariffs for table in file.sinks):
+        return ()
+    from agent.services.files.tariff_files import TariffTopics
+
+    def send_line(name: str, kind: str, line: str) -> None:
+        if (sinks := find_sinks()) is not None:
+            sinks.send_line(name, kind, line)
+
+    return (TariffTopics(keys, post_event, begin, send_line),)
 
 
 def key_store_of(file: StationFile) -> KeyStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,11 @@ def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> 
         **({"sinks": sinks.status_summary()} if sinks else {}),
         "traffic": traffic_snapshot(parts.site, parts.clock.now().utc_s),
         **({"bearers": _bearer_snapshot(parts)} if parts.site.bearers else {}),
+        **(
+            {"prices": json.loads(prices)}
+            if (prices := parts.site.settings.text_value("adhoc_tariff_in_force"))
+            else {}
+        ),
         "evses": [_evse_snapshot(parts, e, link) for e in parts.site.evses.values()],
     }
 

@@ -33,7 +33,14 @@ from agent.assembly.domain_setup import (
     record_signing,
     stranded_payments,
 )
-from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, file_orders, key_store_of, security_log
+from agent.assembly.files import (
+    UPDATER_FIRST_S,
+    booting_firmware,
+    file_orders,
+    key_store_of,
+    security_log,
+    tariff_topics,
+)
 from agent.assembly.identity import IdentitySource, backend_password
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
@@ -125,11 +132,11 @@ class Station:
         post, serial = self.events.post_event, file.station.serial or file.station.id
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
         self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
+        self._topics = tariff_topics(file, post, self._begin_task, lambda: self.sinks)
         examiner = ServiceExaminer(file, post, self._connection_knowledge, lambda: store.disk_problem)
         reports = SinkReports(lambda: self.sinks)
-        self.dispatch = OrderDispatch(
-            post, (self.keys, self.files, examiner, reports, *bearer_executors(file, post, lambda: self.links))
-        )
+        executors = (reports, *bearer_executors(file, post, lambda: self.links), *self._topics)
+        self.dispatch = OrderDispatch(post, (self.keys, self.files, examiner, *executors))
         self._page = _field_page_queries(self) if file.field_page.port else None
         self._recorder = _make_recorder(options.record, file, self.clock) if options.record else None
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
@@ -284,7 +291,7 @@ class Station:
     async def _run_sinks(self) -> None:
         from agent.services.sinks.sinks import Sinks
 
-        self.sinks = Sinks(self.file.sinks, self.file.station.id, self.clock)
+        self.sinks = Sinks(self.file.sinks, self.file.station.id, self.clock, *(t.accept_file for t in self._topics))
         self.sinks.addFilter(self.mask)
         await self.sinks.run()
 

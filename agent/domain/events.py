@@ -471,6 +471,24 @@ class FirmwareChecked(FileEvent):
     ok: bool
 
 
+@frozen
+class TariffFileFetched(FileEvent):
+    """A signed tariff file was fetched, or could not be."""
+
+    ok: bool
+
+
+@frozen
+class TariffFileChecked(FileEvent):
+    """The signature of a tariff file was checked. ``text``: what is signed, with its SHA-256 ``digest``; ``problem``:
+    why nothing of it is believed. ``is_fetched``: the file was ordered, otherwise it came by itself."""
+
+    text: str = ""
+    digest: str = ""
+    problem: str = ""
+    is_fetched: bool = False
+
+
 class InstallOutcome(StrEnum):
     """How an installation ended."""
 
@@ -717,6 +735,14 @@ class SettingChanged(Event):
     """A setting has a new value."""
 
     name: str
+
+
+@frozen
+class SettingRefused(Event):
+    """A backend has sent a value that the setting does not take."""
+
+    name: str
+    text: str
 
 
 @frozen

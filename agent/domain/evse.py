@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from agent.domain.display_messages import DisplayMessage
     from agent.domain.network_profiles import NetworkProfiles
     from agent.domain.sim_memory import SimMemory
+    from agent.domain.tariff import Tariff
+    from agent.domain.tariff_schedule import TariffSchedule
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -106,6 +108,8 @@ class EvseRecord:
     # blocks/web_payment.py
     payer_until_s: float | None = None
     """Until then the outlet is kept for a driver who pays at its web page."""
+    payer_tariff: Tariff | None = None
+    """What was presented to this driver."""
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py
@@ -267,6 +271,9 @@ class StationState:
     # blocks/smart_charging.py
     charging_profiles: dict[int, InstalledProfile] = field(default_factory=dict)
     """The installed ones by their id."""
+    # blocks/adhoc_tariffs.py
+    adhoc_tariffs: dict[EvseId, TariffSchedule] = field(default_factory=dict)
+    """Prices for drivers without a contract that were set from afar."""
     # blocks/display_messages.py
     display_messages: dict[int, DisplayMessage] = field(default_factory=dict)
     """Those of a backend for drivers, by their id."""
@@ -305,6 +312,14 @@ class StationState:
 
     def tx_stop_points(self) -> frozenset[str]:
         return frozenset(self.settings.list_value("tx_stop_points"))
+
+    def presented_tariff(self, evse: EvseRecord) -> Tariff | None:
+        """Return what is presented to the next driver without a contract: the tariff in force that was set from afar,
+        otherwise that of the station file; None: nothing is sold here without a contract."""
+        schedule = self.adhoc_tariffs.get(evse.number)
+        if schedule is not None and schedule.in_force is not None:
+            return schedule.in_force.tariff
+        return evse.config.offer.tariff_for_new_driver(self.settings) if evse.config.offer is not None else None
 
     def service_state(self, evse: EvseRecord) -> ServiceState:
         """First match wins."""

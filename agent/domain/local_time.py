@@ -57,6 +57,11 @@ def parse_utc_seconds(text: str) -> float | None:
         return None
 
 
+def utc_text(utc_s: float) -> str:
+    """Return this time as ``parse_utc_seconds`` reads it, in whole seconds."""
+    return datetime.datetime.fromtimestamp(utc_s, datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def passed_s(at: Stamp, now: Moment) -> float:
     """Return the seconds since then, as far as they are known."""
     return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0

@@ -310,6 +310,14 @@ class ListConflicted(Message):
 
 
 @frozen
+class PricesReported(Message):
+    """Another price is in force for drivers without a contract, or is to come (Regulation (EU) 2023/1804, article
+    20). ``prices``: JSON, the value of the setting ``adhoc_tariff_in_force``."""
+
+    prices: str
+
+
+@frozen
 class ReservationEnded(Message):
     """A reservation has ended without having been used: its time was over, or its EVSE cannot serve
     a driver."""
@@ -459,7 +467,7 @@ def is_noted_message(message: Message) -> bool:
     """
     if isinstance(message, FirmwareStatus | LogStatus):
         return not message.forced
-    return isinstance(message, SecurityHappened)
+    return isinstance(message, SecurityHappened | PricesReported)
 
 
 MESSAGES: tuple[type[Message], ...] = (
@@ -467,6 +475,7 @@ MESSAGES: tuple[type[Message], ...] = (
     StatusChanged,
     FaultNoted,
     ListConflicted,
+    PricesReported,
     ReservationEnded,
     HeartbeatWanted,
     BootWanted,

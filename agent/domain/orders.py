@@ -298,6 +298,21 @@ class FetchFirmware(FileOrder):
 
 
 @frozen
+class FetchTariffFile(FileOrder):
+    """Fetch a signed tariff file. ``TariffFileFetched`` comes back, and if it is there ``TariffFileChecked``."""
+
+    location: str = field(repr=False)
+
+
+@frozen
+class AnswerTariffFile(FileOrder):
+    """Answer a tariff file that came by itself. ``why``: it was refused."""
+
+    accepted: bool
+    why: str = ""
+
+
+@frozen
 class CheckFirmware(FileOrder):
     """Check whether the fetched file is signed with this certificate's key. ``FirmwareChecked`` comes back."""
 

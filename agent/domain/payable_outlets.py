@@ -3,6 +3,7 @@ begun there."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
@@ -19,6 +20,8 @@ _RUNNING = (SessionState.ACTIVE, SessionState.RECOVERING)
 class PayableOutlets:
     def __init__(self, site: StationState, journal: PaymentJournal) -> None:
         self._site, self._journal = site, journal
+        self.presented_prices: dict[EvseId, Mapping[EvseId, Tariff]] = {}
+        """By terminal and EVSE, as its offers were last compared with them."""
 
     def may_begin(self) -> bool:
         """True if a session may begin: it can go on, and the backend is reached or not needed.
@@ -31,8 +34,20 @@ class PayableOutlets:
     def known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
         """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
         clock is."""
-        tariff = evse.config.offer.tariff_for_new_driver(self._site.settings) if evse.config.offer is not None else None
+        tariff = self._site.presented_tariff(evse)
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
+
+    def note_presented_prices(self, terminal: EvseId, now: Moment) -> bool:
+        """Keep what is presented for this terminal now. Returns whether another price was presented before: no card
+        is taken just after that, since its driver has read the former price."""
+        before = self.presented_prices.get(terminal)
+        self.presented_prices[terminal] = prices = self.known_tariffs(terminal, now)
+        return bool(before and prices) and prices != before
+
+    def known_tariffs(self, terminal: EvseId, now: Moment) -> dict[EvseId, Tariff]:
+        """Return the tariff at each EVSE of this terminal, as far as it is known."""
+        served = (self._site.evses[n] for n in self._journal.terms.terminals[terminal])
+        return {e.number: tariff for e in served if (tariff := self.known_tariff(e, now)) is not None}
 
     def costs_the_same(self, p: Payment, evse: EvseRecord, now: Moment) -> bool:
         """True if this EVSE has the price that was agreed at the outlet of the card."""

@@ -107,7 +107,7 @@ class Payment:
     Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile;
     ``turn_s``, when the schedule asks next; ``again_s``, when it was asked again out of turn, or
     may be sought again; ``bank_until_s``, when its bank must have answered; ``prices``, of each
-    outlet when its card was read; ``kept``, it is on disk; ``crossed``, its hold was reported while
+    outlet when its terminal began to wait for a card; ``kept``, it is on disk; ``crossed``, its hold was reported while
     a guess at it was under way."""
 
     id: str

@@ -339,6 +339,13 @@ class UpdateFirmwareRequest(BackendRequest):
 
 
 @frozen
+class TariffFileRequest(BackendRequest):
+    """UpdateFirmware of a signed tariff file, which is no firmware."""
+
+    update: UpdateFirmwareRequest
+
+
+@frozen
 class GetLogRequest(BackendRequest):
     """GetLog, GetDiagnostics: make a file of it and send it to ``location`` (a URL, perhaps with a password).
     ``security``: the log of security events, otherwise diagnostics. What is older or newer than the two UTC times is

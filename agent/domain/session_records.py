@@ -77,6 +77,8 @@ class Session:
     """What was agreed with a driver who pays without a contract, in the words of signed records."""
     payment: DirectPayment | None = None
     """The payment that the token stands for, until a transaction has named it (a late one begins with energy)."""
+    tariff: Tariff | None = None
+    """What was presented to a driver who pays at a web page."""
 
     def to_record(self) -> dict[str, Any]:
         """Return the value for ``Persist("session", id, ...)``."""
@@ -103,6 +105,7 @@ class Session:
             "judged_by": self.judged_by.value,
             "price": self.price,
             **({"payment": dump_record(self.payment)} if self.payment else {}),
+            **({"tariff": self.tariff.to_record()} if self.tariff else {}),
         }
 
     @classmethod
@@ -133,7 +136,18 @@ class Session:
             judged_by=Judge(r.get("judged_by", "")),
             price=str(r.get("price", "")),
             payment=load_record(r["payment"], DirectPayment) if r.get("payment") else None,
+            tariff=_read_tariff(r["tariff"]) if r.get("tariff") else None,
         )
+
+
+def _read_tariff(r: Mapping[str, Any]) -> Tariff | None:
+    """Read what only an estimate on the screen needs: a session goes on without it."""
+    from agent.domain.tariff import Tariff
+
+    try:
+        return Tariff.from_record(r)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 @frozen

@@ -54,6 +54,7 @@ from agent.domain.screen_selection import ScreenSelection
 from agent.domain.variables import DISPLAY_MESSAGES, ValueChecks
 
 if TYPE_CHECKING:
+    from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.payment_receipt import ReceiptSeries
 
@@ -77,7 +78,7 @@ def assemble_blocks(site: StationState) -> Blocks:
         (
             BoardStateBlock(site),
             Metrology(site),
-            SettingsBlock(site, _all_value_checks(connection, costs, webpay, *payments)),
+            *_settings_blocks(site, connection, costs, webpay, *payments),
             SecurityEventsBlock(site),
             connection,
             *_bearer_blocks(site),
@@ -135,6 +136,24 @@ def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
 def _guarding_blocks(site: StationState) -> tuple[object, ...]:
     """Return the blocks that compare current, contactor and voltage with what may be."""
     return OverCurrent(site), ContactorGuard(site), UnreleasedCurrent(site), SupplyVoltage(site)
+
+
+def _settings_blocks(site: StationState, *owners: Any) -> tuple[object, ...]:
+    """Return the block of the settings, whose owners check values, and those of prices that are set from afar: only
+    stations have them that sell without a contract."""
+    if all(e.config.offer is None or e.config.offer.tariff is None for e in site.evses.values()):
+        return (SettingsBlock(site, _all_value_checks(*owners)),)
+    from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
+
+    prices = AdhocTariffs(site)
+    files = _tariff_file_block(site, prices) if site.config.tariff_station else ()
+    return SettingsBlock(site, _all_value_checks(*owners, prices)), prices, *files
+
+
+def _tariff_file_block(site: StationState, prices: AdhocTariffs) -> tuple[object, ...]:
+    from agent.domain.blocks.tariff_files import TariffFiles
+
+    return (TariffFiles(site, prices),)
 
 
 def _tariff_blocks(site: StationState) -> tuple[object, ...]:

@@ -49,6 +49,8 @@ class StationConfig:
     """The backend that authorizes may set tariffs by which the station computes costs."""
     informs_sinks: bool = False
     """There are sinks: they learn what has become of a card's money, whatever the backends can be sent."""
+    tariff_station: str = ""
+    """The station, as signed tariff files name it; "": it takes none."""
     settlement_links: tuple[str, ...] = ()
     """The backends that can learn what has become of a card's money (NotifySettlement)."""
     bearers: tuple[BearerConfig, ...] = ()

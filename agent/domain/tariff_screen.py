@@ -15,16 +15,48 @@ from agent.model.types import MessageContent, Moment
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from agent.domain.backend_tariff import BackendTariff
     from agent.domain.session_usage import TariffPlan
     from agent.domain.tariff import Rates, Tariff
 
 _WEEK_MS = 7 * 24 * 3600 * 1000
+_DAY_S = 24 * 3600
 
 
 def adhoc_tariff_values(site: StationState, evse: EvseRecord, now: Moment) -> Values:
     """Return the price for the next driver without a contract; nothing where nothing is sold."""
-    tariff = evse.config.offer.tariff_for_new_driver(site.settings) if evse.config.offer is not None else None
-    return tariff_values(site, tariff, now) if tariff is not None and not site.config.free_vending else {}
+    tariff = site.presented_tariff(evse)
+    if tariff is None or site.config.free_vending:
+        return {}
+    values = tariff_values(site, tariff, now)
+    schedule = site.adhoc_tariffs.get(evse.number)
+    coming = schedule.next_tariff if schedule is not None else None
+    return values if coming is None else _with_next_tariff(site, values, tariff, coming, now)
+
+
+def _with_next_tariff(site: StationState, values: Values, tariff: Tariff, coming: BackendTariff, now: Moment) -> Values:
+    """Return the values with the tariff that is coming, if that is the next change of price and comes within a day."""
+    begin_s = coming.valid_from_utc_s
+    change_s = values.get("tariff_next_at_utc_s")
+    if now.utc_s is None or begin_s is None or not now.utc_s <= begin_s <= now.utc_s + _DAY_S:
+        return values
+    if isinstance(change_s, int) and change_s < begin_s:
+        return values
+    values = {name: value for name, value in values.items() if not name.startswith("tariff_next_")}
+    present, later = _rates_at(site, tariff, now.utc_s), _rates_at(site, coming.tariff, begin_s)
+    values |= {"tariff_next_at_utc_s": int(begin_s)}
+    values |= _rate_values("tariff_next_", later, coming.tariff, unlike=present)
+    once = ((name, getattr(tariff, name), getattr(coming.tariff, name)) for name in ("session", "other"))
+    return values | {
+        f"tariff_next_{name}_micro": _micro_amount(new) for name, old, new in once if (old or 0) != (new or 0)
+    }
+
+
+def _rates_at(site: StationState, tariff: Tariff, utc_s: float) -> Rates:
+    if not tariff.windows:
+        return tariff.rates_by_window()[0]
+    plan = tariff.start_usage(local_offset(site.settings, utc_s, site.collaborators.local_offset)).plan
+    return tariff.rates_by_window()[plan.window_at(round(utc_s * 1000))]
 
 
 def agreed_tariff_values(

@@ -87,6 +87,9 @@ class TimerKind(StrEnum):
     PRICE_CHANGE = auto()
     COST_REFRESH = auto()
     COST_TRIGGER = auto()
+    ADHOC_TARIFF = auto()
+    """A tariff that was set from afar begins."""
+    TARIFF_FILE = auto()
     # payments
     WEB_PAYMENT_CODE = auto()
     WEB_PAYMENT_HOLD = auto()

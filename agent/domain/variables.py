@@ -164,6 +164,10 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("cost_fallback", "", 0, TEXT_MAX),
         *(_make_variable(name, "", 0, 13, pattern=AMOUNT, own=True) for name in OFFLINE_PRICES),
         _make_variable("idle_fee_after_stop", False),
+        # the ad-hoc price
+        _make_variable("adhoc_tariff", "", 0, 500, own=True),
+        _make_variable("adhoc_tariff_in_force", "", 0, 2500, writable=False),
+        _make_variable("report_adhoc_tariff", False, own=True),
         # payment with a bank card
         _make_variable("offline_payments", False),
         _make_variable("payment_authorize_first", False),
@@ -271,6 +275,10 @@ TERMINAL = "Terminal"
 """Bank cards are taken (``Settings.fitted``)."""
 TARIFFS = "BackendTariffs"
 """Costs are computed by the tariffs of a backend (``Settings.fitted``)."""
+ADHOC_TARIFF = "AdhocTariff"
+"""Energy is sold without a contract (``Settings.fitted``)."""
+TARIFF_FILES = "TariffFiles"
+"""Signed tariff files are taken (``Settings.fitted``)."""
 ENERGY_MANAGER = "EnergyManager"
 """An external system limits the station."""
 COST = "CostDisplay"

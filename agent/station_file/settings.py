@@ -293,6 +293,8 @@ def _parse_sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[
             wrong.append(f'sinks[{i}].path: is missing, for example path = "alerts.jsonl"')
         if t.kind == "mqtt" and not t.host and not _is_reported(wrong, f"sinks[{i}].host"):
             wrong.append(f"sinks[{i}].host: is missing: the MQTT broker")
+        if t.tariffs and t.kind != "mqtt":
+            wrong.append(f"sinks[{i}].tariffs: tariff files come to an MQTT topic; this sink is a file")
     return tables
 
 

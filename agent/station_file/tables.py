@@ -183,7 +183,7 @@ class WebPayment:
 @frozen
 class SinkTable:
     """Where alerts go besides the backends. ``queue``: lines that wait at most; ``max_mb``: of the file and the one
-    before it."""
+    before it; ``tariffs``: signed tariff files are taken from its topic."""
 
     name: Name
     kind: Annotated[str, OneOf(("file", "mqtt"))] = "file"
@@ -196,6 +196,7 @@ class SinkTable:
     username: OneLine = ""
     password_file: Path | None = None
     ca: Path | None = None
+    tariffs: bool = False
 
 
 BEARER_KINDS = ("lan", "wifi", "gprs")

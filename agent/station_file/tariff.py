@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from agent.domain.adhoc_tariff import AdhocTariff, unlawful_price_keys
 from agent.domain.tariff import Rates, Tariff, Window, parse_rate
-from agent.model.currencies import currency_problem
+from agent.domain.tariff_rules import DAYS, GRACE_MOST_MIN, NAME_MAX, PER_UNIT, conflicting_parts, minute_of_day
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, Entries, OneOf, Text
 from agent.model.types import EvseId
 from agent.station_file.settings import Evse, StationFile, build_table
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-NAME_MAX = 40
-_PER = ("kwh", "minute", "occupancy")
 _LAW = (
     "from 50 kW on only a price per kWh and an occupancy fee per minute may be asked (Regulation (EU) 2023/1804, 5(4))"
 )
@@ -63,7 +60,7 @@ class TariffTable:
     kwh: Price = None
     minute: Price = None
     occupancy: Price = None
-    grace_min: Annotated[int, Between(0, 1440, "minutes")] = 0
+    grace_min: Annotated[int, Between(0, GRACE_MOST_MIN, "minutes")] = 0
     occupancy_from: Annotated[str, OneOf(("energy", "grant"))] = "energy"
     session: Price = None
     other: Price = None
@@ -73,16 +70,18 @@ class TariffTable:
     currency: Annotated[str, Text(3, 3, "[A-Z]{3}", "three capital letters such as EUR")] = "EUR"
     vat_percent: Annotated[Any, Amount(100)] = None
     source: Annotated[str, OneOf(("file", "backend"))] = "file"
+    signed_by: Path | None = None
     window: tuple[WindowTable, ...] = field(default_factory=tuple)
 
 
 def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTariff]:
     """Return the ad-hoc tariff of each outlet; one line per mistake is added to ``wrong``."""
-    station = _read_tariff(file.tariff, "tariff", wrong)
+    base = file.path.parent
+    station = _read_tariff(file.tariff, "tariff", base, wrong)
     made: dict[EvseId, AdhocTariff] = {}
     for evse in file.evses:
         where = f"evse[{evse.number}].tariff" if evse.tariff is not None else "tariff"
-        tariff, backend = _read_tariff(evse.tariff, where, wrong) if evse.tariff is not None else station
+        tariff, backend = _read_tariff(evse.tariff, where, base, wrong) if evse.tariff is not None else station
         made[evse.number] = AdhocTariff(tariff, evse.power_w, backend)
         if tariff is not None and made[evse.number].is_fast_charger:
             wrong += [_unlawful_price_problem(where, evse, key) for key in unlawful_price_keys(tariff, strict=True)]
@@ -93,6 +92,11 @@ def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTari
         wrong.append(
             f"tariff.currency: is {where} and settings.currency is {money}: no price of a backend could be sold"
         )
+    wrong += [
+        f"sinks[{n}].tariffs: nothing would be taken: [tariff] has no signed_by"
+        for n, sink in enumerate(file.sinks, 1)
+        if sink.tariffs and (not isinstance(file.tariff, Mapping) or "signed_by" not in file.tariff)
+    ]
     if any(t.tariff for t in made.values()) and file.station.free_vending:
         wrong.append("tariff: station.free_vending gives the energy away; take one of the two out")
     return made
@@ -117,15 +121,17 @@ def _unlawful_price_problem(where: str, evse: Evse, key: str) -> str:
     return f"{where}.{key}: {what}: EVSE {evse.number} has {evse.power_w / 1000:g} kW, and {_LAW}"
 
 
-def _read_tariff(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None, bool]:
+def _read_tariff(raw: Any, where: str, base: Path, wrong: list[str]) -> tuple[Tariff | None, bool]:
     """Read a tariff table. Returns the tariff, and whether the backend's price comes first."""
     if raw is None:
         return None, False
     found: list[str] = []
-    table = build_table(TariffTable, raw, where, found)
+    table = build_table(TariffTable, raw, where, found, base)
+    if table.signed_by is not None and where != "tariff":
+        found.append(f"{where}.signed_by: is of the whole station: it belongs to [tariff]")
     windows = tuple(w for n, t in enumerate(table.window) if (w := _read_window(t, f"{where}.window[{n}]", found)))
     tariff = Tariff(
-        **_read_rates(table, where, (*_PER, "session", "other"), found),
+        **_read_rates(table, where, (*PER_UNIT, "session", "other"), found),
         grace_min=table.grace_min,
         from_grant=table.occupancy_from == "grant",
         other_name=table.other_name.strip(),
@@ -135,7 +141,7 @@ def _read_tariff(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None,
         currency=table.currency,
         vat_percent=_read_rates(table, where, ("vat_percent",), found).get("vat_percent"),
     )
-    found += _conflicting_keys(tariff, table, where) if not found else []
+    found += conflicting_parts(tariff, where) if not found else []
     wrong += found
     return (None if found else tariff), table.source == "backend"
 
@@ -164,59 +170,11 @@ def _read_cents(value: Any, where: str, wrong: list[str]) -> int | None:
 
 
 def _read_window(table: WindowTable, where: str, wrong: list[str]) -> Window | None:
-    begin, end = _minute_of_day(table.begin), _minute_of_day(table.end)
+    begin, end = minute_of_day(table.begin), minute_of_day(table.end)
     for key, minute in (("begin", None if begin == 1440 else begin), ("end", end)):
         if minute is None:
             wrong.append(f'{where}.{key}: must be a time like "22:00", is {getattr(table, key)!r}')
-    rates = _read_rates(table, where, _PER, wrong)
+    rates = _read_rates(table, where, PER_UNIT, wrong)
     if begin is None or end is None:
         return None
     return Window(tuple(sorted({DAYS.index(d) for d in table.days})), begin, end, Rates(**rates))
-
-
-def _minute_of_day(text: str) -> int | None:
-    """Return the minute of the day, 0 to 1440; None: no time."""
-    found = re.fullmatch(r"([01]?[0-9]|2[0-4]):([0-5][0-9])", text)
-    minute = 60 * int(found[1]) + int(found[2]) if found else 1441
-    return minute if minute <= 1440 else None
-
-
-def _conflicting_keys(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
-    """Return complaints about keys that are right alone but not together."""
-    occupied = any(r.occupancy for r in tariff.rates_by_window())
-    least, most = tariff.min_cents, tariff.max_cents
-    priced = [getattr(r, k) for r in tariff.rates_by_window() for k in _PER] + [tariff.session, tariff.other]
-    conditions = {
-        f"{where}: names no price; kwh = 0.45 would be one": any(v is not None for v in priced),
-        f"{where}.grace_min: there is no occupancy fee that it could be of": occupied or not tariff.grace_min,
-        f"{where}.occupancy_from: there is no occupancy fee that it could be of": occupied or not tariff.from_grant,
-        f"{where}.other_name: must say what the other fee is for": tariff.other is None or bool(tariff.other_name),
-        f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
-    }
-    conditions |= {f"{where}.currency: {said}": False for said in [currency_problem(tariff.currency)] if said}
-    return [said for said, holds in conditions.items() if not holds] + _week_coverage_problems(tariff.windows, where)
-
-
-def _week_coverage_problems(windows: tuple[Window, ...], where: str) -> list[str]:
-    """Return a complaint about a minute of the week that no window has, or that two have."""
-    if not windows:
-        return []
-    taken: dict[int, int] = {}
-    for n, window in enumerate(windows):
-        for day in window.days:
-            begin = day * 1440 + window.from_min
-            length = (window.to_min - window.from_min - 1) % 1440 + 1
-            for minute in range(begin, begin + length):
-                other = taken.setdefault(minute % 10_080, n)
-                if other != n:
-                    return [f"{where}.window[{n}]: overlaps window[{other}] on {_week_minute_text(minute % 10_080)}"]
-    hole = next((m for m in range(10_080) if m not in taken), None)
-    return (
-        []
-        if hole is None
-        else [f"{where}.window: no window holds on {_week_minute_text(hole)}; they must cover the whole week"]
-    )
-
-
-def _week_minute_text(minute: int) -> str:
-    return f"{DAYS[minute // 1440]} {minute % 1440 // 60:02}:{minute % 60:02}"

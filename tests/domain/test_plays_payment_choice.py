@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
+from agent.domain.blocks.card_payment import PRICE_READ_S
 from agent.domain.blocks.outlet_selection import PAYER_S
 from agent.domain.events import (
     ButtonPressed,
@@ -268,10 +269,14 @@ def test_a_car_that_is_plugged_in_beside_a_running_session_is_a_new_charge() -> 
 
 
 def priced(play: Playbook, tariff: Tariff, *evses: int) -> None:
-    """A backend or the hour has set another price."""
+    """A backend or the hour has set another price. A terminal that waits for a card waits at that price then."""
+    waiting = offer(play)
     for number in evses or play.site.evses:
         configure(play.evse(number), offer=AdhocTariff(tariff))
-    play.skip().feed(SettingChanged("offline_kwh_price"))
+    orders = play.skip().feed(SettingChanged("offline_kwh_price"))
+    if CancelPayment(0, waiting) in orders:
+        play.skip().feed(PaymentCancelled(0, waiting))
+        play.skip().wait(PRICE_READ_S)
     play.skip()
 
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.domain import messages
+from agent.domain import messages, session_records
 from agent.domain.messages import MESSAGES, REPORTS, Sample, StopReason, TriggerReason
 from agent.domain.payment import FINISHED, Payment, PayState
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session_records import Session
 from agent.domain.stop_reason import PendingStop
+from agent.domain.tariff import Tariff
 from agent.domain.variables import (
     MEASURANDS,
     PHASES,
@@ -30,6 +31,7 @@ from agent.domain.variables import (
 )
 from agent.model.string_enum import StrEnum
 from agent.model.types import Reading, Stamp, Token, TokenType, Verdict
+from tests.domain.test_tariff_properties import tariffs
 
 texts = st.text(max_size=40)
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
@@ -190,6 +192,9 @@ def test_a_record_of_another_class_is_poisoned() -> None:
         load_record(dump_record(Stamp(1, 2.0)), Token)
 
 
+vars(session_records)["Tariff"] = Tariff  # builds() reads the annotations, and stations without a price do without it
+
+
 @st.composite
 def sessions(draw: st.DrawFn) -> Session:
     stop = st.builds(
@@ -201,7 +206,7 @@ def sessions(draw: st.DrawFn) -> Session:
         texts,
     )
     samples = st.lists(st.from_type(Sample), max_size=3).map(tuple)
-    return draw(st.builds(Session, stop=st.none() | stop, samples=samples))
+    return draw(st.builds(Session, stop=st.none() | stop, samples=samples, tariff=st.none() | tariffs))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

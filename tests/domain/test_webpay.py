@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -288,11 +289,14 @@ def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
     assert play.evse(1).payer_until_s is None
 
 
-def paid() -> Playbook:
+PRICE = Tariff(kwh=parse_rate("0.45"))
+
+
+def paid(tariff: Tariff = PRICE) -> Playbook:
     """A driver has paid at the page of outlet 1, and the remote start has come."""
-    play = begun(street())
-    configure(play.evse(1), offer=AdhocTariff(Tariff(kwh=parse_rate("0.45"))))
-    play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("WEB-1"), "77", asks=False)))
+    play = street()
+    configure(play.evse(1), offer=AdhocTariff(tariff))
+    begun(play).skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("WEB-1"), "77", asks=False)))
     return play
 
 
@@ -309,8 +313,7 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
 
 def charging(tariff: Tariff, wh_now: int = 3000, seconds: float = 60.0) -> Playbook:
     """The session of a driver who has paid at the page has drawn so much."""
-    play = paid()
-    configure(play.evse(1), offer=AdhocTariff(tariff))
+    play = paid(tariff)
     for event in (VehicleConnected(1), MeterRead(1, begin_reading(1), wh(1000)), OfferChanged(1, True), VehicleReady(1),
                   ContactorClosed(1), MeterRead(1, LIVE, wh(1000))):  # fmt: skip
         play.feed(event)
@@ -352,6 +355,26 @@ def test_after_a_restart_only_energy_can_be_reckoned(tariff: Tariff, known: bool
     play.feed(SessionOpened(1, play.session(1).id, TriggerReason.TX_RESUMED))
     play.feed(MeterRead(1, LIVE, wh(5000)))
     assert said(play.skip())[1] == (1_800_000 if known else None)
+
+
+def test_the_estimate_is_by_the_price_that_was_presented_when_the_payment_began() -> None:
+    """The station's price changes before the remote start, and again before the session and a restart."""
+    play = street()
+    configure(play.evse(1), offer=AdhocTariff(PRICE))
+    begun(play).skip()
+    for kwh in ("0.60", "0.70"):
+        configure(play.evse(1), offer=AdhocTariff(Tariff(kwh=parse_rate(kwh))))
+        if kwh == "0.60":
+            play.feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("WEB-1"), "77", asks=False)))
+            assert play.screens[1].values["tariff_kwh_micro"] == 450_000
+    for event in (VehicleConnected(1), MeterRead(1, begin_reading(1), wh(1000)), MeterRead(1, LIVE, wh(3000))):
+        play.skip().feed(event)
+    assert said(play)[1] == 900_000
+    stored = Session.from_record("s", json.loads(json.dumps(play.session(1).to_record())))
+    assert stored.tariff == PRICE
+    play.feed(SessionOpened(1, play.session(1).id, TriggerReason.TX_RESUMED))
+    play.feed(MeterRead(1, LIVE, wh(5000)))
+    assert said(play.skip())[1] == 1_800_000
 
 
 def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:

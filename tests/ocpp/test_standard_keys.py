@@ -66,7 +66,7 @@ Core CertificateStoreMaxLength int R
 Core CpoName text RW
 Core SecurityProfile int R|RW
 """
-PAYMENT = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.")
+PAYMENT = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.", "AdhocTariff")
 KEYS = {name: (profile, *row) for profile, name, *row in map(str.split, STANDARD.strip().splitlines())}
 
 

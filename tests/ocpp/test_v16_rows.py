@@ -27,6 +27,7 @@ from agent.domain.messages import (
     ListConflicted,
     LogStatus,
     MeterSampled,
+    PricesReported,
     Sample,
     SecurityHappened,
     SettlementReported,
@@ -153,6 +154,11 @@ GOLDEN_OUT = [
         },
     ),
     (SettlementReported("PY1", SettlementStatus.SETTLED, 1234, T0, "s1"), "DataTransfer", None),
+    (
+        PricesReported('[{"evses":[1],"kwh":0.45}]'),
+        "DataTransfer",
+        {"vendorId": "chargy", "messageId": "AdhocTariffInForce", "data": '[{"evses":[1],"kwh":0.45}]'},
+    ),
     (AuthorizeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
     (
         TransactionStarted("s1", 2, CARD, T0, 123456),

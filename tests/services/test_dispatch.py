@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.assembly.doctor.service_examiner import ServiceExaminer
+from agent.assembly.station import SinkReports
 from agent.domain import orders as domain_orders
 from agent.domain.events import Event, MeterFailed, ReleaseWithdrawn, UnlockTried
 from agent.domain.orders import (
@@ -38,6 +39,7 @@ from agent.services.devices.dispatch import ANSWERS_WITHOUT_DEVICE, LogNotes, Or
 from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
 from agent.services.devices.supervisor import DeviceSupervisor, DisplaySupervisor
 from agent.services.files.orders import FileOrders
+from agent.services.files.tariff_files import TariffTopics
 from agent.services.keys.orders import KeyOrders
 from tests.support.reading_purposes import LIVE
 
@@ -70,7 +72,7 @@ def import_whole_rooms() -> None:
 def test_every_order_of_the_domain_has_one_executor(tmp_path: Path) -> None:
     import_whole_rooms()
     files = FileOrders(tmp_path, [].append, lambda order: dict, list)
-    executors = (LogNotes, KeyOrders, files, BearerProbe, ServiceExaminer)
+    executors = (LogNotes, KeyOrders, files, BearerProbe, ServiceExaminer, TariffTopics, SinkReports)
     without_device = [ENGINE, *(set(executor.orders) for executor in executors), set(ANSWERS_WITHOUT_DEVICE)]
     executed = [kind for kinds in without_device for kind in kinds]
     assert len(executed) == len(set(executed)), "an order has two executors"

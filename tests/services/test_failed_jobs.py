@@ -38,12 +38,14 @@ from agent.domain.events import (
     InstallOutcome,
     LogSent,
     SignerJudged,
+    TariffFileFetched,
 )
 from agent.domain.orders import (
     CheckFirmware,
     CommitFirmware,
     DropFirmware,
     FetchFirmware,
+    FetchTariffFile,
     InstallFirmware,
     JudgeSigner,
     Order,
@@ -172,6 +174,7 @@ FILE_ORDERS: list[tuple[Order, Event | None]] = [
     (FetchFirmware("f", "http://127.0.0.1:1/x"), FirmwareFetched("f", False)),
     (CheckFirmware("c", "no PEM", ""), FirmwareChecked("c", False)),
     (DropFirmware("d"), None),
+    (FetchTariffFile("t", "http://127.0.0.1:1/x"), TariffFileFetched("t", False)),
     (SendLog("s", "http://127.0.0.1:1/x", name="log.zip"), LogSent("s", "UploadFailure")),
 ]
 FILE_WORK = (
@@ -188,7 +191,10 @@ async def test_whatever_fails_in_a_file_job_is_a_failed_job(
 ) -> None:
     monkeypatch.setattr(work, broken)
     async with station() as s:
-        files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list, begin=s.begin)
+        keys = tmp_path / "keys.pem"
+        files = FileOrders(
+            tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list, begin=s.begin, tariff_keys=keys
+        )
         for order, event in FILE_ORDERS:
             files.accept_order(order)
             if event is not None:

@@ -31,6 +31,7 @@ class Far:
     """A far side that takes lines, or not."""
 
     def __init__(self) -> None:
+        self.lost = asyncio.Event()
         self.lines: list[str] = []
         self.takes = asyncio.Event()
         self.takes.set()

@@ -72,6 +72,9 @@ from agent.model.types import (
 
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if we did not end it (real seconds)."""
+PRICE_READ_S = 3.0
+"""How long a price is on the screen before a terminal takes a card for it (real seconds)."""
+PRICE_CHANGED = "the price has changed"
 _OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 
@@ -101,13 +104,16 @@ class CardPayments:
 
     def _update_offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
         """Start or withdraw the offer: compare what is wanted now with what the terminal does."""
+        if self._outlets.note_presented_prices(terminal, now):
+            self._next_offer_s[terminal] = until_s = now.t_s + PRICE_READ_S * self._journal.io_s
+            yield WakeMe(Timer(TimerKind.CARD_OFFER, terminal), until_s)
         wanted = self._should_offer(terminal, now)
         offered = self._journal.payments_at_terminal(terminal, *_OFFERED)
         amount_cents = amount_to_hold_cents(self._site.settings, self._journal.terms)
-        for p in offered:
-            is_outdated = p.language != self._site.language or p.asked_cents != amount_cents
-            if p.state is PayState.NEW and (not wanted or is_outdated):
-                yield from self._withdraw_payment(p, "not wanted", now)
+        for p in (p for p in offered if p.state is PayState.NEW):
+            is_repriced = p.prices != self._outlets.presented_prices[terminal]
+            if is_repriced or not wanted or p.language != self._site.language or p.asked_cents != amount_cents:
+                yield from self._withdraw_payment(p, PRICE_CHANGED if is_repriced else "not wanted", now)
         if wanted and not offered and now.t_s >= self._next_offer_s.get(terminal, now.t_s):
             yield self._create_payment(terminal, now)
 
@@ -120,8 +126,8 @@ class CardPayments:
         prefix = self._journal.terms.prefix
         token = Token(payment_reference(prefix, id_), TokenType.DIRECT_PAYMENT)
         amount_cents = amount_to_hold_cents(site.settings, self._journal.terms)
-        p = Payment(id_, terminal, token, amount_cents, now.stamp, language=site.language)
-        self._journal.payments[id_] = p
+        p = self._journal.payments[id_] = Payment(id_, terminal, token, amount_cents, now.stamp)
+        p.language, p.prices = site.language, self._outlets.presented_prices[terminal]
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
 
     def value_checks(self) -> ValueChecks:
@@ -141,7 +147,8 @@ class CardPayments:
     @handles_events(PaymentDeclined, PaymentCancelled, TerminalLost)
     def pause_next_offer(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
         ours = getattr(event, "payment", "") in self._withdrawn_by_us
-        self._next_offer_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
+        until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
+        self._next_offer_s[event.terminal] = until_s = max(until_s, self._next_offer_s.get(event.terminal, until_s))
         self._withdrawn_by_us &= self._journal.payments.keys()
         yield WakeMe(Timer(TimerKind.CARD_OFFER, event.terminal), until_s)
         yield from self._refresh_screens(event.terminal)
@@ -179,14 +186,14 @@ class CardPayments:
             yield from self._withdraw_payment(p, "the card of another payment", now)
             yield from self._repeated_cards.act_on_repeated_card(own, now)
             return
-        may_begin = self._outlets.may_begin() and not p.withdrawn
+        is_repriced = p.why == PRICE_CHANGED or self._outlets.known_tariffs(p.terminal, now) != p.prices
+        may_begin = self._outlets.may_begin() and not p.withdrawn and not is_repriced
         evses = self._outlets.ranked_open_evses(p.terminal, now) if may_begin else []
         if not evses:
             yield from self._withdraw_payment(p, "no outlet", now)
-            yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
+            first = self._journal.terms.terminals[p.terminal][0]
+            yield CardRefused(first, "other_price" if is_repriced else "unavailable")
             return
-        served = [self._site.evses[n] for n in self._journal.terms.terminals[p.terminal]]
-        p.prices = {e.number: tariff for e in served if (tariff := self._outlets.known_tariff(e, now)) is not None}
         named = self._outlet_selection.find_chosen_outlet(evses, now)
         why, among = ("", evses) if named else self._question_for_driver(p, evses)
         if not why:
@@ -236,7 +243,7 @@ class CardPayments:
             yield from self._withdraw_payment(p, "no outlet", now)
             yield CardRefused(event.evse, "unavailable")
         elif self._outlets.known_tariff(evse, now) != p.prices.get(evse.number):
-            yield from self._withdraw_payment(p, "the price has changed", now)
+            yield from self._withdraw_payment(p, PRICE_CHANGED, now)
             yield CardRefused(evse.number, "other_price")
         else:
             yield from self._place_payment(p, evse, evses, now, named=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import SettingChanged, Started
+from agent.domain.events import SettingChanged, SettingRefused, Started
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.local_time import parse_utc_seconds
@@ -46,6 +46,8 @@ class SettingsBlock:
             results = dict.fromkeys(results, "Rejected")
         for name, text in request.values.items():
             variable, status = VARIABLES.get(name), results[name]
+            if status == "Rejected":
+                yield SettingRefused(name, text)
             if variable is None or status == "Rejected" or status == "NotSupported":
                 continue
             yield Persist("setting", name, {"text": format_value(variable, parse_value(variable, text))})

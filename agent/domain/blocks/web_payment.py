@@ -179,6 +179,8 @@ class WebPayments:
         else:
             yield reply("Accepted")
             if request.timeout_s:
+                if evse.payer_until_s is None:  # the driver has seen the price of then
+                    evse.payer_tariff = self._site.presented_tariff(evse)
                 evse.payer_until_s = now.t_s + request.timeout_s
                 yield from self._arm_countdown(evse, now)
             else:
@@ -204,7 +206,7 @@ class WebPayments:
 
     def _end_payer_hold(self, evse: EvseRecord) -> Iterator[Yielded]:
         if evse.payer_until_s is not None:
-            evse.payer_until_s = None
+            evse.payer_until_s = evse.payer_tariff = None
             yield WakeMe(Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), None)
             yield SituationChanged(evse.number)
 

@@ -32,8 +32,8 @@ class WebPaymentEstimate:
         evse = self._site.evses[event.evse]
         evse.pricing.estimate = None
         self._usages.pop(event.evse, None)
-        session, offer = evse.session, evse.config.offer
-        tariff = offer.tariff_for_new_driver(self._site.settings) if session and session.web and offer else None
+        session = evse.session
+        tariff = session.tariff if session is not None and session.web else None
         if session is None or tariff is None or (tariff.windows and now.utc_s is None):
             return
         if event.trigger == TriggerReason.TX_RESUMED and (tariff.windows or tariff.minute or tariff.occupancy):

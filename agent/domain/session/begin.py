@@ -82,7 +82,7 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
     evse.authorization = Authorization(
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
-        tariff=evse.config.offer.tariff_for_new_driver(s.settings) if web and evse.config.offer else event.tariff,
+        tariff=evse.payer_tariff if web else event.tariff,
         payment=event.payment, judged_by=event.judged_by,
     )  # fmt: skip
     if evse.board.vehicle_connected:
@@ -185,6 +185,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         web=right.web,
         judged_by=right.judged_by,
         price=agreed_price_text(right),
+        tariff=right.tariff if right.web else None,
         payment=right.payment if starts_late else None,
     )
     evse.session, evse.authorization = session, None

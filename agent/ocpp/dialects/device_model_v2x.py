@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.transaction import TxPoint
 from agent.domain.variables import (
+    ADHOC_TARIFF,
     AS_UPDATED,
     COST,
     DISPLAY_MESSAGES,
@@ -449,6 +450,9 @@ NAMES: tuple[Name, ...] = (
         Name("TariffCostCtrlr", "TariffFallbackMessage", "tariff_fallback"),
         Name("TariffCostCtrlr", "TotalCostFallbackMessage", "cost_fallback"),
     )),
+    # the ad-hoc price
+    Name("TariffCostCtrlr", "AdhocTariff", "adhoc_tariff", profile=ADHOC_TARIFF),
+    Name("TariffCostCtrlr", "AdhocTariffInForce", "adhoc_tariff_in_force", profile=ADHOC_TARIFF),
     # payment with a bank card
     *(
         Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_choices_or_unit(setting))
@@ -471,6 +475,7 @@ NAMES: tuple[Name, ...] = (
 
 UNNAMED_2: Mapping[str, str] = {
     "blink_repeat": "1.x only",
+    "report_adhoc_tariff": "1.x only; in 2.x the price in force can be monitored",
     "certificates_max": "shown as the limit of SecurityCtrlr.CertificateEntries",
     "connector_count": "the device model itself says it",
     "connector_phase_rotation": "optional in 2.x; not used here",

@@ -7,7 +7,8 @@ from typing import Any
 
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Response
-from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
+from agent.domain.requests import GetLogRequest, TariffFileRequest, UpdateFirmwareRequest
+from agent.domain.variables import TARIFF_FILES
 from agent.ocpp.dialects.dialect import LocalAnswer, Payload, Refused, RowContext
 from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import parse_timestamp
@@ -32,21 +33,32 @@ def parse_retries(payload: Payload) -> tuple[int, int]:
     return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
 
 
-def decode_signed_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest | LocalAnswer:
+def decode_signed_firmware(
+    payload: Payload, ctx: RowContext
+) -> UpdateFirmwareRequest | TariffFileRequest | LocalAnswer:
     """Decode the request. Without certificate or signature it is refused (2.x L01.FR.11, test
-    case L_18)."""
+    case L_18), except for a tariff file, which is no firmware and has its own signature."""
     firmware = payload["firmware"]
-    if not firmware.get("signingCertificate") or not firmware.get("signature"):
+    is_signed = bool(firmware.get("signingCertificate") and firmware.get("signature"))
+    is_tariff = names_tariff_file(firmware["location"], ctx)
+    if not is_signed and not is_tariff:
         return LocalAnswer({"status": "InvalidCertificate"})
-    return UpdateFirmwareRequest(
+    request = UpdateFirmwareRequest(
         firmware["location"],
         parse_optional_time(firmware, "retrieveDateTime") or 0.0,
         parse_optional_time(firmware, "installDateTime"),
         *parse_retries(payload),
         request_id=int(payload["requestId"]),
-        certificate=firmware["signingCertificate"],
-        signature=firmware["signature"],
+        certificate=firmware.get("signingCertificate", ""),
+        signature=firmware.get("signature", ""),
     )
+    return TariffFileRequest(request) if is_tariff else request
+
+
+def names_tariff_file(location: str, ctx: RowContext) -> bool:
+    """Return whether this is the address of a signed tariff file, at a station that takes such files."""
+    path = location.partition("#")[0].partition("?")[0]
+    return path.endswith(".tariff") and TARIFF_FILES in ctx.settings.fitted
 
 
 def answer_signed_firmware(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from agent.domain.variables import (
+    ADHOC_TARIFF,
     COST,
     LAMP,
     LANGUAGES,
@@ -28,7 +29,7 @@ from agent.domain.variables import (
 )
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
-from agent.ocpp.dialects.price_keys import JsonParts, default_price, price_text
+from agent.ocpp.dialects.price_keys import JsonParts, default_price, price_in_force, price_text
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
@@ -160,6 +161,9 @@ def _profile_keys_16() -> tuple[Key, ...]:
 def _payment_keys_16() -> tuple[Key, ...]:
     """Return the keys about prices, costs and ways to pay."""
     return (
+        Key("AdhocTariff", "adhoc_tariff", ADHOC_TARIFF),
+        Key("AdhocTariffInForce", "adhoc_tariff_in_force", ADHOC_TARIFF, parts=price_in_force()),
+        Key("AdhocTariffReports", "report_adhoc_tariff", ADHOC_TARIFF),
         Key("CustomDisplayCostAndPrice", "cost_display"),
         Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
         Key("CustomMultiLanguageMessages", "multi_language", COST),

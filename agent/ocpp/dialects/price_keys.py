@@ -1,5 +1,6 @@
 """Keys of OCPP 1.6 whose value is JSON in a text: ``DefaultPrice`` and ``DefaultPriceText,<language>`` (OCA application
-note "OCPP & California Pricing Requirements"). Each is made of several settings."""
+note "OCPP & California Pricing Requirements"), each made of several settings; and ``AdhocTariffInForce``, which is as
+long as a value of 1.6 may be."""
 
 from __future__ import annotations
 
@@ -38,6 +39,28 @@ def price_text(language: str) -> JsonParts:
     """Return the settings behind ``DefaultPriceText,<language>``."""
     texts = {"priceText": f"tariff_fallback_{language}", "priceTextOffline": f"tariff_fallback_offline_{language}"}
     return _build_parts(texts, {})
+
+
+def price_in_force() -> JsonParts:
+    """Return the setting behind ``AdhocTariffInForce``."""
+    return JsonParts(
+        ("adhoc_tariff_in_force",), _refuse_value, lambda values: _short_prices(str(values["adhoc_tariff_in_force"]))
+    )
+
+
+def _refuse_value(value: str) -> dict[str, str]:
+    raise WrongValue("is the station's to say")
+
+
+def _short_prices(text: str) -> str:
+    """Return the prices, with the names of the tariffs alone if that would be more than a value of 1.6 may have."""
+    if len(text) <= VALUE_MAX:
+        return text
+    groups = [
+        {k: v for k, v in group.items() if k in ("evses", "id", "valid_from", "next")} for group in json.loads(text)
+    ]
+    short = json.dumps(groups, ensure_ascii=False, separators=(",", ":"))
+    return short if len(short) <= VALUE_MAX else "[]"
 
 
 def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> JsonParts:

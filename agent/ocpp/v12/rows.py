@@ -9,6 +9,7 @@ from agent.domain.messages import (
     ConnectorUnplugged,
     ListConflicted,
     MeterSampled,
+    PricesReported,
     SettlementReported,
     StatusChanged,
     TransactionAuthorized,
@@ -92,4 +93,5 @@ ROWS: tuple[Row, ...] = (
     NotExpressible(ListConflicted, "1.2 has no local list"),
     NotExpressible(ConnectorUnplugged, "1.2 has no DataTransfer"),
     NotExpressible(SettlementReported, "1.2 has no DataTransfer"),
+    NotExpressible(PricesReported, "1.2 has no DataTransfer"),
 )

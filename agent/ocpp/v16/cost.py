@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, parse_micro_amount
-from agent.domain.messages import ChargingState, ConnectorUnplugged
+from agent.domain.messages import ChargingState, ConnectorUnplugged, PricesReported
 from agent.domain.requests import BackendRequest, CostUpdatedRequest, DriverMessageRequest
 from agent.model import json_limits
 from agent.model.types import MessageContent, Token
@@ -213,6 +213,13 @@ def encode_connector_unplugged(
     return {"vendorId": VENDOR, "messageId": "ConnectorUnplugged", "data": json.dumps(data, separators=(",", ":"))}
 
 
-ROWS = (MessageRow(ConnectorUnplugged, "DataTransfer", encode_connector_unplugged, decode_empty_response),)
+def _encode_prices(message: PricesReported, ctx: RowContext) -> dict[str, Any]:
+    return {"vendorId": "chargy", "messageId": "AdhocTariffInForce", "data": message.prices}
+
+
+ROWS = (
+    MessageRow(ConnectorUnplugged, "DataTransfer", encode_connector_unplugged, decode_empty_response),
+    MessageRow(PricesReported, "DataTransfer", _encode_prices, decode_empty_response),
+)
 """The status of the answer does not matter: a backend that does not know the message loses
 nothing."""

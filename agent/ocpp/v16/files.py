@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Response
-from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
+from agent.domain.requests import GetLogRequest, TariffFileRequest, UpdateFirmwareRequest
 from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.dialects.files import (
     answer_get_log,
@@ -19,6 +19,7 @@ from agent.ocpp.dialects.files import (
     decode_get_log,
     decode_signed_firmware,
     encode_file_status,
+    names_tariff_file,
     parse_optional_time,
     parse_retries,
 )
@@ -41,10 +42,11 @@ _LOG = frozenset({
 })  # fmt: skip
 
 
-def _decode_update_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest:
-    return UpdateFirmwareRequest(
+def _decode_update_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest | TariffFileRequest:
+    request = UpdateFirmwareRequest(
         payload["location"], parse_optional_time(payload, "retrieveDate") or 0.0, None, *parse_retries(payload)
     )
+    return TariffFileRequest(request) if names_tariff_file(request.location, ctx) else request
 
 
 def _answer_update_firmware(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

@@ -3,7 +3,7 @@ that, it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from agent.domain.messages import SettlementReported
+from agent.domain.messages import PricesReported, SettlementReported
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import NotExpressible, NotOffered, Row, answer_always
 
@@ -29,5 +29,6 @@ OFF: dict[str, tuple[Row, ...]] = {
 ROWS: tuple[Row, ...] = (
     NotOffered("PublishFirmware", _LOCAL_CONTROLLER),
     NotOffered("UnpublishFirmware", _LOCAL_CONTROLLER),
+    NotExpressible(PricesReported, "a monitor of TariffCostCtrlr.AdhocTariffInForce reports it"),
     NotExpressible(SettlementReported, "what has become of a card's money has a message since 2.1 only"),
 )

@@ -20,12 +20,14 @@ from agent.domain.events import (
     FirmwareFetched,
     LogSent,
     SignerJudged,
+    TariffFileFetched,
 )
 from agent.domain.orders import (
     CheckFirmware,
     DropFirmware,
     DropLog,
     FetchFirmware,
+    FetchTariffFile,
     JudgeSigner,
     Order,
     SendLog,
@@ -46,11 +48,12 @@ the loop and makes the contents: name -> content.
 
 
 class FileOrders:
-    """The orders of files. Firmware and logs each have a queue.
+    """The orders of files. Firmware, logs and tariff files each have a queue.
 
     ``folder``: files lie there while they are on their way.
     ``roots``: returns the PEM texts of the authorities that may sign firmware.
     ``ca``: a PEM file of further authorities for file servers, beside those of the system.
+    ``tariff_keys``: a PEM file of the keys that may sign tariff files; None: the station takes none.
     """
 
     def __init__(
@@ -61,13 +64,15 @@ class FileOrders:
         roots: Callable[[], list[bytes]],
         ca: Path | None = None,
         begin: BeginTask = asyncio.create_task,
+        tariff_keys: Path | None = None,
     ) -> None:
         self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
-        self._begin = begin
+        self._begin, self._tariff_keys = begin, tariff_keys
         self._closed = False
         self._firmware: asyncio.Task[None] | None = None
         self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._fetching_tariffs: asyncio.Task[None] | None = None
         self._going: dict[str, TransferControl] = {}
         self._beginnings: dict[type[Order], Callable[[Any], None]] = {
             JudgeSigner: self._begin_judging,
@@ -76,6 +81,7 @@ class FileOrders:
             DropFirmware: self._begin_dropping,
             SendLog: self._begin_sending,
             DropLog: self._drop_log,
+            FetchTariffFile: self._begin_fetching_tariffs,
         }
 
     @property
@@ -111,6 +117,10 @@ class FileOrders:
         failed = LogSent(order.job, "UploadFailure")
         self._sending = self._start_in_turn(self._sending, self._send_log(order), failed)
 
+    def _begin_fetching_tariffs(self, order: FetchTariffFile) -> None:
+        failed = TariffFileFetched(order.job, False)
+        self._fetching_tariffs = self._start_in_turn(self._fetching_tariffs, self._fetch_tariffs(order), failed)
+
     def _drop_log(self, order: DropLog) -> None:
         self._stop_transfer(order.job)
 
@@ -144,7 +154,7 @@ class FileOrders:
         self._closed = True
         for job in list(self._going):
             self._stop_transfer(job)
-        for task in (self._judging, self._firmware, self._sending):
+        for task in (self._judging, self._firmware, self._sending, self._fetching_tariffs):
             if task is not None:
                 task.cancel()
 
@@ -193,6 +203,28 @@ class FileOrders:
         except OSError as e:
             log.warning("firmware: %s: cannot be removed: %s", self.firmware_image, e.strerror)
 
+    # --- tariff files ------------------------------------------------------------------------------------------
+
+    async def _fetch_tariffs(self, order: FetchTariffFile) -> None:
+        from agent.services.files.tariff_files import check_tariff_file
+        from agent.services.files.transfer import TransferFailed, fetch_file
+        from agent.services.files.transfer.partial_file import forget_file
+        from agent.services.files.transfer.thread import run_in_thread
+        from agent.services.keys.tariff_signature import FILE_BYTES_MAX
+
+        assert self._tariff_keys is not None  # otherwise nothing orders it
+        going, file = self._new_transfer(FILE_BYTES_MAX), self._folder / "tariffs"
+        content = None
+        try:
+            await run_in_thread(fetch_file, order.location, file, going)
+            content = file.read_bytes()
+        except (TransferFailed, OSError) as e:
+            log.warning("tariff file: not fetched: %s", e)
+        forget_file(file)
+        self._post(TariffFileFetched(order.job, content is not None))
+        if content is not None:
+            self._post(await run_in_thread(check_tariff_file, order.job, content, self._tariff_keys, True))
+
     # --- logs --------------------------------------------------------------------------------------------------
 
     async def _send_log(self, order: SendLog) -> None:
@@ -216,10 +248,15 @@ class FileOrders:
         if not stopped:
             self._post(LogSent(order.job, status))
 
-    def _new_transfer(self) -> TransferControl:
+    def _new_transfer(self, most_bytes: int | None = None) -> TransferControl:
         from agent.services.files.transfer import TransferControl
+        from agent.services.files.transfer.progress import FETCH_MAX
 
-        return TransferControl(context=self._tls_context, known_hosts=str(self._folder / "known_hosts"))
+        return TransferControl(
+            most_bytes=most_bytes or FETCH_MAX,
+            context=self._tls_context,
+            known_hosts=str(self._folder / "known_hosts"),
+        )
 
     def _tls_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()

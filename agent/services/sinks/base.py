@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 
@@ -11,7 +12,9 @@ class SinkError(Exception):
 
 class SinkConnection(Protocol):
     """One connection to the far side. ``send_line`` raises ``SinkError``. It accepts a line again that it may
-    have sent already."""
+    have sent already. ``lost``: set when the connection is known to be lost, even if no line is to be sent."""
+
+    lost: asyncio.Event
 
     async def send_line(self, kind: str, line: str) -> None: ...
 

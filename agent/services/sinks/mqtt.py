@@ -1,10 +1,13 @@
 """Alerts to an MQTT broker (extra ``mqtt``): ``TOPIC/KIND``, quality of service 1, and whether the station is there as
-a retained ``TOPIC/online``."""
+a retained ``TOPIC/online``. Signed tariff files come from ``TOPIC/tariff``."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from agent.services.sinks.base import SinkConnection, SinkError
@@ -16,6 +19,28 @@ TIMEOUT_S = 10.0
 class MqttConnection:
     def __init__(self, client: Any, topic: str) -> None:
         self._client, self._topic = client, topic
+        self.lost = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def listen_for_tariffs(self, accept_file: Callable[[bytes], None]) -> None:
+        """Subscribe to the topic of signed tariff files. The broker sends the one that it has kept. Raises
+        ``SinkError``."""
+        from aiomqtt import MqttError
+
+        try:
+            await self._client.subscribe(f"{self._topic}/tariff", qos=1)
+        except (MqttError, OSError) as e:
+            raise SinkError(f"MQTT: {e}") from e
+        self._listening = asyncio.create_task(self._pass_on_files(accept_file))
+
+    async def _pass_on_files(self, accept_file: Callable[[bytes], None]) -> None:
+        from aiomqtt import MqttError
+
+        with contextlib.suppress(MqttError, OSError):
+            async for message in self._client.messages:
+                if isinstance(message.payload, bytes) and message.payload:
+                    accept_file(message.payload)
+        self.lost.set()
 
     async def send_line(self, kind: str, line: str) -> None:
         from aiomqtt import MqttError
@@ -29,6 +54,8 @@ class MqttConnection:
         """A broker sends the will only of those who went without a word."""
         from aiomqtt import MqttError
 
+        if self._listening is not None:
+            self._listening.cancel()
         try:
             await self._client.publish(f"{self._topic}/online", "false", qos=1, retain=True)
             await self._client.__aexit__(None, None, None)
@@ -36,8 +63,10 @@ class MqttConnection:
             pass  # it is gone anyway
 
 
-async def open_connection(table: SinkTable, station: str) -> SinkConnection:
-    """Raises ``SinkError``."""
+async def open_connection(
+    table: SinkTable, station: str, accept_file: Callable[[bytes], None] | None = None
+) -> SinkConnection:
+    """Open the connection. ``accept_file``: gets the tariff files that come to its topic. Raises ``SinkError``."""
     try:
         from aiomqtt import Client, MqttError, Will
     except ModuleNotFoundError as e:
@@ -63,7 +92,9 @@ async def open_connection(table: SinkTable, station: str) -> SinkConnection:
         raise SinkError(f"MQTT broker {table.host}:{table.port}: {e}") from e
     try:
         await client.publish(f"{topic}/online", "true", qos=1, retain=True)
-    except (MqttError, OSError) as e:
+        if accept_file is not None:
+            await outlet.listen_for_tariffs(accept_file)
+    except (MqttError, OSError, SinkError) as e:
         await outlet.close()
         raise SinkError(f"MQTT broker {table.host}:{table.port}: {e}") from e
     return outlet

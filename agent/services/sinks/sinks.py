@@ -11,6 +11,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agent.domain.messages import (
     LogStatus,
     Message,
     MeterSampled,
+    PricesReported,
     SecurityHappened,
     StatusChanged,
 )
@@ -31,7 +33,10 @@ from agent.station_file.settings import SinkTable
 
 log = logging.getLogger(__name__)
 
-TOLD = (StatusChanged, FaultNoted, SecurityHappened, MeterSampled, FirmwareStatus, LogStatus, ListConflicted)
+TOLD = (
+    StatusChanged, FaultNoted, SecurityHappened, MeterSampled, FirmwareStatus, LogStatus, ListConflicted,
+    PricesReported,
+)  # fmt: skip
 RETRY_S = 5.0
 _HIDDEN = ("$", "signed", "token")
 
@@ -79,17 +84,35 @@ class Sink:
                     if self._queue and self._queue[0] is head:  # it may have been pushed out meanwhile
                         self._queue.popleft()
                 self._new.clear()
-                await self._new.wait()
+                await self._wait_for_line(outlet)
         finally:
             await outlet.close()
+
+    async def _wait_for_line(self, outlet: SinkConnection) -> None:
+        """Wait until a line is to be sent. Raises ``SinkError``: the connection is lost."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._new, outlet.lost)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if outlet.lost.is_set():
+            raise SinkError("the connection is lost")
 
 
 class Sinks(logging.Handler):
     """All sinks of a station: they take the messages to the first backend and the warnings of the log."""
 
-    def __init__(self, tables: Sequence[SinkTable], station: str, clock: ClockPort) -> None:
+    def __init__(
+        self,
+        tables: Sequence[SinkTable],
+        station: str,
+        clock: ClockPort,
+        accept_file: Callable[[str, bytes], None] | None = None,
+    ) -> None:
+        """``accept_file``: gets the name of a sink and a tariff file that has come to its topic."""
         super().__init__(logging.WARNING)
-        self.sinks = [Sink(t.name, t.queue, connection_opener(t, station)) for t in tables]
+        self.sinks = [Sink(t.name, t.queue, connection_opener(t, station, accept_file)) for t in tables]
         self._station, self._clock = station, clock
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -100,6 +123,12 @@ class Sinks(logging.Handler):
     def report_message(self, message: Message) -> None:
         """Take a message that is for the sinks alone."""
         self._put_line(type(message).__name__, _without_personal_data(dump_record(message)))
+
+    def send_line(self, name: str, kind: str, line: str) -> None:
+        """Put a line into the queue of the sink of this name alone."""
+        for sink in self.sinks:
+            if sink.name == name:
+                sink.put_line(kind, line)
 
     def emit(self, record: logging.LogRecord) -> None:
         """The filters have masked it already. A line of another thread (store, transfer) is put on the loop."""
@@ -141,7 +170,9 @@ def _without_personal_data(value: Any) -> Any:
     return [_without_personal_data(v) for v in value] if isinstance(value, list) else value
 
 
-def connection_opener(table: SinkTable, station: str) -> Callable[[], Any]:
+def connection_opener(
+    table: SinkTable, station: str, accept_file: Callable[[str, bytes], None] | None = None
+) -> Callable[[], Any]:
     async def open_file() -> SinkConnection:
         assert table.path is not None  # the station file was judged
         return FileConnection(table.path, table.max_mb)
@@ -149,7 +180,8 @@ def connection_opener(table: SinkTable, station: str) -> Callable[[], Any]:
     async def open_mqtt() -> SinkConnection:
         from agent.services.sinks.mqtt import open_connection
 
-        return await open_connection(table, station)
+        listener = partial(accept_file, table.name) if accept_file is not None and table.tariffs else None
+        return await open_connection(table, station, listener)
 
     return open_mqtt if table.kind == "mqtt" else open_file
 
@@ -159,6 +191,7 @@ class FileConnection:
 
     def __init__(self, path: Path, max_mb: float) -> None:
         self._path, self._half = path, int(max_mb * 500_000)
+        self.lost = asyncio.Event()
 
     async def send_line(self, kind: str, line: str) -> None:
         try:
