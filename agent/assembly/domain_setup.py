@@ -34,6 +34,7 @@ from agent.domain.variables import (
     WrongValue,
     parse_value,
     qr_code_part,
+    terminal_part,
     web_payment_part,
 )
 from agent.domain.web_payment import WebPaymentConfig, address_problem, receipt_problem, template_problem
@@ -69,7 +70,9 @@ def initial_settings(file: StationFile) -> Settings:
         TARIFF_FILES: tariff_keys(file) is not None,
         ADHOC_TARIFF: file.tariff is not None or any(e.tariff is not None for e in file.evses),
     }
-    fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
+    fitted = (
+        {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file) | _terminal_parts(file)
+    )
     settings = Settings(fitted=frozenset(fitted))
     for name, value in _profile_settings(file).items():
         settings.put_value(name, value)
@@ -113,6 +116,12 @@ def _wrong_prices(settings: Settings) -> list[str]:
     if settings.text_value("adhoc_tariff") or settings.text_value("adhoc_tariff_in_force"):
         return ["settings.adhoc_tariff: is a backend's to set; the price of the station file is [tariff]"]
     return []
+
+
+def _terminal_parts(file: StationFile) -> set[str]:
+    """Return the parts that the payment terminals are, of the station and of its EVSEs."""
+    places = [(STATION, file.devices), *((e.number, e.devices) for e in file.evses)]
+    return {terminal_part(number) for number, devices in places if "terminal" in devices}
 
 
 def _spoken_dialects(file: StationFile) -> tuple[list[Dialect], list[str]]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agent.domain.sim_memory import SimMemory
     from agent.domain.tariff import Tariff
     from agent.domain.tariff_schedule import TariffSchedule
+    from agent.model.bank_card import TerminalIdentity
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -271,6 +272,10 @@ class StationState:
     # blocks/smart_charging.py
     charging_profiles: dict[int, InstalledProfile] = field(default_factory=dict)
     """The installed ones by their id."""
+    # blocks/terminal_devices.py
+    terminals: dict[EvseId, TerminalIdentity] = field(default_factory=dict)
+    """Who each payment terminal is that was opened, by its place (0: of the station)."""
+    terminals_open: set[EvseId] = field(default_factory=set)
     # blocks/adhoc_tariffs.py
     adhoc_tariffs: dict[EvseId, TariffSchedule] = field(default_factory=dict)
     """Prices for drivers without a contract that were set from afar."""

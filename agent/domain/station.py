@@ -224,6 +224,7 @@ def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[
     from agent.domain.blocks.payment_retention import PaymentRetention
     from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.blocks.payment_transaction import PaymentTransactions
+    from agent.domain.blocks.terminal_devices import TerminalDevices
     from agent.domain.payment_table import PaymentJournal
     from agent.domain.settlement_reports import report_settlement
 
@@ -231,7 +232,12 @@ def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[
     ceiling = PaymentCeiling(site, journal)
     numbers, series = _receipt_block(site)
     settlement = PaymentSettlement(site, journal, ceiling, series)
-    behind = PaymentOrders(journal), PaymentRetention(journal), PaymentTransactions(site, journal)
+    behind = (
+        PaymentOrders(journal),
+        PaymentRetention(journal),
+        PaymentTransactions(site, journal),
+        TerminalDevices(site),
+    )
     return (*numbers, settlement, ceiling, *behind), (CardPayments(site, journal, choice),)
 
 

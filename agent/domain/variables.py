@@ -255,6 +255,11 @@ def web_payment_part(n: int) -> str:
     return f"WebPayments{n}"
 
 
+def terminal_part(place: int) -> str:
+    """The name of the part that the payment terminal of this EVSE is (0: of the station)."""
+    return f"{TERMINAL} {place}"
+
+
 DATA_LINK = "DataLink"
 
 

@@ -67,7 +67,10 @@ def station_knowledge(parts: SnapshotParts) -> dict[str, Any]:
     return {
         "links": [link_row(link) for link in parts.links.values()],
         "bearers": [bearer_row(b, site.bearer_in_use) for b in site.bearers.values()],
-        "devices": [{"name": s.name, "open": s.open, "error": s.trouble} for s in parts.dispatch.supervisors],
+        "devices": [
+            {"name": s.name, "open": s.open, "error": s.trouble, **s.status_fields()}
+            for s in parts.dispatch.supervisors
+        ],
         "traffic": traffic_snapshot(site, utc_s),
         "utc_s": utc_s,
         "hurried": parts.clock.hurried,

@@ -32,7 +32,7 @@ _GOOD = {
     "agent": ("agent_running", "agent_stopped"),
     "disk": ("disk_good",),
     "flash": ("flash_good",),
-    "devices": ("device_good", "devices_none"),
+    "devices": ("device_good", "device_identified", "devices_none"),
     "sim": ("sim_ready", "sim_none"),
     "registration": ("registered", "registration_not_needed"),
     "bearer": ("bearer_up", "bearer_none"),

@@ -85,13 +85,22 @@ def disk_space_state(folder: Path) -> tuple[str, dict[str, str]]:
 def device_findings(rows: Sequence[Row]) -> list[Finding]:
     """Return the findings of the devices that the agent has open, the bearers excepted."""
     findings = [
-        make_finding("device_reported", row["name"], error=row["error"])
-        if row["error"]
-        else make_finding("device_good", row["name"])
+        make_finding("device_reported", row["name"], error=row["error"]) if row["error"] else _good_device_finding(row)
         for row in rows
         if not row["name"].startswith("bearer")
     ]
     return findings or [make_finding("devices_none")]
+
+
+def _good_device_finding(row: Row) -> Finding:
+    """Return the finding of a device without an error; of a terminal with what it says of itself."""
+    identity = row.get("identity") or {}
+    known = {"": " ".join(filter(None, (identity.get("vendor"), identity.get("model"))))}
+    known |= {f"{name} ": str(identity.get(name) or "") for name in ("serial", "firmware")}
+    about = ", ".join(f"{what}{value}" for what, value in known.items() if value)
+    if not about:
+        return make_finding("device_good", row["name"])
+    return make_finding("device_identified", row["name"], about=about)
 
 
 def budget_finding(plan: DataPlan | None, month: Row | None) -> Finding:

@@ -40,6 +40,14 @@ class DeviceModel:
         }
         if site.bearers:
             station["data_links"] = self._describe_bearers()
+        for place, identity in site.terminals.items():
+            of_terminal = {
+                "model": identity.model or identity.vendor,
+                "serial": identity.serial,
+                "firmware": identity.firmware,
+                "connected": place in site.terminals_open,
+            }
+            (station if place == STATION else evses[place])["terminal"] = of_terminal
         sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
         yield reply("Accepted", data)

@@ -7,7 +7,7 @@ setting has none here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.domain.transaction import TxPoint
@@ -33,6 +33,7 @@ from agent.domain.variables import (
     format_value,
     parse_value,
     qr_code_part,
+    terminal_part,
     web_payment_part,
 )
 from agent.model.fastclass import frozen, replace
@@ -216,6 +217,28 @@ _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
 _MEASURED = ",".join(MEASURANDS)
 _PRIORITIES = "AlwaysFront,InFront,NormalCycle"
 _BASES = ",".join(MONITORING_BASES)
+
+
+_TERMINAL_FACTS = {"Model": "model", "SerialNumber": "serial", "FirmwareVersion": "firmware", "Connected": "connected"}
+
+
+def _of_terminal(place: int) -> Iterator[Name]:
+    """Yield what PaymentCtrlr of 2.1 says of the terminal itself; of this EVSE, or (0) of the station."""
+    of = Of.EVSE if place else Of.STATION
+    for variable, fact in _TERMINAL_FACTS.items():
+        kind = "boolean" if variable == "Connected" else "string"
+        yield Name(
+            "PaymentCtrlr", variable, of=of, only=place, value=_terminal_fact(fact), kind=kind,
+            profile=terminal_part(place),
+        )  # fmt: skip
+
+
+def _terminal_fact(fact: str) -> Callable[[ReportFacts, int], str]:
+    def fact_text(facts: ReportFacts, evse: int) -> str:
+        value = facts.evses[evse].get("terminal", {}).get(fact, False if fact == "connected" else "")
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    return fact_text
 
 
 def _part_variables(component: str, of: Of) -> tuple[Name, ...]:
@@ -458,6 +481,7 @@ NAMES: tuple[Name, ...] = (
         Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_choices_or_unit(setting))
         for variable, setting in PAYMENT_NAMES.items()
     ),
+    *(name for place in range(OUTLETS_MOST + 1) for name in _of_terminal(place)),
     # payment at a web page
     *(_of_web(n, variable, f"web{n}_{ours}") for n in range(OUTLETS_MOST + 1) for variable, ours in WEB_NAMES.items()),
     *(

@@ -24,7 +24,7 @@ from agent.domain.terminal_messages import (
     TerminalOrder,
     VoidPayment,
 )
-from agent.model.bank_card import BankCard, Settlement
+from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.model.types import EvseId, Fault
 from agent.ports import DeviceError, Refused
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
@@ -59,7 +59,11 @@ class TerminalSupervisor(DeviceSupervisor):
         self._ended = ""
         """The one whose end was reported last: a restart of the terminal ends an offer without a report."""
         self._card = BankCard("")
+        self._identity = TerminalIdentity()
         self._settling = self._refusals = 0
+
+    def status_fields(self) -> dict[str, Any]:
+        return {"identity": {name: getattr(self._identity, name) for name in ("vendor", "model", "serial", "firmware")}}
 
     @property
     def has_pending_orders(self) -> bool:
@@ -76,6 +80,7 @@ class TerminalSupervisor(DeviceSupervisor):
             answer_unserved(order, self._post)
 
     async def operate_device(self, port: TerminalPort) -> None:
+        self._identity = port.identity
         self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
         self._known = self._serving = True
         self._offered = False
