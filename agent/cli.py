@@ -20,6 +20,7 @@ GROUP = "chargy_agent.commands"
 COMMANDS = {
     "run": "agent.commands.run:COMMAND",
     "check": "agent.commands.check:COMMAND",
+    "schema": "agent.commands.schema:COMMAND",
     "drivers": "agent.commands.drivers:COMMAND",
     "probe": "agent.commands.probe:COMMAND",
     "verify": "agent.commands.verify.command:COMMAND",
@@ -46,6 +47,7 @@ Station-side OCPP agent for public EV charge points.
 
   chargy-agent simulate                     watch a simulated station charge, in the browser
   chargy-agent check station.toml           check a station file: every mistake and its place
+  chargy-agent schema station               print the JSON Schema of a station file, for an editor
   chargy-agent drivers                      list the installed drivers and their settings
   chargy-agent bench station.toml           simulate its devices, to work without hardware
   chargy-agent probe station.toml           identify its devices and write a page of evidence

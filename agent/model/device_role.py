@@ -32,3 +32,5 @@ class DeviceRole:
     """The device of the station is opened once for each EVSE that has none of its own."""
     own_keys: tuple[str, ...] = ()
     """Keys of the table that are the agent's, and no settings of the driver."""
+    own_table: str = ""
+    """"module:Class" that has them as fields, for the schema of the station file; "": they may have any value there."""

@@ -14,6 +14,7 @@ from agent.station_file.parser import Device
 
 ROLE_GROUP = "chargy_agent.roles"
 _SUPERVISORS = "agent.services.devices"
+_TABLES = "agent.station_file.tables"
 
 _ROWS = (
     DeviceRole(
@@ -31,6 +32,7 @@ _ROWS = (
         supervisor=f"{_SUPERVISORS}.supervisor:MeterSupervisor",
         serves_each_evse=True,
         own_keys=("class", "mid_year", "certificate", "firmware"),
+        own_table="agent.model.types:MeterPolicy",
     ),
     DeviceRole(
         "display",
@@ -75,6 +77,7 @@ _ROWS = (
         port="agent.ports.power:PowerPort",
         supervisor=f"{_SUPERVISORS}.indicators:PowerSupervisor",
         own_keys=("hold_s", "backup_s"),
+        own_table=f"{_TABLES}:PowerTimes",
     ),
     DeviceRole(
         "energy_manager",
@@ -82,6 +85,7 @@ _ROWS = (
         port="agent.ports.energy_manager:EnergyManagerPort",
         supervisor=f"{_SUPERVISORS}.energy_manager:EnergyManagerSupervisor",
         own_keys=("rate_unit", "source", "silent_s", "on_silence", "fallback"),
+        own_table=f"{_TABLES}:EnergyManagerKeys",
     ),
     DeviceRole(
         "updater",
@@ -96,6 +100,7 @@ _ROWS = (
         supervisor=f"{_SUPERVISORS}.bearer:BearerSupervisor",
         is_list=True,
         own_keys=("kind", "iccid", "pin_confirmed", "via"),
+        own_table=f"{_TABLES}:BearerKeys",
     ),
 )
 ROLES: Mapping[str, DeviceRole] = {role.name: role for role in _ROWS}

@@ -36,7 +36,7 @@ class Device:
         return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
 
-_MADE = {
+MADE_FIELDS = {
     ("Backend", "charge_point_id_in_url"),
     ("Backend", "subprotocol_echo"),
     ("Backend", "interface"),
@@ -63,7 +63,7 @@ def build_table(
     if not isinstance(raw, Mapping):
         wrong.append(f"[{where}]: must be a table")
         raw = {}
-    known = {n: f for n, f in field_specs(cls).items() if (cls.__name__, n) not in _MADE}
+    known = {n: f for n, f in field_specs(cls).items() if (cls.__name__, n) not in MADE_FIELDS}
     values: dict[str, Any] = dict(given or {})
     for key, value in raw.items():
         if key in others:
