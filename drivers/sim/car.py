@@ -26,6 +26,7 @@ withdrawn. ``greedy`` draws its maximum whatever the offer is. ``dc400`` and ``d
 at a DC outlet."""
 CELLS = 96
 """Cells in series of a 400 V battery."""
+MOST_CELLS = 300
 PACK_OHM = 0.08
 DC_UP_A_S, DC_DOWN_A_S = 20.0, 100.0
 
@@ -40,7 +41,7 @@ SPREAD = (1.0, 0.9875, 1.006)
 POWER_FACTOR = 0.99
 
 _DC_CURVE_KW = ((0, 120), (5, 150), (50, 150), (60, 110), (80, 70), (90, 40), (100, 5))
-_RANGES: dict[str, tuple[float, float]] = {"max_a": (6, 500), "capacity_kwh": (0.01, 1000), "soc": (0, 100)}
+CAR_RANGES: dict[str, tuple[float, float]] = {"max_a": (6, 500), "capacity_kwh": (0.01, 1000), "soc": (0, 100)}
 
 
 @dataclass
@@ -80,9 +81,9 @@ class Car:
         values: dict[str, Any] = {**PROFILES[profile], **wanted}
         if type(values.get("phases", 3)) is not int or values.get("phases", 3) not in (1, 3):
             raise ValueError(f"car.phases: must be 1 or 3, is {values['phases']!r}")
-        if type(values.get("cells", CELLS)) is not int or not 1 <= values.get("cells", CELLS) <= 300:
-            raise ValueError(f"car.cells: must be 1 to 300, is {values['cells']!r}")
-        for key, (low, high) in _RANGES.items():
+        if type(values.get("cells", CELLS)) is not int or not 1 <= values.get("cells", CELLS) <= MOST_CELLS:
+            raise ValueError(f"car.cells: must be 1 to {MOST_CELLS}, is {values['cells']!r}")
+        for key, (low, high) in CAR_RANGES.items():
             if key in values:
                 values[key] = checked_number(values[key], f"car.{key}", low, high)
         return cls(**values, profile=profile, ready=ready)

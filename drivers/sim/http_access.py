@@ -13,6 +13,12 @@ from aiohttp import web
 
 from agent.model.web_origin import LOOPBACK, host_name, is_foreign_origin, is_local_host
 
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+"""Of every answer that has none of its own."""
 PAY = "/pay/"
 """The payment page is open to every telephone that has scanned a code."""
 _ANYWHERE = ("0.0.0.0", "")

@@ -5,71 +5,47 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from drivers.sim.api_routes import API_ROUTES, V1
 from drivers.sim.checked_values import Impossible, Unknown
-from drivers.sim.control import HEADERS, Control
-from drivers.sim.http_access import PAY, Access
+from drivers.sim.control import Control
+from drivers.sim.http_access import HEADERS, PAY, Access
 from drivers.sim.scenario_recorder import ScenarioRecorder
 from drivers.sim.supervisor import NotRunning
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAGE = Path(__file__).parent / "page"
-V1 = "/api/v1"
+API_PAGE_FILES = ("api.css", "api.js", "icon.svg")
+"""What the description of the API needs, which is there without the page too."""
 
 
 def make_application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
     """Make the web application. ``with_page`` False: the API alone. ``pay_page`` answers requests below ``/pay/``."""
     app = web.Application(middlewares=[_access_guard(access), _errors_as_json])
-    gets: dict[str, Handler] = {
-        "/health": control.get_health,
-        "/station": control.get_station,
-        "/display/{n}.png": control.get_display,
-        "/trace": control.get_trace,
-        "/events": control.get_events,
-        "/doctor": control.tools.get_doctor,
-        "/recording": control.tools.get_recording,
-        "/recording.toml": control.tools.get_recorded_scenario,
-    }
-    posts: dict[str, Callable[[web.Request], Awaitable[None]]] = {
-        "/evses/{n}/plug": control.plug_in_vehicle,
-        "/evses/{n}/unplug": control.unplug_vehicle,
-        "/evses/{n}/ev": control.set_vehicle_demand,
-        "/evses/{n}/fault": control.set_fault_state,
-        "/evses/{n}/clear": control.clear_latched_faults,
-        "/evses/{n}/meter": control.set_meter_register,
-        "/evses/{n}/bay": control.set_bay_occupied,
-        "/cards/tap": control.tap_card_or_token,
-        "/terminal/card": control.tap_bank_card,
-        "/terminal": control.act_on_terminals,
-        "/modem": control.act_on_modem,
-        "/clock": control.step_clock,
-        "/buttons/{name}": control.press_button,
-        "/links/{name}": control.set_link_condition,
-        "/limits": control.set_site_limit,
-        "/power": control.set_mains_power,
-        "/agent": control.control_agent,
-        "/time": control.set_time_rate,
-        "/doctor": control.tools.run_doctor,
-        "/recording": control.tools.control_recording,
-        "/backend": control.tools.send_backend_request,
-    }
-    for path, get in gets.items():
-        app.router.add_get(V1 + path, get)
-    for path, post in posts.items():
-        app.router.add_post(V1 + path, _accept_post(post, control.tools.recorder))
+    for route in API_ROUTES:
+        handler = attrgetter(route.handler)(control)
+        if route.method == "POST":
+            app.router.add_post(V1 + route.path, _accept_post(handler, control.tools.recorder))
+        else:
+            app.router.add_get(V1 + route.path, handler)
+    for name in API_PAGE_FILES:
+        app.router.add_get(f"/{name}", _file_handler(name))
     if pay_page is not None:
         app.router.add_get(PAY + "{rest:.*}", pay_page)
         app.router.add_post(PAY + "{rest:.*}", _recorded_page(pay_page, control.tools.recorder))
-    if with_page:
-        app.router.add_get("/", _file_handler("index.html"))
-        for name in ("app.js", "style.css", "icon.svg"):
-            app.router.add_get(f"/{name}", _file_handler(name))
+    if not with_page:
+        app.router.add_get("/", _lead_to_description)
+        return app
+    app.router.add_get("/", _file_handler("index.html"))
+    for name in ("app.js", "style.css"):
+        app.router.add_get(f"/{name}", _file_handler(name))
     return app
 
 
@@ -89,8 +65,7 @@ async def serve_control_api(
         await web.SockSite(runner, listener).start()
         yield
     finally:
-        control.closing = True
-        control.feed.notify_change()
+        control.feed.close_feed()
         await runner.cleanup()
 
 
@@ -110,6 +85,11 @@ def _recorded_page(pay_page: Handler, recorder: ScenarioRecorder) -> Handler:
         return await pay_page(request)
 
     return handle_page
+
+
+async def _lead_to_description(request: web.Request) -> web.Response:
+    """Answer a browser at the address that is printed when there is no page."""
+    return web.Response(status=302, headers={"Location": f"{V1}/"})
 
 
 def _file_handler(name: str) -> Handler:

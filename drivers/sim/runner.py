@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 
 from agent.station_file.settings import OUTSIDE_SCHEME, StationFile
 from drivers.sim.backend_requests import BackendRequests
-from drivers.sim.control import ChangeFeed, Control
+from drivers.sim.control import Control
 from drivers.sim.demo_central import DemoCentral, needs_soap
 from drivers.sim.doctor_run import DoctorRun
+from drivers.sim.event_stream import ChangeFeed
 from drivers.sim.field_page import field_page_lines, with_field_page, write_example_kit
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import serve_control_api

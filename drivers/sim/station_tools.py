@@ -7,16 +7,13 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from agent.scenario.operations import OPERATIONS
-from drivers.sim import request_body
+from drivers.sim import body_forms, request_body
 from drivers.sim.backend_requests import BackendRequests
 from drivers.sim.checked_values import Unknown
-from drivers.sim.doctor_run import LANGUAGES, DoctorRun
-from drivers.sim.scenario_recorder import LONGEST_TITLE, ScenarioRecorder
+from drivers.sim.doctor_run import DoctorRun
+from drivers.sim.scenario_recorder import ScenarioRecorder
 from drivers.sim.status_client import StatusClient
 from drivers.sim.world import World
-
-LONGEST_ACTION = 50
 
 
 class StationTools:
@@ -42,9 +39,7 @@ class StationTools:
         return web.json_response(self.doctor.event_picture())
 
     async def run_doctor(self, request: web.Request) -> None:
-        b = request_body.read_body(
-            await request.read(), request_body.choice_key("language", *LANGUAGES, default=LANGUAGES[0])
-        )
+        b = body_forms.DOCTOR.read_values(await request.read())
         self.doctor.start_examination(b["language"])
 
     async def get_recording(self, request: web.Request) -> web.Response:
@@ -58,11 +53,7 @@ class StationTools:
         return web.Response(text=text, content_type="application/toml", headers=headers)
 
     async def control_recording(self, request: web.Request) -> None:
-        b = request_body.read_body(
-            await request.read(),
-            request_body.choice_key("action", "start", "stop"),
-            request_body.printable_text_key("title", None, longest=LONGEST_TITLE),
-        )
+        b = body_forms.RECORDING.read_values(await request.read())
         if b["action"] == "stop":
             self.recorder.end_recording()
         else:
@@ -70,10 +61,5 @@ class StationTools:
 
     async def send_backend_request(self, request: web.Request) -> None:
         raw = await request.read()
-        table = request_body.object_key
-        if "action" in request_body.key_names(raw):
-            action = request_body.printable_text_key("action", longest=LONGEST_ACTION)
-            b = request_body.read_body(raw, action, table("payload", {}))
-        else:
-            b = request_body.read_body(raw, request_body.choice_key("operation", *OPERATIONS), table("with", {}))
-        self.requests.send_request(b)
+        form = body_forms.OCPP_REQUEST if "action" in request_body.key_names(raw) else body_forms.OPERATION
+        self.requests.send_request(form.read_values(raw))

@@ -23,7 +23,7 @@ HEAVY = (
 PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py") if p.parent.name != "testkit")
 LATER = (
     *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
-    "agent.fleet",
+    "agent.desk", "agent.fleet",
     "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.v21", "agent.ocpp.dialects.device_model_v2x",
     "websockets.asyncio", *UNUSED_BY_STATION, "shutil", "tempfile", "agent.services.store.recovery",
     "agent.services.store.undelivered", "agent.domain.display_messages", "agent.domain.blocks.display_messages",

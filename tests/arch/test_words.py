@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = ("agent", "drivers", "config", "docs", "tests", "systemd", "deb", ".ci", "campaign")
+PLACES = ("agent", "drivers", "config", "docs", "tests", "examples", "systemd", "deb", ".ci", "campaign")
 FILES = (
+    "Dockerfile",
     "Makefile",
     "README.md",
     "CHANGELOG.md",

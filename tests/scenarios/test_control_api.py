@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from agent.station_file.settings import load_station_file
 from drivers.sim import request_body as body
-from drivers.sim.control import ChangeFeed, Control
+from drivers.sim.control import Control
+from drivers.sim.event_stream import ChangeFeed
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.runner import bind_listener, print_line
 from drivers.sim.station_snapshot import Child, describe_changes
