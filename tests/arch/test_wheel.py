@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -15,33 +16,63 @@ import pytest
 from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILD_FOLDERS = ("agent", "drivers", "config")
+BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 UNCHECKED_HASH = 0b01
 """PEP 552: bit 0 says hash instead of time, bit 1 that the source must be looked at."""
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a copy of this tree, unpacked. (A build in the tree itself would leave its folders there.)"""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree = folder / "tree"
-    for name in ("agent", "drivers", "config"):
+def source_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this tree: a build in the tree itself would leave its folders there."""
+    tree = tmp_path_factory.mktemp("wheel") / "tree"
+    for name in BUILD_FOLDERS:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in BUILD_FILES:
         shutil.copy(ROOT / name, tree)
-    code = f"from setuptools.build_meta import build_wheel; build_wheel({str(folder)!r})"
+    return tree
+
+
+def build_in(tree: Path, what: str) -> None:
+    """Have setuptools build beside the tree, without fetching anything. ``what``: its hook (PEP 517)."""
+    code = f"from setuptools.build_meta import {what}; {what}({str(tree.parent)!r})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=stretched(100)
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert not list(tree.glob("agent/**/*.pyc")), "bytecode beside the sources would win over an edit"
+
+
+@pytest.fixture(scope="module")
+def installed(source_tree: Path) -> Path:
+    """The wheel of the copy, unpacked."""
+    build_in(source_tree, "build_wheel")
+    assert not list(source_tree.glob("agent/**/*.pyc")), "bytecode beside the sources would win over an edit"
+    folder = source_tree.parent
     (wheel,) = folder.glob("*.whl")
     place = folder / "site"
     zipfile.ZipFile(wheel).extractall(place)
     return place
 
 
+def test_the_source_distribution_has_all_that_the_wheel_has(source_tree: Path, installed: Path) -> None:
+    build_in(source_tree, "build_sdist")
+    (sdist,) = source_tree.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    parts = [p.relative_to(installed) for p in installed.rglob("*") if p.is_file() and p.suffix != ".pyc"]
+    wanted = {str(p) for p in parts if p.parts[0] in BUILD_FOLDERS} | set(BUILD_FILES)
+    assert len(wanted) > 1000
+    assert wanted - names == set()
+
+
+def test_other_projects_see_its_types(installed: Path) -> None:
+    """PEP 561: without the mark a type checker takes everything of ``agent.desk`` as unknown."""
+    assert (installed / "agent" / "py.typed").exists()
+    assert (installed / "drivers" / "py.typed").exists()
+
+
 def test_every_module_has_its_bytecode_unchecked(installed: Path) -> None:
-    modules = [m for top in ("agent", "drivers", "config") for m in (installed / top).rglob("*.py")]
+    modules = [m for top in BUILD_FOLDERS for m in (installed / top).rglob("*.py")]
     assert len(modules) > 150
     for module in modules:
         head = Path(importlib.util.cache_from_source(str(module))).read_bytes()[:8]
