@@ -46,14 +46,14 @@ class StationProxy:
         from websockets.asyncio.server import serve as listen
 
         async with listen(
-            self._serve_station, host, port, process_request=self._connect_onward,
+            self._serve_station, host, port, process_request=self.connect_onward,
             select_subprotocol=self._chosen_subprotocol, ping_interval=None, compression=None, server_header=None,
             open_timeout=OPEN_S + 5, max_size=MOST_BYTES,
         ) as server:  # fmt: skip
             self.listening_port = next(iter(server.sockets)).getsockname()[1]
             yield
 
-    async def _connect_onward(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def connect_onward(self, connection: ServerConnection, request: Request) -> Response | None:
         """Connect to the backend as the station connects here. None lets the handshake of the station go on."""
         from websockets.asyncio.client import connect
         from websockets.exceptions import InvalidHandshake, InvalidStatus

@@ -300,10 +300,11 @@ class SimulatedEvse:
 
 
 MISBEHAVIOURS = (
-    "answers_late", "answers_unasked", "chatty", "clock_of_1970", "duplicate_start", "duplicate_stop", "frozen_meter",
-    "ignores_boot_answer", "invalid_words", "lower_case_tags", "malformed_frames", "meter_starts_at_zero",
-    "no_meter_values", "out_of_order", "repeated_message_ids", "repeats_file_status", "silent", "stop_never_sent",
-    "stop_without_start", "stuck_preparing", "trigger_without_message", "wrong_clock",
+    "answers_late", "answers_unasked", "available_with_cable", "chatty", "clock_of_1970", "duplicate_start",
+    "duplicate_stop", "frozen_meter", "ignores_boot_answer", "invalid_words", "lower_case_tags", "malformed_frames",
+    "meter_starts_at_zero", "never_reconnects", "no_file_status", "no_meter_values", "out_of_order",
+    "repeated_message_ids", "repeats_file_status", "silent", "stop_never_sent", "stop_without_start",
+    "stuck_preparing", "trigger_without_message", "wrong_clock",
 )  # fmt: skip
 """Deviations that a simulated station has on request; ``drivers/sim/misbehaviour`` does them."""
 

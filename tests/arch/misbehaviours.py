@@ -20,10 +20,11 @@ chargy-agent simulate --misbehaviour out_of_order --backend ws://HOST:PORT
 chargy-agent scenario run --simulate --backend ws://HOST:PORT --no-person --misbehaviour chatty --junit r.xml
 ```
 
-The agent of the simulation stays as it is. A proxy on its way to the backend changes what goes through, so the display,
-the meter and the page show what was really so, and the backend's books can be compared with it. Several deviations work
-together. They are for OCPP-J (1.6, 2.0.1, 2.1); a backend that asks for a client certificate cannot be reached so. A
-station that is not simulated never misbehaves on request: `chargy-agent run` refuses a station file with the key.
+The agent of the simulation stays as it is. A proxy on its way to the backend changes what goes through, so the
+display, the meter, the page and a [recording](recording.md) show what was really so, and the books of the
+backend can be compared with it. Several deviations work together. They are for OCPP-J (1.6, 2.0.1, 2.1); a
+backend that asks for a client certificate cannot be reached so. A station that is not simulated never
+misbehaves on request: `chargy-agent run` refuses a station file with the key.
 
 A connection that is slow, lossy, stalled or cut is no deviation of the station: `POST /links/backend` of the
 [control API](control-api.md) makes one.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
 
 from agent.cli import main
 from agent.station_file.settings import load_station_file
@@ -44,6 +45,8 @@ class Site:
         self.answers: dict[str, Any] = {"StartTransaction": {"transactionId": 7, "idTagInfo": ACCEPTED}}
         self.backend: ServerConnection
         self.station: ClientConnection
+        self.url = ""
+        self.protocols: Any = []
         self._connected = asyncio.Event()
         self._calls = 0
 
@@ -93,8 +96,8 @@ async def misbehaving(*names: str, version: str = "1.6") -> AsyncIterator[Site]:
         clock = BackendClock()
         proxy = MisbehavingProxy(url, [KINDS[name](clock) for name in names], clock)
         async with proxy.open_proxy("127.0.0.1", 0):
-            where = f"ws://127.0.0.1:{proxy.listening_port}/CP-1"
-            async with connect(where, subprotocols=protocols, proxy=None, close_timeout=1) as site.station:
+            site.url, site.protocols = f"ws://127.0.0.1:{proxy.listening_port}/CP-1", protocols
+            async with connect(site.url, subprotocols=protocols, proxy=None, close_timeout=1) as site.station:
                 await site.connected()
                 yield site
 
@@ -130,6 +133,14 @@ PLAYS: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[Any]]] = {
     ),
     "invalid_words": ([("StatusNotification", FREE)], [["StatusNotification", {**FREE, "errorCode": "Unknown"}]]),
     "stuck_preparing": ([("StatusNotification", FREE)], [["StatusNotification", {**FREE, "status": "Preparing"}]]),
+    "available_with_cable": (
+        [("StatusNotification", {**FREE, "status": status}) for status in ("Finishing", "Charging")],
+        [["StatusNotification", FREE], ["StatusNotification", {**FREE, "status": "Charging"}]],
+    ),
+    "no_file_status": (
+        [("FirmwareStatusNotification", {"status": "Downloading"}), ("StatusNotification", FREE)],
+        [["StatusNotification", FREE]],
+    ),
     "repeats_file_status": (
         [("DiagnosticsStatusNotification", {"status": "Uploading"})],
         [["DiagnosticsStatusNotification", {"status": "Uploading"}]] * 20,
@@ -278,6 +289,26 @@ async def test_message_ids_come_again_and_each_answer_finds_its_request() -> Non
     assert site.ids == ["1", "2", "3", "1"]
 
 
+async def test_a_station_that_does_not_connect_again() -> None:
+    async with misbehaving("never_reconnects") as site:
+        await site.call("StatusNotification", FREE)
+        await site.backend.close(1001, "going away")
+        await site.station.wait_closed()
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(site.url, subprotocols=site.protocols, proxy=None)
+    assert refused.value.response.status_code == 503
+    assert len(site.received) == 1
+
+
+@pytest.mark.parametrize(("name", "sent", "received"), [
+    ("stuck_preparing", "Available", "Occupied"), ("available_with_cable", "Occupied", "Available"),
+])  # fmt: skip
+async def test_statuses_of_2_x(name: str, sent: str, received: str) -> None:
+    async with misbehaving(name, version="2.0.1") as site:
+        await site.call("StatusNotification", {"timestamp": AT, "connectorStatus": sent, "evseId": 1, "connectorId": 1})
+        assert [payload["connectorStatus"] for _, payload in await site.until_received(1)] == [received]
+
+
 async def test_several_deviations_work_together() -> None:
     async with misbehaving("out_of_order", "frozen_meter", "duplicate_stop", "wrong_clock") as site:
         for value, at in (("1100", AT), ("1200", LATER)):
@@ -305,7 +336,7 @@ def test_every_deviation_has_a_name_a_text_and_a_test() -> None:
     assert all(kind.does and kind.seen for kind in KINDS.values())
     tested_alone = {
         "stop_without_start", "silent", "trigger_without_message", "answers_late", "answers_unasked",
-        "ignores_boot_answer", "repeated_message_ids",
+        "ignores_boot_answer", "repeated_message_ids", "never_reconnects",
     }  # fmt: skip
     assert {*PLAYS, *tested_alone} == set(KINDS)
 

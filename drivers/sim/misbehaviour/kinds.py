@@ -27,19 +27,22 @@ LOCAL_TIME = timedelta(hours=2)
 """A clock that shows the summer time of Luxembourg and calls it UTC."""
 FIRST_NUMBER = 900_000_001
 FLOOD = 20
+FILE_STATUSES = ("DiagnosticsStatusNotification", "LogStatusNotification", "FirmwareStatusNotification")
 
 
 class Misbehaviour:
     """One deviation; what a class does not change passes as it is. ``does`` and ``seen`` are for the documentation.
 
     ``period_s``: real seconds between two calls of ``regular_calls`` and ``regular_texts``; 0: they are not called.
-    ``answer_delay_s``: real seconds by which answers to the backend are late.
+    ``answer_delay_s``: real seconds by which answers to the backend are late. ``connections_max``: how often the
+    station connects; None: as often as it can.
     """
 
     does: ClassVar[str] = ""
     seen: ClassVar[str] = ""
     period_s: ClassVar[float] = 0.0
     answer_delay_s: ClassVar[float] = 0.0
+    connections_max: ClassVar[int | None] = None
 
     def __init__(self, clock: BackendClock) -> None:
         self.clock = clock
@@ -125,10 +128,21 @@ class RepeatsFileStatus(Misbehaviour):
     seen = "libocpp#459, EVerest#536"
 
     def replace_call(self, call: StationCall) -> list[StationCall]:
-        of_file = call.action in (
-            "DiagnosticsStatusNotification", "LogStatusNotification", "FirmwareStatusNotification",
-        )  # fmt: skip
-        return [call, *[call.as_copy()] * (FLOOD - 1)] if of_file else [call]
+        return [call, *[call.as_copy()] * (FLOOD - 1)] if call.action in FILE_STATUSES else [call]
+
+
+class NoFileStatus(Misbehaviour):
+    does = "accepts uploads and downloads, and never says what became of them"
+    seen = "MicroOcpp#397, #208"
+
+    def answer_for_backend(self, call: StationCall) -> Payload | None:
+        return {} if call.action in FILE_STATUSES else None
+
+
+class NeverReconnects(Misbehaviour):
+    does = "does not connect again once its connection has ended"
+    seen = "EVerest#1808, MicroOcpp#337"
+    connections_max = 1
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -307,11 +321,24 @@ class StuckPreparing(Misbehaviour):
     seen = "OpenEVSE#864"
 
     def replace_call(self, call: StationCall) -> list[StationCall]:
-        changed = {"status": "Preparing", "connectorStatus": "Occupied"}
-        if call.action != "StatusNotification":
-            return [call]
-        payload = {k: changed[k] if k in changed and v == "Available" else v for k, v in call.payload.items()}
-        return [call.with_payload(payload)]
+        return [_with_status(call, {"Available": "Preparing"}, {"Available": "Occupied"})]
+
+
+class AvailableWithCable(Misbehaviour):
+    does = "reports Available while a cable is in, before and after a transaction; in OCPP 2.x always"
+    seen = "libocpp#813"
+
+    def replace_call(self, call: StationCall) -> list[StationCall]:
+        return [_with_status(call, {"Preparing": "Available", "Finishing": "Available"}, {"Occupied": "Available"})]
+
+
+def _with_status(call: StationCall, words_16: Mapping[str, str], words_2x: Mapping[str, str]) -> StationCall:
+    """Return a StatusNotification with other words, and any other request as it is."""
+    key, words = ("status", words_16) if call.is_version_16 else ("connectorStatus", words_2x)
+    status = str(call.payload.get(key))
+    if call.action != "StatusNotification" or status not in words:
+        return call
+    return call.with_payload({**call.payload, key: words[status]})
 
 
 class IgnoresBootAnswer(Misbehaviour):
@@ -363,6 +390,7 @@ class RepeatedMessageIds(Misbehaviour):
 KINDS: Mapping[str, type[Misbehaviour]] = {
     "answers_late": AnswersLate,
     "answers_unasked": AnswersUnasked,
+    "available_with_cable": AvailableWithCable,
     "chatty": Chatty,
     "clock_of_1970": ClockOf1970,
     "duplicate_start": DuplicateStart,
@@ -373,6 +401,8 @@ KINDS: Mapping[str, type[Misbehaviour]] = {
     "lower_case_tags": LowerCaseTags,
     "malformed_frames": MalformedFrames,
     "meter_starts_at_zero": MeterStartsAtZero,
+    "never_reconnects": NeverReconnects,
+    "no_file_status": NoFileStatus,
     "no_meter_values": NoMeterValues,
     "out_of_order": OutOfOrder,
     "repeated_message_ids": RepeatedMessageIds,

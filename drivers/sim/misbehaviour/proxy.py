@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
     from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
 
 CALL, CALL_RESULT, CALL_ERROR = 2, 3, 4
+UNAVAILABLE = 503
 ANSWER_S = 60.0
 """Real seconds after which the next request is sent although the last one was not answered."""
 
@@ -35,6 +37,16 @@ class MisbehavingProxy(StationProxy):
     ) -> None:
         super().__init__(backend_url, trusted)
         self._kinds, self._clock = kinds, clock
+        self._connections_left = min((k.connections_max for k in kinds if k.connections_max is not None), default=None)
+
+    async def connect_onward(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Connect to the backend, unless the station is one that does not connect again."""
+        if self._connections_left == 0:
+            return connection.respond(UNAVAILABLE, "this station does not connect again ([simulation] misbehaviour)\n")
+        refusal = await super().connect_onward(connection, request)
+        if refusal is None and self._connections_left is not None:
+            self._connections_left -= 1
+        return refusal
 
     async def pass_frames(self, connection: ServerConnection, onward: ClientConnection, station_id: str) -> None:
         await MisbehavingConnection(connection, onward, self._kinds, self._clock).run_until_closed()
