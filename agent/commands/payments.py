@@ -134,13 +134,18 @@ def review_payments(file: StationFile, do: str, names: Sequence[str] | None) -> 
         for name in said["done"][1::2]:
             print(f"{name}: reviewed")
     else:
-        entries = sorted(collect_payments(file, do, names), key=lambda p: p["utc_s"] or 0.0)
+        entries = sorted(collect_payments(file, do, names), key=_place_in_list)
         readable = {p["id"]: p for p in entries if p["state"] != UNREADABLE}
         for line in _output_lines(do, entries, set(stranded_payments(readable, file))):
             print(line)
         known = {n for p in entries for n in (p["id"], p["reference"])}
     what = "no uncertain payment that waits to be reviewed" if do == "review" else "no such payment"
     return _report_missing(names or (), known, what)
+
+
+def _place_in_list(entry: Record) -> tuple[bool, float]:
+    """Return the place in the list: by the time of the card; what cannot be read is last."""
+    return entry["state"] == UNREADABLE, entry["utc_s"] or 0.0
 
 
 def _report_missing(names: Sequence[str], known: Set[str], what: str) -> int:
