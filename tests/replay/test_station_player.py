@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -43,6 +44,7 @@ class ScriptedBackend:
         self.received: list[Any] = []
         self.connections: list[tuple[str, str | None]] = []
         self.refuses = False
+        self.connection: ServerConnection | None = None
 
     def count(self, action: str) -> int:
         return sum(m[0] == 2 and m[2] == action for m in self.received)
@@ -52,6 +54,7 @@ class ScriptedBackend:
 
     async def serve_station(self, connection: ServerConnection) -> None:
         assert connection.request is not None
+        self.connection = connection
         self.connections.append((connection.request.path, connection.request.headers.get("Authorization")))
         async for raw in connection:
             message = json.loads(raw)
@@ -153,25 +156,44 @@ async def test_a_command_has_the_backend_send_with_the_numbers_of_now(tmp_path: 
     made.boot()
     made.session(41)
     made.call("RemoteStopTransaction", {"transactionId": 41}, {"status": "Rejected"}, from_station=False)
-    command = (
-        sys.executable,
-        "-c",
-        f"import sys; open({str(tmp_path / 'asked')!r}, 'w').write(' '.join(sys.argv[1:]))",
-    )
+    asked = tmp_path / "asked"
+    script = f"import os, sys; open({str(asked)!r} + '.new', 'w').write(' '.join(sys.argv[1:]));"
+    script += f"os.replace({str(asked)!r} + '.new', {str(asked)!r})"
     backend = ScriptedBackend()
+
+    async def send_when_asked() -> None:
+        while not asked.exists():
+            await asyncio.sleep(0.02)
+        assert backend.connection is not None
+        await backend.connection.send('[2,"own","RemoteStopTransaction",{"transactionId":1001}]')
+
     async with backend.listening() as url:
-        outcome = await play(made, tmp_path, url, backend_command=command, patience_s=1.0)
-    assert (tmp_path / "asked").read_text() == 'RemoteStopTransaction {"transactionId": 1001} CP-1'
-    assert [d.kind for d in outcome.list_differences()] == [DifferenceKind.REQUEST_MISSING], "it has not sent it"
+        sending = asyncio.create_task(send_when_asked())
+        outcome = await play(made, tmp_path, url, backend_command=(sys.executable, "-c", script))
+        await sending
+    assert asked.read_text() == 'RemoteStopTransaction {"transactionId": 1001} CP-1'
+    assert (found(outcome), outcome.requests_met) == ([], 1)
+    assert [m[2] for m in backend.received if m[0] == 3] == [{"status": "Rejected"}]
+
+
+async def test_a_command_that_fails_leaves_the_request_missing(tmp_path: Path) -> None:
+    made = TypedRecording()
+    made.boot()
+    made.call("Reset", {"type": "Soft"}, {"status": "Accepted"}, from_station=False)
+    async with ScriptedBackend().listening() as url:
+        outcome = await play(made, tmp_path, url, backend_command=("false",))
+    assert [d.kind for d in outcome.list_differences()] == [DifferenceKind.REQUEST_MISSING]
 
 
 async def test_a_backend_that_is_silent_and_one_that_hangs_up(tmp_path: Path) -> None:
     silent = backend_with_request()
     silent.answers["Authorize"] = None
+    made = TypedRecording()
+    made.boot()
+    made.session(41)
     async with silent.listening() as url:
-        outcome = await play(a_day(), tmp_path, url, patience_s=0.3)
-    assert {(kind, action) for kind, action, *_ in found(outcome)} == {("no answer", "Authorize")}
-    assert len(found(outcome)) == 2
+        outcome = await play(made, tmp_path, url, patience_s=stretched(2.0))
+    assert [(kind, action) for kind, action, *_ in found(outcome)] == [("no answer", "Authorize")]
     hanging = backend_with_request()
     hanging.answers["Authorize"], hanging.closes_after = None, "Authorize"
     async with hanging.listening() as url:
