@@ -16,7 +16,14 @@ from agent.assembly.bearers import TrafficReports
 from agent.assembly.snapshot import SnapshotParts
 from agent.domain.evse import EvseRecord, ServiceState, SessionState
 from agent.domain.traffic import BudgetLevel, projected_bytes
-from agent.services.metrics.exposition import CONTENT_TYPE, MetricFamily, MetricSample, openmetrics_text
+from agent.services.metrics.exposition import (
+    CONTENT_TYPE,
+    PLAIN_CONTENT_TYPE,
+    MetricFamily,
+    MetricSample,
+    openmetrics_text,
+    prometheus_text,
+)
 from agent.services.metrics.http_service import MetricsService
 from agent.station_file.settings import StationFile
 
@@ -94,11 +101,16 @@ class StationMetrics:
     def make_metrics_service(self) -> MetricsService:
         """Return the HTTP service at the port of the station file."""
         table = self._file.metrics
-        return MetricsService(table.host, table.port, CONTENT_TYPE, self.exposition_text, table.allowed_hosts)
+        texts = {CONTENT_TYPE: self.exposition_text, PLAIN_CONTENT_TYPE: self.plain_exposition_text}
+        return MetricsService(table.host, table.port, texts, table.allowed_hosts)
 
     def exposition_text(self) -> str:
         self._traffic.report_counts()
         return openmetrics_text(FAMILIES, self._samples())
+
+    def plain_exposition_text(self) -> str:
+        self._traffic.report_counts()
+        return prometheus_text(FAMILIES, self._samples())
 
     def _samples(self) -> Iterator[MetricSample]:
         yield from self._process_samples()

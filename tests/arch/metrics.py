@@ -17,7 +17,8 @@ host = "10.20.0.7"                       # default 127.0.0.1; no password and no
 allowed_hosts = ["station-1.ops.example"]  # names with a dot that a collector may use; addresses always may
 ```
 
-`http://127.0.0.1:9464/metrics` is text in the OpenMetrics format 1.0, for Prometheus and its relatives:
+`http://127.0.0.1:9464/metrics` is text in the OpenMetrics format 1.0, for Prometheus and its relatives. A
+collector whose `Accept` likes `text/plain` better gets the same values in the older text format of Prometheus (0.0.4):
 
 ```yaml
 scrape_configs:

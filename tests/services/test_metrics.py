@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from agent.assembly.metrics import FAMILIES
 from agent.assembly.station import Options, Station
 from agent.domain.events import CardPresented
 from agent.model.types import Token
 from agent.services.get_service import CONNECTIONS_MOST, HEAD_BYTES
-from agent.services.metrics.exposition import CONTENT_TYPE, MetricFamily, MetricSample, openmetrics_text
-from agent.services.metrics.http_service import MetricsService
+from agent.services.metrics.exposition import (
+    CONTENT_TYPE,
+    PLAIN_CONTENT_TYPE,
+    MetricFamily,
+    MetricSample,
+    openmetrics_text,
+    prometheus_text,
+)
+from agent.services.metrics.http_service import MetricsService, choose_content_type
 from agent.services.store.store import Store
 from agent.station_file.settings import SettingsError, parse_station_file
 from tests.bench.backend import open_backend
@@ -95,8 +103,8 @@ async def asked(port: int, request: bytes) -> tuple[int, dict[str, str], str]:
     return int(first.split()[1]), dict(f.split(": ", 1) for f in fields), body
 
 
-def get(path: str = "/metrics", host: str = "127.0.0.1", method: str = "GET") -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n".encode()
+def get(path: str = "/metrics", host: str = "127.0.0.1", method: str = "GET", accept: str = "*/*") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n\r\n".encode()
 
 
 async def test_a_foreign_parser_reads_every_family(tmp_path: Path) -> None:
@@ -127,6 +135,42 @@ async def test_a_foreign_parser_reads_every_family(tmp_path: Path) -> None:
 def _counters(body: str) -> float:
     found = text_string_to_metric_families(body)
     return float(sum(s.value for f in found if f.type == "counter" for s in f.samples))
+
+
+async def test_an_older_collector_gets_the_same_values_in_its_own_format(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, port):
+        status, fields, body = await asked(port, get(accept="text/plain;version=0.0.4;q=1, */*;q=0.1"))
+        assert (status, fields["Content-Type"], fields["Vary"]) == (200, PLAIN_CONTENT_TYPE, "Accept")
+        plain = {s.name: s for f in plain_families(body) for s in f.samples}
+        newer = (await asked(port, get()))[2]
+        assert len(plain) > 15
+        assert plain.keys() <= {s.name for f in text_string_to_metric_families(newer) for s in f.samples}
+        assert {f.type for f in plain_families(body)} == {"gauge", "counter"}
+        assert plain["chargy_agent_info"].labels["version"]
+        assert "# EOF" not in body
+        assert "# UNIT" not in body
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", CONTENT_TYPE),
+        ("*/*", CONTENT_TYPE),
+        ("text/html", CONTENT_TYPE),
+        ("text/plain", PLAIN_CONTENT_TYPE),
+        ("text/*;q=0.5", PLAIN_CONTENT_TYPE),
+        ("text/plain, application/openmetrics-text", CONTENT_TYPE),
+        ("TEXT/PLAIN; Q=0.9, application/openmetrics-text;version=1.0.0;q=0.8", PLAIN_CONTENT_TYPE),
+        # as Prometheus asks
+        ("application/openmetrics-text;version=1.0.0;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+         "text/plain;version=0.0.4;q=0.4,*/*;q=0.1", CONTENT_TYPE),
+        ("text/plain;q=nan", CONTENT_TYPE),
+        ("text/plain;q=often, ;;=,", CONTENT_TYPE),
+        ("application/openmetrics-text;q=0, text/plain;q=0.1", PLAIN_CONTENT_TYPE),
+    ],
+)  # fmt: skip
+def test_the_format_is_the_one_that_a_collector_likes_best(accept: str, chosen: str) -> None:
+    assert choose_content_type(accept, (CONTENT_TYPE, PLAIN_CONTENT_TYPE)) == chosen
 
 
 async def test_no_secret_no_card_and_no_address_is_in_it(tmp_path: Path) -> None:
@@ -200,7 +244,7 @@ async def test_clients_that_say_nothing_keep_the_others_out_no_longer_than_their
 @contextlib.asynccontextmanager
 async def serving_unread_answers(count: int) -> AsyncIterator[asyncio.Task[None]]:
     """A service whose clients ask and read nothing, so that a part of each answer stays in it."""
-    service = MetricsService("127.0.0.1", 0, CONTENT_TYPE, lambda: "x" * 100_000)
+    service = MetricsService("127.0.0.1", 0, {CONTENT_TYPE: lambda: "x" * 100_000})
     work = asyncio.create_task(service.run())
     clients: list[socket.socket] = []
     try:
@@ -240,7 +284,7 @@ async def test_clients_that_do_not_read_do_not_keep_the_service_from_its_end(mon
 
 
 async def test_an_address_that_cannot_be_one_does_not_end_the_station(caplog: pytest.LogCaptureFixture) -> None:
-    work = asyncio.create_task(MetricsService("a..b", 0, CONTENT_TYPE, str).run())
+    work = asyncio.create_task(MetricsService("a..b", 0, {CONTENT_TYPE: str}).run())
     await until(lambda: "a..b port 0" in caplog.text or work.done())
     assert not work.done(), "it would take the process along"
     work.cancel()
@@ -273,6 +317,8 @@ def test_labels_of_any_text_are_escaped() -> None:
     (found,) = text_string_to_metric_families(text)
     assert found.samples[0].labels == {"name": 'a "b"\\c\nd'}
     assert found.samples[0].value == 1.5
+    (older,) = plain_families(prometheus_text([family], [MetricSample(family, ('a "b"\\c\nd',), 1.5)]))
+    assert (older.samples[0].labels, older.documentation) == (found.samples[0].labels, family.help)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)

@@ -1,12 +1,15 @@
-"""Metric families, and their text in the OpenMetrics format 1.0."""
+"""Metric families, and their text in the OpenMetrics format 1.0, or in the older text format of Prometheus (0.0.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from agent.model.fastclass import frozen
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PLAIN_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PLAIN_KINDS = {"info": "gauge", "stateset": "gauge"}
+"""The kinds that the older format does not know."""
 
 
 @frozen
@@ -35,21 +38,42 @@ class MetricSample:
 
 def openmetrics_text(families: Iterable[MetricFamily], samples: Iterable[MetricSample]) -> str:
     """Return the exposition: each family with its samples together, as the format demands."""
+    return "\n".join([*_exposition_lines(families, samples, _family_lines), "# EOF", ""])
+
+
+def prometheus_text(families: Iterable[MetricFamily], samples: Iterable[MetricSample]) -> str:
+    """Return the same values in the older format, which names a family as its samples and has no units."""
+    return "\n".join([*_exposition_lines(families, samples, _plain_family_lines), ""])
+
+
+def _exposition_lines(
+    families: Iterable[MetricFamily], samples: Iterable[MetricSample], head: Callable[[MetricFamily], Iterator[str]]
+) -> Iterator[str]:
     by_family: dict[str, list[MetricSample]] = {}
     for sample in samples:
         by_family.setdefault(sample.family.name, []).append(sample)
-    lines = [line for f in families if f.name in by_family for line in _family_lines(f, by_family[f.name])]
-    return "\n".join([*lines, "# EOF", ""])
+    for family in families:
+        if family.name in by_family:
+            yield from head(family)
+            yield from map(_sample_line, by_family[family.name])
 
 
-def _family_lines(family: MetricFamily, samples: Iterable[MetricSample]) -> Iterator[str]:
+def _family_lines(family: MetricFamily) -> Iterator[str]:
     yield f"# TYPE {family.name} {family.kind}"
     if family.unit:
         yield f"# UNIT {family.name} {family.unit}"
     yield f"# HELP {family.name} {_escape_text(family.help)}"
-    for sample in samples:
-        labels = _label_text(dict(zip(family.labels, sample.labels, strict=True)))
-        yield f"{family.sample_name}{labels} {_number_text(sample.value)}"
+
+
+def _plain_family_lines(family: MetricFamily) -> Iterator[str]:
+    help_text = family.help.replace("\\", "\\\\").replace("\n", "\\n")  # with its quotes as they are
+    yield f"# HELP {family.sample_name} {help_text}"
+    yield f"# TYPE {family.sample_name} {PLAIN_KINDS.get(family.kind, family.kind)}"
+
+
+def _sample_line(sample: MetricSample) -> str:
+    labels = _label_text(dict(zip(sample.family.labels, sample.labels, strict=True)))
+    return f"{sample.family.sample_name}{labels} {_number_text(sample.value)}"
 
 
 def _label_text(labels: Mapping[str, str]) -> str:
