@@ -50,6 +50,26 @@ def test_the_back_office_has_40_lines_and_bills_a_session(simulated_station: Sta
             process.kill()
 
 
+def test_the_fleet_finds_every_kilowatt_hour_on_a_bill(tmp_path: Path) -> None:
+    argv = [sys.executable, str(BACK_OFFICE), "0"]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(argv, stdout=-1, stderr=log, text=True) as process:
+        assert process.stdout is not None
+        try:
+            url, report = process.stdout.readline().strip(), tmp_path / "report.html"
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+            done = subprocess.run(
+                [EXAMPLES / "fleet" / "run.sh", url, report], capture_output=True, text=True, timeout=stretched(240),
+                env={**os.environ, "PATH": path},
+            )  # fmt: skip
+        finally:
+            process.kill()
+        assert done.returncode == 0, done.stdout + done.stderr
+        (transactions,) = re.findall(r"^books: (\d+) transactions, .* they agree$", done.stdout, re.MULTILINE)
+        assert int(transactions) >= 10
+        assert "SecurityEventNotification: NotImplemented" in done.stdout
+        assert "<html" in report.read_text("utf-8")
+
+
 def test_the_job_of_continuous_integration_passes() -> None:
     """The last line of the job, with the fixture that pytest finds in the installed package."""
     *_, last = (EXAMPLES / "ci" / "job.sh").read_text("utf-8").split("\n.venv/bin/python ")
