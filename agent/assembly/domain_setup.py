@@ -455,6 +455,7 @@ def initial_state(
     terms = startup_payment_terms(file, facts)
     if terms is not None and terms.amount_cents:
         _set_payment_amount(settings, terms.amount_cents)
+    dialects = [backend_and_dialects(file, b)["dialects"] for b in file.backends]
     config = StationConfig(
         links=tuple(b.name for b in file.backends),
         backends={b.name: backend_config(b) for b in file.backends},
@@ -475,9 +476,8 @@ def initial_state(
         settlement_links=_settlement_links(file, settings.text_value("settlement_vendor_id")),
         takes_tariffs=TARIFFS in settings.fitted,
         tariff_station=station.id if TARIFF_FILES in settings.fitted else "",
-        limits_transactions=any(
-            d.limits_transactions for b in file.backends[:1] for d in backend_and_dialects(file, b)["dialects"]
-        ),
+        limits_transactions=any(d.limits_transactions for spoken in dialects[:1] for d in spoken),
+        reports_variables=any(_reports_variables(d) for spoken in dialects for d in spoken),
         bearers=bearer_configs(file),
         data_plan=_data_plan(file),
         has_display=any("display" in devices for devices in file.all_devices),
@@ -492,6 +492,11 @@ def initial_state(
         collaborators=collaborators,
         language=station.languages[0] if station.languages else "en",
     )
+
+
+def _reports_variables(dialect: Dialect) -> bool:
+    rows = (dialect.request_row(action) for action in ("SetVariableMonitoring", "CustomerInformation"))
+    return any(isinstance(row, RequestRow) for row in rows)
 
 
 def _takes_tariffs(file: StationFile, spoken: Sequence[Dialect]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent import __version__
@@ -12,7 +12,6 @@ from agent.domain.metrology import identity_from_record
 from agent.ocpp.dialects.dialect import Identity
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import MeterSupervisor
-from agent.services.devices.updater import UpdaterSupervisor
 from agent.services.logs.masking import LogMask
 from agent.station_file.settings import Backend, StationFile
 
@@ -52,9 +51,14 @@ class IdentitySource:
         sim = sims.get(self._site.bearer_in_use) or next(iter(sims.values()), None)
         return {"iccid": sim.iccid, "imsi": sim.imsi} if sim is not None else {}
 
+    def _updater_versions(self) -> Iterator[str | None]:
+        from agent.services.devices.updater import UpdaterSupervisor
+
+        return (s.version for s in self._dispatch.supervisors_of(UpdaterSupervisor))
+
     def _firmware_version(self) -> str:
         """Return the version that the updater reports now or has reported, that of the station file, or our own."""
-        versions = (s.version for s in self._dispatch.supervisors_of(UpdaterSupervisor))
+        versions = self._updater_versions() if "updater" in self._file.devices else ()
         reported = next((version for version in versions if version is not None), self._known_version)
         return reported or self._file.station.firmware_version or __version__
 

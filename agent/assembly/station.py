@@ -58,7 +58,6 @@ from agent.services.clock import Clock, Scale
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import SupervisorServices
-from agent.services.devices.updater import UpdaterSupervisor
 from agent.services.engine import Engine, EngineHooks
 from agent.services.event_queue import EventQueue
 from agent.services.keys.orders import KeyOrders
@@ -368,6 +367,8 @@ class Station:
         self.files.close()
         self.keys.close()
         if self._boots_board:
+            from agent.services.devices.updater import UpdaterSupervisor
+
             for updater in self.dispatch.supervisors_of(UpdaterSupervisor):
                 await updater.reboot_board()
 

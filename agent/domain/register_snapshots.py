@@ -14,11 +14,9 @@ from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.orders import Persist, WakeMe
 from agent.domain.reading_purposes import ReadingKind
+from agent.domain.sampling import LIVE_S
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import EvseId, Moment
-
-LIVE_S = 2.0
-"""How often the meter of a running session is read for its screen (real seconds)."""
 
 
 class RegisterSnapshots:

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+LIVE_S = 2.0
+"""How often the meter of a running session is read for its screen (real seconds)."""
+
 
 def next_sample_s(started_s: float, interval_s: float, now_s: float) -> float:
     """Return the next point of the grid ``started + k x interval`` after now: late handling never

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,6 @@ from agent.domain.blocks.cable_lock import CableLock
 from agent.domain.blocks.certificates import Certificates
 from agent.domain.blocks.contactor_guard import ContactorGuard
 from agent.domain.blocks.cost_triggers import CostTriggers
-from agent.domain.blocks.customer_information import CustomerInformation
 from agent.domain.blocks.data_budget import DataBudget
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.display import Display, MessageValues, no_message_values
@@ -23,7 +22,7 @@ from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.blocks.fault_latching import FaultLatching
 from agent.domain.blocks.fault_reports import FaultReports
 from agent.domain.blocks.fault_reset import FaultReset
-from agent.domain.blocks.firmware import FirmwareUpdate
+from agent.domain.blocks.firmware_refusal import FirmwareRefusal
 from agent.domain.blocks.free_vending import FreeVending
 from agent.domain.blocks.kept_cables import KeptCables
 from agent.domain.blocks.local_auth_list import LocalAuthListBlock
@@ -31,7 +30,6 @@ from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.blocks.mains_loss import MainsLoss
 from agent.domain.blocks.meter_values import MeterValues
 from agent.domain.blocks.metrology import Metrology
-from agent.domain.blocks.monitoring import Monitoring
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.overcurrent import OverCurrent
 from agent.domain.blocks.remote_control import RemoteControl
@@ -57,6 +55,7 @@ if TYPE_CHECKING:
     from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.payment_receipt import ReceiptSeries
+    from agent.domain.blocks.firmware import FirmwareUpdate
 
 
 T = TypeVar("T")
@@ -70,7 +69,7 @@ def assemble_blocks(site: StationState) -> Blocks:
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
     clearing, webpay, budget = FaultReset(site, latches), WebPayments(site), DataBudget(site)
     watchers, event_numbers = list[Watcher](), itertools.count(1)
-    status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
+    status, firmware, logs, costs = EvseStatus(site), _firmware_block(site), LogUpload(site), SessionCosts(site)
     checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in payments)]
     messages, message_values = _message_block(site)
     screens = ScreenSelection(site, _any_of(checking), costs.message_for, webpay.idle_screen_values)
@@ -104,11 +103,10 @@ def assemble_blocks(site: StationState) -> Blocks:
             FaultReports(site, budget.is_exhausted, event_numbers),
             firmware,
             logs,
-            RemoteControl(site, lock, status, firmware, logs, clearing),
+            RemoteControl(site, lock, status, firmware.current_status, logs, clearing),
             clearing,
             DeviceModel(site, status),
-            Monitoring(site, status, watchers, event_numbers, budget.is_exhausted),
-            CustomerInformation(site, authorization.cache, lists),
+            *_report_blocks(site, status, watchers, event_numbers, budget, authorization, lists),
             costs,
             *settlement,
             webpay,
@@ -154,6 +152,28 @@ def _tariff_file_block(site: StationState, prices: AdhocTariffs) -> tuple[object
     from agent.domain.blocks.tariff_files import TariffFiles
 
     return (TariffFiles(site, prices),)
+
+
+def _firmware_block(site: StationState) -> FirmwareUpdate | FirmwareRefusal:
+    if not site.config.has_updater:
+        return FirmwareRefusal(site)
+    from agent.domain.blocks.firmware import FirmwareUpdate
+
+    return FirmwareUpdate(site)
+
+
+def _report_blocks(
+    site: StationState, status: EvseStatus, watchers: list[Watcher], event_numbers: Iterator[int], budget: DataBudget,
+    authorization: AuthorizationBlock, lists: LocalAuthListBlock,
+) -> tuple[object, ...]:  # fmt: skip
+    """Return the blocks that only versions since 2.0 have requests for."""
+    if not site.config.reports_variables:
+        return ()
+    from agent.domain.blocks.customer_information import CustomerInformation
+    from agent.domain.blocks.monitoring import Monitoring
+
+    monitoring = Monitoring(site, status, watchers, event_numbers, budget.is_exhausted)
+    return monitoring, CustomerInformation(site, authorization.cache, lists)
 
 
 def _tariff_blocks(site: StationState) -> tuple[object, ...]:

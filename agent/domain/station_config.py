@@ -51,6 +51,8 @@ class StationConfig:
     """There are sinks: they learn what has become of a card's money, whatever the backends can be sent."""
     tariff_station: str = ""
     """The station, as signed tariff files name it; "": it takes none."""
+    reports_variables: bool = True
+    """A backend may monitor variables and ask for what is known of a customer: versions since 2.0."""
     settlement_links: tuple[str, ...] = ()
     """The backends that can learn what has become of a card's money (NotifySettlement)."""
     bearers: tuple[BearerConfig, ...] = ()

@@ -174,6 +174,7 @@ class Config:
     settings: dict[str, Any] = field(default_factory=dict)
     terms: Any = None
     offer: Any = None
+    has_updater: bool = False
 
     def traits(self, number: int) -> EvseTraits:
         kind = KINDS[self.kinds[(number - 1) % len(self.kinds)]]
@@ -216,6 +217,7 @@ class Rig:
             free_vending=self.config.free_vending,
             resume_within_s=RESUME_WITHIN_S,
             payment_terms=self.config.terms,
+            has_updater=self.config.has_updater,
         )
         for evse in self.site.evses.values():
             configure(evse, offer=self.config.offer)

@@ -493,6 +493,28 @@ def test_a_job_that_cannot_be_read_is_set_aside() -> None:
     assert play >> Started(facts) << kept("poisoned") << forgotten("firmware") << kept("poisoned") << forgotten("log")
 
 
+def test_a_job_of_an_updater_that_was_taken_out_has_failed() -> None:
+    """The backend waits for the outcome, and an updater that is put back must not install what was meant long ago."""
+    stored = job_on_disk(asked(station(), replace(PLAIN, request_id=7)))
+    play = Playbook(cold=True)
+    assert (
+        play
+        >> Started({"firmware": {"job": stored}})
+        << forgotten("firmware")
+        << Send(LINK, FirmwareStatus("InstallationFailed", 7, True))
+        << DropFirmware(stored["id"])
+    )
+    foreign = {**stored, "link": "of another station file"}
+    assert Playbook(cold=True) >> Started({"firmware": {"job": foreign}}) << forgotten("firmware")
+    assert Playbook(cold=True) >> Started({"firmware": {"job": "damaged"}}) << forgotten("firmware")
+
+
+def job_on_disk(play: Playbook) -> dict[str, Any]:
+    kept_jobs = [o.value for o in play.log if isinstance(o, Persist) and (o.kind, o.key) == ("firmware", "job")]
+    assert kept_jobs[-1] is not None
+    return dict(kept_jobs[-1])
+
+
 def test_triggers_tell_how_far_it_is() -> None:
     trigger = TriggerMessageRequest(MessageTrigger.FIRMWARE_STATUS)
     assert said(asked(station(), trigger)) == ["Idle"]

@@ -39,7 +39,6 @@ from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Stree
 from tests.domain.walks import next_deed
 from tests.ocpp.ocpp_stand_ins import Outbox, decoded, desk
 from tests.ocpp.test_any_request import SUFFIX, asked_by, document, made_of
-from tests.support.domain_state import configure
 from tests.support.simulated_station import CAMPAIGN
 from tests.support.strict_csms import exact
 
@@ -256,9 +255,8 @@ def test_a_number_beyond_all_bounds_ends_no_station(dialect: Dialect) -> None:
         payload = whole_of(whole, whole)
         for holder, key in numbers_of(payload):
             holder[key] = HUGE
-            street = Street({"offline_tx_for_unknown_id": False})
+            street = Street({"offline_tx_for_unknown_id": False}, has_updater=True)
             rig, talk = street.rig, Talk(street, dialect)
-            configure(rig.site, has_updater=True)
             carry_out = rig._carry_out
 
             def listen(order: Order, saved: bool, carry_out: Any = carry_out, rig: Any = rig) -> None:

@@ -40,7 +40,6 @@ from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationSta
 from agent.domain.evse_selection import EvseSelection
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.known_verdicts import LOCALLY, KnownVerdicts
-from agent.domain.master_pass import stop_transactions, stoppable_evses
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist
 from agent.domain.pending_authorization import Pending
@@ -256,6 +255,8 @@ class AuthorizationBlock:
 
     def _use_master_pass(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
         """Stop what its holder chooses, or all transactions where nothing can be chosen (2.x C16)."""
+        from agent.domain.master_pass import stop_transactions, stoppable_evses  # most stations have no master pass
+
         evses = [] if pending.remote_id else stoppable_evses(self._site)
         if not evses:
             yield CardRefused(pending.evse, "master")
@@ -266,6 +267,8 @@ class AuthorizationBlock:
 
     @handles_events(MasterPassAnswered)
     def stop_chosen_transactions(self, event: MasterPassAnswered, now: Moment) -> Iterator[Yielded]:
+        from agent.domain.master_pass import stop_transactions
+
         yield from stop_transactions(self._site, event.evses, event.token)
 
     def is_closed(self, evse: EvseRecord) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.blocks.firmware_refusal import reject_update
 from agent.domain.events import (
     AuthorizationDropped,
     FileEvent,
@@ -40,7 +41,6 @@ from agent.domain.orders import (
     JudgeSigner,
     Persist,
     Restart,
-    Send,
     WakeMe,
 )
 from agent.domain.requests import UpdateFirmwareRequest
@@ -80,10 +80,10 @@ class FirmwareUpdate:
 
     @answers_requests(UpdateFirmwareRequest)
     def answer_update_firmware(self, request: UpdateFirmwareRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
-        able = self._site.config.has_updater and self._site.can_fetch(request.location)
+        able = self._site.can_fetch(request.location)
         able = able and bool(request.signature or not self._site.settings.bool_value("signed_firmware_required"))
         if self._is_installing() or not able or self._signer_check is not None:
-            yield from _reject_update(reply, request)
+            yield from reject_update(reply, request)
             return
         if request.certificate:
             self._signer_check = (reply, request)
@@ -111,7 +111,7 @@ class FirmwareUpdate:
         """Accept the update. A newer request replaces a job that is not being installed yet.
         Checking the signer takes a while: the earlier job may have got so far by then."""
         if self._is_installing():
-            yield from _reject_update(reply, request)
+            yield from reject_update(reply, request)
             return
         replaced = self._job
         yield reply("AcceptedCanceled" if replaced else "Accepted")
@@ -355,12 +355,6 @@ class FirmwareUpdate:
         before, self._site.updating = self._site.updating, on
         if before != on:
             yield SituationChanged(STATION)
-
-
-def _reject_update(reply: Replier, request: UpdateFirmwareRequest) -> Iterator[Yielded]:
-    yield reply("Rejected")
-    if request.request_id is None:  # 1.x cannot reject in its answer
-        yield Send(reply.link, FirmwareStatus("DownloadFailed"))
 
 
 def _is_station_in_use(site: StationState) -> bool:

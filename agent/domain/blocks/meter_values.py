@@ -7,6 +7,7 @@ The session table reads the begin and the end of a transaction; this block reads
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
 
 from agent.domain.events import (
     ClockTrusted,
@@ -27,8 +28,7 @@ from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import ReadMeter, Send, WakeMe
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
-from agent.domain.register_snapshots import LIVE_S, RegisterSnapshots
-from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
+from agent.domain.sampling import LIVE_S, next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
 from agent.domain.session.signed_readings import bill_of_reading
 from agent.domain.session.tx_points import idle_charging_state
@@ -36,6 +36,9 @@ from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import frozen, replace
 from agent.model.types import EvseId, Fault, Moment, Reading, ReadingContext, Stamp
+
+if TYPE_CHECKING:
+    from agent.domain.register_snapshots import RegisterSnapshots
 
 STOP_SAMPLES_MAX = 100
 
@@ -69,7 +72,8 @@ class MeterValues:
     def __init__(self, site: StationState, withholds_sample: Callable[[EvseId, ReadingContext, Moment], bool]) -> None:
         self._site, self._withholds_sample = site, withholds_sample
         self._clock_marks: dict[ReadingKind, Stamp] = {}
-        self._snapshots = RegisterSnapshots(site)
+        self._snapshots: RegisterSnapshots | None = None
+        """Loaded with the first session."""
 
     # --- sampled values ----------------------------------------------------------------------------------------
 
@@ -78,7 +82,14 @@ class MeterValues:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
         yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.config.io_s)
-        yield from self._snapshots.begin_snapshots(evse, now)
+        yield from self._load_snapshots().begin_snapshots(evse, now)
+
+    def _load_snapshots(self) -> RegisterSnapshots:
+        if self._snapshots is None:
+            from agent.domain.register_snapshots import RegisterSnapshots
+
+            self._snapshots = RegisterSnapshots(self._site)
+        return self._snapshots
 
     def _arm_samples(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         for series in _SAMPLES:
@@ -110,7 +121,7 @@ class MeterValues:
     def read_sample_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         evse, series = self._site.evses[event.timer.evse], _SERIES[event.timer.kind]
         if evse.session is not None or evse.tx is not None:
-            if series.kind is ReadingKind.SAMPLED:
+            if series.kind is ReadingKind.SAMPLED and self._snapshots is not None:
                 self._snapshots.note_sample_ordered(evse)
             yield ReadMeter(evse.number, ReadingPurpose(series.kind))
             yield from self._arm_sample(series, evse, now)
@@ -125,7 +136,8 @@ class MeterValues:
 
     @handles_timer(TimerKind.REGISTER_SNAPSHOT)
     def store_register_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        yield from self._snapshots.store_on_timer(self._site.evses[event.timer.evse], now)
+        if self._snapshots is not None:
+            yield from self._snapshots.store_on_timer(self._site.evses[event.timer.evse], now)
 
     # --- clock-aligned values ----------------------------------------------------------------------------------
 
@@ -202,9 +214,10 @@ class MeterValues:
             self._keep_for_transaction_end(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
         elif kind is self._kind_kept_from(*_CLOCKS):
             self._keep_for_transaction_end(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
-        if is_stored:
-            yield from self._snapshots.store_with_sample(evse, now)
-        yield from self._snapshots.store_after_reading(evse, kind, now)
+        if self._snapshots is not None:
+            if is_stored:
+                yield from self._snapshots.store_with_sample(evse, now)
+            yield from self._snapshots.store_after_reading(evse, kind, now)
 
     def _kind_kept_from(self, sent: _Series, own: _Series) -> ReadingKind:
         """Return which readings are kept for the end: the ones that are sent, or ones of their

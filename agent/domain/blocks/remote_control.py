@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.domain.blocks.cable_lock import CableLock
 from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.blocks.fault_reset import FaultReset
-from agent.domain.blocks.firmware import FirmwareUpdate
 from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.certificate_orders import SigningWanted
 from agent.domain.events import (
@@ -25,6 +24,7 @@ from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import (
     BootWanted,
+    FirmwareStatus,
     HeartbeatWanted,
     Message,
     StopReason,
@@ -75,12 +75,12 @@ class RemoteControl:
         site: StationState,
         lock: CableLock,
         status: EvseStatus,
-        firmware: FirmwareUpdate,
+        firmware_status: Callable[[bool], FirmwareStatus],
         logs: LogUpload,
         fault_reset: FaultReset,
     ) -> None:
         self._site, self._lock, self._fault_reset = site, lock, fault_reset
-        self._status, self._firmware, self._log_upload = status, firmware, logs
+        self._status, self._firmware_status, self._log_upload = status, firmware_status, logs
         self._unlocking: dict[int, _Unlocking] = {}
         self._pending_reset: ResetRequest | None = None
         self._pending_evse_resets: set[int] = set()
@@ -264,7 +264,7 @@ class RemoteControl:
 
     def _triggered_message(self, request: TriggerMessageRequest) -> Message:
         if request.what is MessageTrigger.FIRMWARE_STATUS:
-            return self._firmware.current_status(request.extended)
+            return self._firmware_status(request.extended)
         if request.what is MessageTrigger.LOG_STATUS:
             return self._log_upload.current_status(request.extended)
         return _PLAIN[request.what]

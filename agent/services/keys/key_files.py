@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.services.folder_sync import sync_folder
 
 
 class KeyFiles:
-    """The files in ``folder``; ``names`` are those that are there."""
+    """The files in ``folder``; ``names`` are those that are there, as ``list_names`` returns them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.names: frozenset[str] = frozenset()
-        self._list_files()
-
-    def _list_files(self) -> None:
-        try:
-            self.names = frozenset(os.listdir(self._folder))
-        except FileNotFoundError:
-            self.names = frozenset()
+    def __init__(self, folder: Path, list_names: Callable[[Path], frozenset[str]]) -> None:
+        self._folder, self._list_names = folder, list_names
+        self.names = list_names(folder)
 
     def write_file(self, name: str, content: bytes) -> None:
         """Write a file so that it is complete and durable when this returns.
@@ -45,7 +38,7 @@ class KeyFiles:
         finally:
             beside.unlink(missing_ok=True)
         sync_folder(self._folder)
-        self._list_files()
+        self.names = self._list_names(self._folder)
 
     def remove_files(self, names: Sequence[str]) -> None:
         """Remove files in this order. Raise ``OSError`` if the disk refuses."""
@@ -53,4 +46,4 @@ class KeyFiles:
             (self._folder / name).unlink(missing_ok=True)
         if names:
             sync_folder(self._folder)
-            self._list_files()
+            self.names = self._list_names(self._folder)

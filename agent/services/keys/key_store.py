@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,13 +26,14 @@ from agent.model.fastclass import frozen
 from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
 from agent.model.root_certificates import certificate_fingerprint, pem_certificates
 from agent.ports.pki import TrustedRoots
-from agent.services.keys.key_files import KeyFiles
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.x509 import Certificate
+
+    from agent.services.keys.key_files import KeyFiles
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +65,35 @@ class Taken:
     """Why the chain was refused, or ""."""
 
 
+def list_file_names(folder: Path) -> frozenset[str]:
+    """Return the names of the files in a folder; none if there is no such folder."""
+    try:
+        return frozenset(os.listdir(folder))
+    except FileNotFoundError:
+        return frozenset()
+
+
 class KeyStore:
     """The files in ``folder`` (``state_dir/pki``), and those that the station file names (``named``)."""
 
     def __init__(self, folder: Path, named: NamedFiles | None = None) -> None:
         self._folder, self._named = folder, named or NamedFiles()
-        self._files = KeyFiles(folder)
+        self._names_at_start = list_file_names(folder)
+        self._loaded_files: KeyFiles | None = None
         self._used: dict[str, str] = {}
 
     @property
     def _names(self) -> frozenset[str]:
-        return self._files.names
+        return self._names_at_start if self._loaded_files is None else self._loaded_files.names
+
+    @property
+    def _files(self) -> KeyFiles:
+        """What writes the files. Most stations never do."""
+        if self._loaded_files is None:
+            from agent.services.keys.key_files import KeyFiles
+
+            self._loaded_files = KeyFiles(self._folder, list_file_names)
+        return self._loaded_files
 
     # --- from memory ---------------------------------------------------------------------------------------------
 
