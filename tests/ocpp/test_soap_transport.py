@@ -37,6 +37,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import AuthorizeToken, Response
+from agent.model.fastclass import replace
 from agent.model.json_limits import LENGTH_MAX
 from agent.model.traffic import CONNECTION
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
@@ -59,6 +60,10 @@ CARD, T0 = Token("04A1B2C3"), Stamp(1, 0.0)
 START = TransactionStarted("s1", 1, CARD, T0, 1000)
 END = TransactionEnded("s1", 1, CARD, Stamp(1, 60.0), 1500, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
 REGISTER = "Energy.Active.Import.Register"
+SERVER_FAULT_11 = (
+    b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault><faultcode>e:Server</faultcode>'
+    b"<faultstring>no route</faultstring></e:Fault></e:Body></e:Envelope>"
+)
 READING = Reading(Stamp(1, 30.0), 1250, power_w=3680.0, soc_percent=40.0)
 
 
@@ -111,12 +116,21 @@ async def test_a_session_goes_over_one_connection_and_every_message_is_valid() -
         assert room.link.ocpp_version == "1.5"
 
 
-async def test_a_refused_start_has_its_attempts_and_a_fault_says_why() -> None:
-    fault = (
-        b'<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code><e:Value>e:Receiver'
-        b"</e:Value></e:Code><e:Reason><e:Text>no</e:Text></e:Reason></e:Fault></e:Body></e:Envelope>"
+def fault_in(code: str, subcode: str = "", reason: str = "no") -> tuple[int, bytes]:
+    """A fault without a namespace of OCPP, as any server of SOAP writes it."""
+    inner = f"<e:Subcode><e:Value>cs:{subcode}</e:Value></e:Subcode>" if subcode else ""
+    text = (
+        f'<e:Envelope xmlns:e="{SOAP}"><e:Body><e:Fault><e:Code><e:Value>e:{code}</e:Value>{inner}</e:Code>'
+        f"<e:Reason><e:Text>{reason}</e:Text></e:Reason></e:Fault></e:Body></e:Envelope>"
     )
-    async with soap_link(ZeepCentral({**ANSWERS, "StartTransaction": (500, fault)})) as (csms, room):
+    return 400 if code == "Sender" else 500, text.encode()
+
+
+@pytest.mark.parametrize("word", ["InternalError", "ProtocolError"])
+async def test_a_start_that_the_backend_refuses_has_its_attempts(word: str) -> None:
+    """A word of OCPP is the backend's answer to this message, as an error code is over JSON."""
+    refusal = fault_in("Receiver" if word == "InternalError" else "Sender", word)
+    async with soap_link(ZeepCentral({**ANSWERS, "StartTransaction": refusal})) as (csms, room):
         room.settings.put_value("message_attempts", 2)
         room.settings.put_value("message_retry_interval_s", 0)
         room.settings.put_value("retry_start_while_charging", False)
@@ -138,13 +152,19 @@ async def test_a_refused_start_has_its_attempts_and_a_fault_says_why() -> None:
         (500, b"<html>Internal Server Error</html>"),
         (400, b"Bad Request"),
         (500, b"<" + b"a" * (LENGTH_MAX + 10)),
+        fault_in("Receiver", "", "upstream connect error"),
+        fault_in("Receiver", "FailedCheck"),
+        (500, SERVER_FAULT_11),
     ],
-    ids=["login", "302", "503", "401", "empty", "500", "400", "too large"],
-)
-async def test_a_page_that_is_no_soap_neither_acknowledges_nor_refuses_a_bill(page: tuple[int, bytes]) -> None:
-    """One attempt is permitted; the page comes more often than that."""
+    ids=[
+        "login", "302", "503", "401", "empty", "500", "400", "too large", "Receiver", "Receiver of others", "SOAP 1.1",
+    ],
+)  # fmt: skip
+async def test_what_is_no_answer_neither_acknowledges_nor_refuses_a_bill(page: tuple[int, bytes]) -> None:
+    """That counts as no attempt, and the link stays up: heartbeats show that the backend is there."""
     async with soap_link() as (csms, room):
-        room.settings.put_value("message_attempts", 1)
+        room.settings.put_value("message_attempts", 100_000)  # after these it would rest for a minute each time
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(START)
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
@@ -157,7 +177,64 @@ async def test_a_page_that_is_no_soap_neither_acknowledges_nor_refuses_a_bill(pa
         csms.answers["StopTransaction"] = {}
         await until(lambda: not room.outbox.rows)
         assert csms.actions().count("BootNotification") == 1  # the backend is the same
+        assert [e.up for e in room.of(LinkChanged)] == [True]
+        sent = [a for a in csms.actions() if a in ("StopTransaction", "Heartbeat")]
+        assert sent[:4] == ["StopTransaction", "Heartbeat"] * 2  # is it the backend, or that message?
+
+
+@pytest.mark.parametrize("page", [(503, b"busy"), fault_in("Receiver")], ids=["page", "Receiver"])
+async def test_a_server_that_processes_nothing_is_no_backend(page: tuple[int, bytes]) -> None:
+    """The link goes down with the second CALL, and nothing counts as an attempt; then all leaves in its order."""
+    async with soap_link() as (csms, room):
+        room.settings.put_value("message_attempts", 1)
+        room.settings.put_value("message_retry_interval_s", 0)
+        answers = dict(csms.answers)
+        csms.answers |= dict.fromkeys(answers, page)
+        room.outbox.put(START)
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: len(room.of(Connected)) > 3)
+        assert [(r.message, r.attempts) for r in room.outbox.rows] == [(START, 0), (END, 0)]
         assert [e.up for e in room.of(LinkChanged)][:2] == [True, False]
+        csms.answers |= answers
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert [a for a in csms.actions() if "Transaction" in a][-2:] == ["StartTransaction", "StopTransaction"]
+
+
+async def test_an_end_that_is_never_processed_holds_the_queue_and_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing billed is given up for an error page, and nothing passes it: the log names what waits, and why."""
+    async with soap_link(ZeepCentral({**ANSWERS, "StopTransaction": (500, b"<html>")})) as (_, room):
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
+        for message in (START, END):
+            room.outbox.put(message)
+        room.outbox.put(replace(START, session="s2"), "s2")
+        room.link.queue_changed()
+        await until(lambda: "sent again without limit" in caplog.text)
+        assert [r.message.session for r in room.outbox.rows] == ["s1", "s2"]
+        assert room.outbox.dead == []
+        assert room.link.is_up
+        (line,) = (r.message for r in caplog.records if "sent again without limit" in r.message)
+        assert "TransactionEnded of session s1 gets no answer to 2 CALLs, but to others (at last: HTTP 500" in line
+
+
+async def test_a_sample_that_is_never_processed_becomes_a_dead_letter() -> None:
+    """It is neither a start nor an end: those leave, and a person can have it sent again."""
+    async with soap_link(ZeepCentral({**ANSWERS, "MeterValues": (500, b"<html>")})) as (csms, room):
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
+        sample = MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, (REGISTER,)),))
+        for message in (START, sample, END):
+            room.outbox.put(message)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        [(row, reason)] = room.outbox.dead
+        assert row.message == sample
+        assert reason.startswith("no answer to 2 CALLs, but to others (at last: HTTP 500, ")
+        assert csms.actions()[-1] == "StopTransaction"
 
 
 async def test_samples_at_which_a_server_stumbles_are_sent_in_shorter_messages() -> None:
@@ -483,15 +560,6 @@ async def test_the_versions_of_soap_are_tried_until_one_is_known() -> None:
             assert room.link.ocpp_version == "1.5"
             assert csms.actions() == ["BootNotification"]
         assert csms.complaints == []
-
-
-def fault_in(code: str, subcode: str = "", reason: str = "no") -> tuple[int, bytes]:
-    inner = f"<e:Subcode><e:Value>cs:{subcode}</e:Value></e:Subcode>" if subcode else ""
-    text = (
-        f'<e:Envelope xmlns:e="{SOAP}"><e:Body><e:Fault><e:Code><e:Value>e:{code}</e:Value>{inner}</e:Code>'
-        f"<e:Reason><e:Text>{reason}</e:Text></e:Reason></e:Fault></e:Body></e:Envelope>"
-    )
-    return 400 if code == "Sender" else 500, text.encode()
 
 
 @pytest.mark.parametrize(

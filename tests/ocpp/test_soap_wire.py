@@ -16,7 +16,7 @@ from agent.ocpp.v15 import V15
 from agent.ocpp.v15.soap_tables import SERVICE
 from agent.ocpp.v16 import V16
 from agent.ocpp.v16 import soap_tables as soap_16
-from agent.ocpp.wire.calls import UNREADABLE, Answered, CallError, Code, Errored
+from agent.ocpp.wire.calls import UNREADABLE, Answered, CallError, Code, Errored, Unprocessed
 from agent.ocpp.wire.soap_body import SoapService, action_of_element, read_payload, writable_text
 from agent.ocpp.wire.soap_envelope import (
     ADDRESSING,
@@ -335,7 +335,7 @@ def test_text_that_xml_cannot_write_gets_a_question_mark() -> None:
 # --- answers of the backend -------------------------------------------------------------------------------------------
 
 
-def answer(action: str, octets: bytes) -> Answered | Errored:
+def answer(action: str, octets: bytes) -> Answered | Errored | Unprocessed:
     return CODEC.read_answer("abc1", action, octets)
 
 
@@ -365,16 +365,34 @@ def test_an_answer_in_soap_1_1_is_read_too(soap: str) -> None:
             "not here",
         ),
         (fault_text(SOAP, "<f:Code><f:Value>f:Sender</f:Value></f:Code>"), "GenericError", ""),
-        (fault_text(SOAP, ""), "GenericError", ""),
-        (
-            fault_text(SOAP_11, "<faultcode>f:Server</faultcode><faultstring>java.lang.Oops</faultstring>"),
-            "GenericError",
-            "java.lang.Oops",
-        ),
     ],
 )
 def test_a_fault_is_a_refusal(octets: bytes, code: str, text: str) -> None:
     assert answer("Heartbeat", octets) == Errored("abc1", "Heartbeat", code, text)
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (fault_text(SOAP, ""), "a fault of the receiver: "),
+        (fault_text(SOAP, "<f:Code><f:Value>f:Receiver</f:Value></f:Code>"), "a fault of the receiver: "),
+        (
+            fault_text(
+                SOAP,
+                "<f:Code><f:Value>f:Receiver</f:Value><f:Subcode><f:Value>g:FailedCheck</f:Value></f:Subcode></f:Code>"
+                "<f:Reason><f:Text xml:lang='en'>l\u00e4uft nicht</f:Text></f:Reason>",
+            ),
+            r"a fault of the receiver: l\xe4uft nicht",
+        ),
+        (
+            fault_text(SOAP_11, "<faultcode>f:Server</faultcode><faultstring>java.lang.Oops</faultstring>"),
+            "a fault of the receiver: java.lang.Oops",
+        ),
+    ],
+)
+def test_a_fault_of_the_receiver_without_a_word_of_ocpp_is_no_answer(octets: bytes, why: str) -> None:
+    """It is that of a gateway, or of the framework around a backend: the message may be processed later."""
+    assert answer("Heartbeat", octets) == Unprocessed("abc1", "Heartbeat", why, is_fault=True)
 
 
 def test_what_belongs_to_another_message_acknowledges_nothing() -> None:

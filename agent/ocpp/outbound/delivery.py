@@ -62,11 +62,11 @@ async def deliver_row(
             await asyncio.sleep(0)  # a turn for others: to encode takes as long as to send
             known = queue.known_answer(row)  # an answer to an earlier CALL may have arrived in it
         effects: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
-    except NoAnswer:
+    except NoAnswer as e:
         if earlier := queue.answers.pop_late(row):
             await run_to_the_end(_settle_row(row, earlier, queue, post_event))
         else:
-            await run_to_the_end(queue.row_unanswered(row, channel.last_answer_s))
+            await run_to_the_end(queue.row_unanswered(row, channel.last_answer_s, str(e)))
     except NotExpressibleError as e:
         await run_to_the_end(queue.move_to_dead_letters(row, str(e)))
     except (ConnectionLost, asyncio.CancelledError):

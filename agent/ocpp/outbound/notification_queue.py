@@ -35,6 +35,8 @@ class NotificationQueue:
         self.encoder = RowEncoder(ctx)
         self.answers = ReceivedAnswers()
         self._kind_rests: dict[type, float] = {}
+        self._unprocessed: dict[int, tuple[int, float]] = {}
+        """By row: how often something came that was no answer, and since when (monotonic seconds)."""
 
     def connection_opened(self, dialect: Dialect) -> None:
         self.rows.fetched.clear()
@@ -119,6 +121,7 @@ class NotificationQueue:
         self.rows.forget_rows(row)
         self.encoder.forget_payload()
         self.answers.discard_late(row.seq)
+        self._unprocessed.pop(row.seq, None)
         return True
 
     def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:
@@ -128,15 +131,31 @@ class NotificationQueue:
     async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
         await self.row_delivered(row, ResponseEffects())
 
-    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None:
+    async def row_unanswered(self, row: OutboxRow, answered_s: float, why: str = "") -> None:
         """Let the messages of this kind rest. After a few attempts this one is given up."""
+        if why:
+            await self._row_unprocessed(row, answered_s, why)
+            return
         attempts = row.attempts + 1
         if attempts >= NOTICE_ATTEMPTS:
             await self.move_to_dead_letters(row, f"no answer to {attempts} CALLs")
         elif await self.rows.try_store(self._ctx.outbox.count_attempt(row)):
             self.rows.fetched.clear()
-            pause_s = growing_pause_s(NOTICE_RETRY_S, attempts) / self._ctx.clock.rate
-            self._kind_rests[type(row.message)] = time.monotonic() + pause_s
+            self._rest_kind(row, attempts)
+
+    def _rest_kind(self, row: OutboxRow, times: int) -> None:
+        pause_s = growing_pause_s(NOTICE_RETRY_S, times) / self._ctx.clock.rate
+        self._kind_rests[type(row.message)] = time.monotonic() + pause_s
+
+    async def _row_unprocessed(self, row: OutboxRow, answered_s: float, why: str) -> None:
+        """Let the messages of this kind rest. That is no attempt while the backend processes nothing at all: a message
+        is given up if it answers others."""
+        count, since_s = self._unprocessed.get(row.seq, (0, time.monotonic()))
+        self._unprocessed[row.seq] = count + 1, since_s
+        if count + 1 >= NOTICE_ATTEMPTS and answered_s > since_s:
+            await self.move_to_dead_letters(row, f"no answer to {count + 1} CALLs, but to others (at last: {why})")
+        else:
+            self._rest_kind(row, count + 1)
 
     async def move_to_dead_letters(
         self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False

@@ -91,9 +91,9 @@ class DurableQueue(Protocol):
         """Take a refusal or a useless answer. ``code``: the error code of a refusal."""
         ...
 
-    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None:
+    async def row_unanswered(self, row: OutboxRow, answered_s: float, why: str = "") -> None:
         """Note that a working connection brought no answer. ``answered_s``: when the backend last
-        answered another CALL."""
+        answered another CALL (monotonic). ``why``: what came instead; "": nothing in time."""
         ...
 
     async def move_to_dead_letters(

@@ -18,6 +18,26 @@ LEAST_PAUSE_S = 60.0
 TransactionMessageRetryInterval says."""
 
 
+class UnansweredCalls:
+    """How often the row that is sent now got no answer, and since when (monotonic seconds)."""
+
+    def __init__(self) -> None:
+        self.count, self._since_s = 0, 0.0
+
+    def count_call(self) -> None:
+        self.count += 1
+        if self.count == 1:
+            self._since_s = time.monotonic()
+
+    def is_row_ignored(self, answered_s: float, calls_most: int) -> bool:
+        """Return whether the backend answers other CALLs, at last at ``answered_s``, and not so many of this row."""
+        return answered_s > self._since_s and self.count >= calls_most
+
+    def describe_ignoring(self, why: str) -> str:
+        """Return how the backend ignores the row. ``why``: what came instead of an answer."""
+        return f"no answer to {self.count} CALLs, but to others" + (f" (at last: {why})" if why else "")
+
+
 class QueueRows:
     """``queue``: its name in the store. ``fetched``: the oldest rows, as far as they are read.
     ``settled``: how many rows have left the queue so far. ``_requeued``: how often rows had been

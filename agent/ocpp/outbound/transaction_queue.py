@@ -14,7 +14,6 @@ that is neither. An answer to any CALL of a row is the row's answer."""
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,12 +25,13 @@ from agent.domain.messages import (
     TransactionUpdated,
     is_first_with_token,
 )
+from agent.domain.variables import Settings
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, RowContext
 from agent.ocpp.outbound.dead_letter_answers import DeadLetterAnswers
 from agent.ocpp.outbound.given_up_rows import GivenUpRows
 from agent.ocpp.outbound.opening_requeue import OpeningRequeue
-from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows
+from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows, UnansweredCalls
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.outbound.sample_merging import SampleMerging
@@ -66,7 +66,7 @@ class TransactionQueue:
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
         self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
         self._in_use, self._handover_due = VersionInUse(), False
-        self._silences, self._silent_since_s = 0, 0.0
+        self._unanswered = UnansweredCalls()
 
     @property
     def waiting_count(self) -> int:
@@ -94,7 +94,7 @@ class TransactionQueue:
     def connection_opened(self, dialect: Dialect) -> None:
         """Reset for a new connection: the failures of the old one no longer count."""
         self.rows.fetched.clear()
-        self._silences = 0
+        self._unanswered.count = 0
         self._in_use = VersionInUse(
             dialect.book_name, dialect.backend_assigns_ids, dialect.silence_is_attempt, dialect.name
         )
@@ -220,7 +220,7 @@ class TransactionQueue:
             facts = self._handover.facts_of_unnumbered_end(row)
             is_stored = await self.rows.try_store(self._ctx.outbox.dead_letter([row], UNNUMBERED_END, facts))
         else:
-            self._silences = 0
+            self._unanswered.count = 0
             facts = self._handover.facts_of_delivery(row, effects, self._in_use)
             is_sample = not facts and _is_sample_between(row)
             if is_sample and self._in_use.backend_assigns_ids:
@@ -268,10 +268,10 @@ class TransactionQueue:
             await self.row_delivered(row, ResponseEffects())
             return
         no = bool(code)
-        self._silences = 0
-        attempts, interval_s = row.attempts + 1, self._retry_interval_s()
+        self._unanswered.count = 0
+        attempts, interval_s = row.attempts + 1, _retry_interval_s(self._ctx.settings)
         pause_s = interval_s * attempts
-        if attempts >= self._attempts_max():
+        if attempts >= _attempts_max(self._ctx.settings):
             running = await self._is_of_running_session(row)
             if running is None:
                 return
@@ -300,38 +300,36 @@ class TransactionQueue:
             self.rows.pause_for_store(str(e))
             return None
 
-    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None:
+    async def row_unanswered(self, row: OutboxRow, answered_s: float, why: str = "") -> None:
         """Note that a working connection brought no answer. That is no attempt, unless the
-        version counts it as one; the same payload is sent again after a pause. ``answered_s``:
-        when the backend last answered another CALL (monotonic)."""
-        if self._in_use.silence_is_attempt:
+        version counts silence as one; the same payload is sent again after a pause."""
+        if why and row.followers:  # a server stumbles at a long message: the next one is shorter
+            self._merging.connection_lost(row)
+            return
+        if self._in_use.silence_is_attempt and not why:
             await self.row_refused(row, "no valid answer")
             return
-        self._silences += 1
-        if self._silences == 1:
-            self._silent_since_s = time.monotonic()
+        self._unanswered.count_call()
         self._merging.message_unanswered(row)
         is_skippable = isinstance(row.message, MeterSampled | ConnectorUnplugged)
-        is_ignored = answered_s > self._silent_since_s and self._silences >= self._attempts_max()
+        is_ignored = self._unanswered.is_row_ignored(answered_s, _attempts_max(self._ctx.settings))
         if is_skippable and is_ignored and not row.followers:
-            await self._give_up_ignored(row)
-        else:
-            if is_ignored:
-                self._merging.repeat_alone(row)
-            self.rows.pause_sending(growing_pause_s(self._retry_interval_s(), self._silences))
-
-    def _retry_interval_s(self) -> float:
-        return float(self._ctx.settings.int_value("message_retry_interval_s"))
-
-    def _attempts_max(self) -> int:
-        return max(1, self._ctx.settings.int_value("message_attempts"))
+            await self._give_up_ignored(row, why)
+            return
+        if is_ignored:
+            self._merging.repeat_alone(row)
+        if is_ignored and not is_skippable:
+            how = self._unanswered.describe_ignoring(why)
+            self.rows.log_row_once(row, f"gets {how}: sent again without limit, and what is behind it waits")
+        least_s = LEAST_PAUSE_S if is_ignored and why else 0.0
+        self.rows.pause_sending(growing_pause_s(_retry_interval_s(self._ctx.settings), self._unanswered.count, least_s))
 
     # --- given up ------------------------------------------------------------------------------------------------
 
-    async def _give_up_ignored(self, row: OutboxRow) -> None:
+    async def _give_up_ignored(self, row: OutboxRow, why: str) -> None:
         """Give up a message that the backend ignores while it answers others. It is neither a
         start nor an end: those wait behind it."""
-        reason, self._silences = f"no answer to {self._silences} CALLs, but to others", 0
+        reason, self._unanswered.count = self._unanswered.describe_ignoring(why), 0
         if _is_billed(row, self._in_use):
             await self.move_to_dead_letters(row, reason)
             return
@@ -349,6 +347,14 @@ class TransactionQueue:
     def _letters_added(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._dead_letters.letter_added(row, self.answers.discard_late(row.seq))
+
+
+def _retry_interval_s(settings: Settings) -> float:
+    return float(settings.int_value("message_retry_interval_s"))
+
+
+def _attempts_max(settings: Settings) -> int:
+    return max(1, settings.int_value("message_attempts"))
 
 
 def _is_sample_between(row: OutboxRow) -> bool:

@@ -12,7 +12,7 @@ import string
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, ResponseEffects, RowContext
@@ -31,6 +31,7 @@ from agent.ocpp.wire.calls import (
     Errored,
     Finding,
     SendNow,
+    Unprocessed,
 )
 from agent.ocpp.wire.rpc import Kind
 from agent.ports.store import OutboxRow
@@ -47,13 +48,16 @@ ID_PREFIX_LENGTH = 5
 than needed (every byte is paid on 2G)."""
 
 
+_Outcome: TypeAlias = Answered | Errored | Unprocessed
+
+
 class ConnectionLost(Exception):
     """The connection is dead."""
 
 
 class NoAnswer(Exception):
-    """No answer came in time, but the connection works: whether the other side has received the
-    CALL is unknown."""
+    """No answer came, but the connection works: whether the other side has received the CALL is
+    unknown. ``str()`` says what came instead of an answer, "": nothing in time."""
 
 
 def _unsent_by(closed: Closed, action: str) -> ConnectionLost:
@@ -93,11 +97,14 @@ class CallChannel:
         prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
         self._message_ids = (f"{prefix}{number:x}" for number in itertools.count(1))
         self._call_id = ""
-        self._answer: asyncio.Future[Answered | Errored] | None = None
+        self._answer: asyncio.Future[_Outcome] | None = None
         self._sent_calls: OrderedDict[str, tuple[MessageRow, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
         self._unusable: list[AnswerError] = []
         """Answers that cannot be used, until that is reported to the backend."""
+        self.unprocessed_why = ""
+        """What the latest CALL got that was no answer of OCPP, also on the connection before; "": it got one. The
+        connection is in doubt, and over if the next CALL gets none either."""
 
     def attach_connection(self, transport: Transport) -> None:
         """Use a new connection and the dialect that was agreed on it."""
@@ -120,7 +127,7 @@ class CallChannel:
         assert self.transport is not None
         finding, size = await self.transport.receive_message()
         self.last_received_s = time.monotonic()
-        if isinstance(finding, Answered | Errored):
+        if isinstance(finding, Answered | Errored | Unprocessed):
             self._resolve_answer(finding)
             await self._report_unusable_answers()
         elif isinstance(finding, Dropped):
@@ -132,7 +139,7 @@ class CallChannel:
         if self.transport is not None:
             await self.transport.send_response(response)
 
-    def _resolve_answer(self, finding: Answered | Errored) -> None:
+    def _resolve_answer(self, finding: _Outcome) -> None:
         if finding.id == self._call_id and self._answer is not None and not self._answer.done():
             self._answer.set_result(finding)
             return
@@ -140,8 +147,10 @@ class CallChannel:
         if asked is not None:
             self._deliver_late_answer(*asked, finding)
 
-    def _deliver_late_answer(self, out: MessageRow, subject: Any, finding: Answered | Errored) -> None:
+    def _deliver_late_answer(self, out: MessageRow, subject: Any, finding: _Outcome) -> None:
         """Hand over an answer for which no sender waits any more."""
+        if isinstance(finding, Unprocessed):
+            return
         self._late_answer(subject, self._interpret_answer(out, subject, finding))
 
     # --- one CALL --------------------------------------------------------------------------------------------------
@@ -212,6 +221,9 @@ class CallChannel:
             raise
         finally:
             answer.cancel()  # what comes from now on is a late answer
+        if isinstance(finding, Unprocessed):
+            self._call_unprocessed(finding)
+        self.unprocessed_why = ""
         self.last_exchange_s = self.last_answer_s = time.monotonic()
         self.refusal_code = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         effects = self._interpret_answer(out, subject, finding)
@@ -229,9 +241,17 @@ class CallChannel:
         except Closed as e:
             raise _unsent_by(e, action) from e
 
-    async def _wait_for_answer(
-        self, answer: asyncio.Future[Answered | Errored], out: MessageRow, began_s: float
-    ) -> Answered | Errored:
+    def _call_unprocessed(self, finding: Unprocessed) -> NoReturn:
+        """Raise ``NoAnswer``. A server that processes nothing is no backend: raise ``ConnectionLost`` after the second
+        CALL, and while this station is not registered."""
+        line = f"{finding.action} is not processed ({finding.why})"
+        was_in_doubt, self.unprocessed_why = bool(self.unprocessed_why), finding.why
+        if was_in_doubt or self._ctx.boot != "Accepted":
+            raise ConnectionLost(line)
+        self.log_seldom(f"{self.url}: {line}")
+        raise NoAnswer(finding.why)
+
+    async def _wait_for_answer(self, answer: asyncio.Future[_Outcome], out: MessageRow, began_s: float) -> _Outcome:
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 return await answer
@@ -245,6 +265,7 @@ class CallChannel:
         now, otherwise ``NoAnswer``."""
         if self.last_received_s <= began_s and not await self.is_alive():
             raise ConnectionLost("no answer to a ping") from None
+        self.unprocessed_why = ""  # the connection works
         self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
         raise NoAnswer from None
 

@@ -71,6 +71,16 @@ class Errored:
 
 
 @frozen
+class Unprocessed:
+    """The exchange of our CALL ``id`` is over, and what came is no answer of OCPP: an error page, or the fault of a
+    gateway. The message is neither taken nor refused. ``why`` is a part of a line for the log."""
+
+    id: str
+    action: str
+    why: str
+
+
+@frozen
 class SendNow:
     """An answer that the transport has ready. It is given back to the transport in its turn."""
 
@@ -84,7 +94,7 @@ class Dropped:
     why: str
 
 
-Finding: TypeAlias = Called | Answered | Errored | SendNow | Dropped
+Finding: TypeAlias = Called | Answered | Errored | Unprocessed | SendNow | Dropped
 
 
 @frozen

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from agent.model.fastclass import frozen
-from agent.ocpp.wire.calls import UNREADABLE, Answered, CallError, Code, Errored
+from agent.ocpp.wire.calls import UNREADABLE, Answered, CallError, Code, Errored, Unprocessed
 from agent.ocpp.wire.soap_body import (
     SoapOperation,
     SoapService,
@@ -39,6 +39,10 @@ SUBCODES: Mapping[str, SoapFault] = {
 }
 """The fault for each neutral error code; every other one is a ProtocolError of the sender."""
 REASON_MOST = 255
+OCPP_WORDS = frozenset({
+    "SecurityError", "IdentityMismatch", "UrlMismatch", "ProtocolError", "InternalError", "NotSupported",
+})  # fmt: skip
+"""Subcodes of OCPP. InternalError is the backend's own word about this message, as the error code of JSON."""
 VERSION_WORDS = frozenset({"NotSupported", "ProtocolError", "ActionNotSupported", "VersionMismatch", "MustUnderstand"})
 """Codes and subcodes of a fault in answer to a message of a version that a server does not know: of OCPP, of
 WS-Addressing, and of SOAP (its identity header must be understood and is of that version)."""
@@ -72,6 +76,14 @@ def _means_version(fault: SoapFault) -> bool:
     return bool(words & VERSION_WORDS) if words else fault.is_sender
 
 
+def _read_refusal(id_: str, action: str, fault: SoapFault) -> Errored | Unprocessed:
+    """Return what a fault is to a request. A fault of the receiver without a word of OCPP is that of a gateway, or of
+    the framework around a backend that has stumbled: the message is not at fault, and may be processed later."""
+    if not fault.is_sender and not fault.code and fault.subcode not in OCPP_WORDS:
+        return Unprocessed(id_, action, f"a fault of the receiver: {ascii(fault.reason)[1:-1][:80]}")
+    return Errored(id_, action, fault.subcode or Code.GENERIC, fault.reason[:REASON_MOST])
+
+
 class SoapCodec:
     """Writes and reads the envelopes of one version. ``identity``: chargeBoxIdentity of the station."""
 
@@ -86,12 +98,11 @@ class SoapCodec:
         table = self._service.operations[action].request
         return write_message(headers, action, False, table, payload, self._service.central_namespace)
 
-    def read_answer(self, id_: str, action: str, octets: bytes) -> Answered | Errored:
+    def read_answer(self, id_: str, action: str, octets: bytes) -> Answered | Errored | Unprocessed:
         """Read the answer to a request. Raises ``NotSoap``."""
         envelope = read_envelope(octets)
         if envelope.fault is not None:
-            fault = envelope.fault
-            return Errored(id_, action, fault.subcode or Code.GENERIC, fault.reason[:REASON_MOST])
+            return _read_refusal(id_, action, envelope.fault)
         table = self._service.operations[action].answer
         if envelope.body is None:
             return Errored(id_, action, UNREADABLE, "an empty body") if table else Answered(id_, action, {})

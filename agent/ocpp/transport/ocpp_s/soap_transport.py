@@ -1,7 +1,8 @@
 """OCPP-S: the transport of SOAP envelopes over HTTP (decision 59).
 
 The station is client and server. A connection begins when the backend can be reached and the own port is open; it ends
-with the first exchange that fails, or when the own address is another one."""
+with the first exchange that fails, or when the own address is another one. What is no answer of OCPP (an error page,
+the fault of a gateway) is reported as such: the call channel finds out whether there is a backend behind it."""
 
 from __future__ import annotations
 
@@ -35,7 +36,18 @@ from agent.ocpp.transport.transport import (
     is_tls,
     without_user_info,
 )
-from agent.ocpp.wire.calls import Answered, AnswerError, Called, CallError, CallResult, Code, Dropped, Finding, SendNow
+from agent.ocpp.wire.calls import (
+    Answered,
+    AnswerError,
+    Called,
+    CallError,
+    CallResult,
+    Code,
+    Dropped,
+    Finding,
+    SendNow,
+    Unprocessed,
+)
 from agent.ocpp.wire.masking import mask_urls_in_value
 from agent.ocpp.wire.soap_envelope import AddressingHeaders, NotSoap, SoapFault
 from agent.ports.pki import TrustedRoots
@@ -55,7 +67,7 @@ SENDER_STATUS, RECEIVER_STATUS = 400, 500
 REGISTRATION = "BootNotification"
 """The call whose fault may mean the version: it is the first one to a backend."""
 ANSWERING = (200, 202, SENDER_STATUS, RECEIVER_STATUS)
-"""Statuses that an answer may have. Every other one is not from OCPP."""
+"""Statuses that an answer may have. Every other one is not from OCPP, whatever comes with it."""
 
 
 class SoapTransport:
@@ -155,7 +167,7 @@ class SoapTransport:
         except TimeoutError:
             return  # the call channel finds out whether the backend is still there
         except TooLarge:  # nothing shows that it is SOAP
-            self._end_connection("an answer that is too large")
+            self._deliver_finding(Unprocessed(id_, action, "an answer that is too large"), 0)
             return
         except (aiohttp.ClientError, OSError, ValueError) as e:
             self._end_connection(describe_failure(e))
@@ -163,16 +175,19 @@ class SoapTransport:
         self._take_answer(id_, action, answer)
 
     def _take_answer(self, id_: str, action: str, answer: HttpAnswer) -> None:
-        if answer.status not in ANSWERING:
-            self._end_connection(f"HTTP {answer.status}")
-            return
         try:
+            if answer.status not in ANSWERING:
+                raise NotSoap("an error page")
             finding = self._codec.read_answer(id_, action, answer.body)
         except NotSoap as e:  # a page of a proxy or of an application server neither acknowledges nor refuses a bill
             self._trace_text("in", f"<HTTP {answer.status} and no SOAP, {len(answer.body)} octets>")
-            self._end_connection(f"HTTP {answer.status} and no SOAP: {e}")
+            self._deliver_finding(Unprocessed(id_, action, f"HTTP {answer.status}, {e}"), len(answer.body))
             return
         self._trace_envelope("in", answer.body)
+        if isinstance(finding, Unprocessed):
+            why = f"HTTP {answer.status}, {finding.why}"
+            self._deliver_finding(Unprocessed(id_, action, why), len(answer.body))
+            return
         if isinstance(finding, Answered):
             self._versions.note_acceptance(self._backend.connection_url)
         elif self._gives_way(action, answer.body):
