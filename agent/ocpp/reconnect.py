@@ -83,10 +83,13 @@ class Reconnector:
             if not connecting.done():
                 raise NoConnection(f"{self.url}: this attempt was given up for another one")
             return connecting.result()
+        except BaseException:
+            connecting.cancel()
+            await _close_unused(connecting)
+            raise
         finally:
             waiting.cancel()
-            connecting.cancel()
-            await asyncio.gather(waiting, connecting, return_exceptions=True)
+            await asyncio.gather(waiting, return_exceptions=True)
 
     async def connect(self) -> Transport:
         """Open a connection and report the result to the domain. Raises ``NoConnection``."""
@@ -228,6 +231,13 @@ class Reconnector:
             via = ""
         interface = self._hooks.interface() or None
         return replace(self._backend, url=url, via=via, security_profile=access.profile, interface=interface)
+
+
+async def _close_unused(connecting: asyncio.Future[Transport]) -> None:
+    """Wait until this attempt is over, and close what it has opened at the moment at which it was given up."""
+    [opened] = await asyncio.gather(connecting, return_exceptions=True)
+    if not isinstance(opened, BaseException):
+        await opened.close()
 
 
 def _at_soap_url(backend: Backend) -> Backend:

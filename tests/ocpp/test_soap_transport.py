@@ -708,3 +708,28 @@ async def test_another_own_address_ends_the_connection(monkeypatch: pytest.Monke
         transport._own_host = "10.9.9.9"
         assert not await transport.is_alive()
         await until(lambda: len(room.of(Connected)) > first)
+
+
+# --- the end of a connection --------------------------------------------------------------------------------------------
+
+
+async def test_a_link_that_ends_while_it_connects_leaves_no_session_open(caplog: pytest.LogCaptureFixture) -> None:
+    """The transport is open, and the link is cancelled before it has it."""
+    async with ZeepCentral().listening() as csms:
+        room = soap_room(csms)
+        connector = room.link._connector
+        running_link = asyncio.ensure_future(connector.connect_until(asyncio.Event()))
+        opened: list[Any] = []
+        connect = connector.connect
+
+        async def connect_and_be_cancelled() -> Any:
+            opened.append(await connect())
+            running_link.cancel()
+            return opened[0]
+
+        connector.connect = connect_and_be_cancelled  # type: ignore[method-assign]
+        with pytest.raises(asyncio.CancelledError):
+            await running_link
+        session = opened[0]._inside._exchange._session
+        assert session.closed
+    assert "Unclosed" not in caplog.text

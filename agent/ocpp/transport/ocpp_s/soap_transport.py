@@ -125,10 +125,12 @@ class SoapTransport:
             task.cancel()
         for request in self._asked.values():
             request.reply.cancel()
-        if self._server is not None:
-            await self._server.close_port()
-        await self._exchange.close_session()
-        self._ctx.traffic.close_connection(self._traffic)
+        try:
+            if self._server is not None:
+                await self._server.close_port()
+        finally:  # also while the link is cancelled
+            await self._exchange.close_session()
+            self._ctx.traffic.close_connection(self._traffic)
 
     def _end_connection(self, reason: str) -> None:
         if not self._ended.is_set():
