@@ -10,6 +10,7 @@ from agent.commands.check import check_station_file
 from agent.ocpp.transport.ocpp_s.callers import allowed_callers
 from agent.ocpp.transport.ocpp_s.soap_transport import own_address
 from agent.station_file.settings import Backend
+from tests.support.certificate_authorities import Authority
 
 BOARD = '[[evse]]\nnumber = 1\n[evse.board]\ndriver = "evse_modbus"\nmap = "charx_sec"\nhost = "10.0.0.9"\n'
 SOAP = 'url = "http://10.0.0.1/ocpp"\nversions = ["1.5"]'
@@ -27,6 +28,8 @@ def complaints(tmp_path: Path, backend: str, more: str = "") -> list[str]:
         SOAP,
         f'{SOAP}\nsoap_port = 9000\nsoap_address = "from bearer"\nsoap_callers = ["10.0.0.1", "10.1.0.0/16"]',
         f'{SOAP}\nsoap_address = "http://gateway.example:9000/cp-1"',
+        f'{SOAP}\nsoap_password_file = "password"',
+        f'{SOAP}\nsoap_user = "csms"\nsoap_password = "of the caller"',
         'soap_url = "https://csms.example/o"\nversions = ["1.5"]\nsecurity_profile = 2\npassword = "a-password-of-16"',
         'url = "http://10.0.0.1"\nversions = ["1.6", "1.5", "1.2"]',
         'url = "ws://10.0.0.1"\nsoap_url = "http://10.0.0.1"\nversions = ["2.0.1", "1.6", "1.5"]',
@@ -46,6 +49,11 @@ def test_good_files(tmp_path: Path, backend: str) -> None:
         (f'{SOAP}\nsoap_url = "ws://10.0.0.1"', "soap_url: must begin with http:// or https://"),
         (f'{SOAP}\nsoap_url = "http://user:pw@10.0.0.1"', "soap_url: must not hold a user"),
         (f"{SOAP}\nsoap_port = 70000", "backend.soap_port"),
+        (f"{SOAP}\nsoap_tls = true", "soap_tls needs client_cert"),
+        (f'{SOAP}\nsoap_client_ca = "ca.pem"', "soap_client_ca: a caller shows a certificate in TLS only"),
+        (f'{SOAP}\nsoap_user = "csms"', "soap_user: needs soap_password"),
+        (f'{SOAP}\nsoap_user = "a:b"\nsoap_password = "x"', "must be a name without a colon"),
+        (f'{SOAP}\nsoap_tls = true\nclient_cert = "none.pem"', "client_cert, client_key, soap_client_ca: not usable"),
         (f'{SOAP}\nsoap_callers = ["10.0.0.300"]', "must be an IP address or a network"),
         (f'{SOAP}\nsoap_address = "gateway"', "backend.soap_address"),
         (f'{SOAP}\nsecurity_profile = 2\npassword = "a-password-of-16"', "needs https:// (TLS)"),
@@ -56,6 +64,13 @@ def test_each_mistake_is_named(tmp_path: Path, backend: str, said: str) -> None:
     assert len(found) == 1, found
     assert said in found[0]
     assert "pw@" not in found[0]
+
+
+def test_the_certificate_of_the_own_port_is_looked_at(tmp_path: Path) -> None:
+    ours = Authority(tmp_path)
+    secured = f'{SOAP}\nsoap_tls = true\nclient_cert = "{ours.server()}"\n'
+    assert complaints(tmp_path, secured) == []
+    assert complaints(tmp_path, f'{secured}soap_client_ca = "{ours.root}"') == []
 
 
 def test_two_backends_do_not_share_a_port(tmp_path: Path) -> None:
@@ -75,6 +90,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
 def test_addresses_and_callers() -> None:
     assert own_address("from bearer", "10.0.0.7", 8090) == "http://10.0.0.7:8090/"
     assert own_address("from bearer", "fd00::7", 8090) == "http://[fd00::7]:8090/"
+    assert own_address("from bearer", "fd00::7", 8090, "https") == "https://[fd00::7]:8090/"
     assert own_address("http://gateway/x", "10.0.0.7", 8090) == "http://gateway/x"
     named = allowed_callers(Backend(soap_callers=("10.0.0.0/29", "fd00::/8")), "192.168.1.1")
     cases = {"10.0.0.1": True, "10.0.0.9": False, "192.168.1.1": False, "::ffff:10.0.0.2": True, "fd00::9%eth0": True}

@@ -231,6 +231,13 @@ def unusable_certificates(file: StationFile) -> list[str]:
             tls.build_context(b)
         except OSError as e:
             wrong.append(f"{file.path}: backend {b.name}: ca, crl, client_cert, client_key: not usable ({e})")
+    for b in (b for b in file.backends if b.soap_tls):
+        from agent.ocpp.transport.ocpp_s.port_security import make_port_context
+
+        try:
+            make_port_context(b)
+        except (OSError, ValueError) as e:
+            wrong.append(f"{file.path}: backend {b.name}: client_cert, client_key, soap_client_ca: not usable ({e})")
     for b in file.backends:
         for key, path in (("ca", b.ca), ("manufacturer_ca", b.manufacturer_ca)):
             wrong += [f"{file.path}: backend {b.name}: {key}: {path}: {why}" for why in _weak_roots(path)]

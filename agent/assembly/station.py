@@ -143,6 +143,7 @@ class Station:
         self.links = {b.name: self._make_link(b) for b in file.backends}
         for b in file.backends:
             self.mask.learn_secret(b.password)
+            self.mask.learn_secret(b.soap_password)
         hooks = EngineHooks(
             restart=self._restart_or_shut_down,
             before_event=self._prepare_for_event,

@@ -202,7 +202,7 @@ class Reconnector:
         """Return the station file's backend with the present address and certificate. Raises
         ``NoConnection``."""
         made = self._effective_address(access)
-        if not access.certificate or access.profile != 3:
+        if not access.certificate or not (access.profile == 3 or made.soap_tls):
             return made
         files = self._pki.client_certificate(access.certificate) if self._pki else None
         if files is None:

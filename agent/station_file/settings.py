@@ -342,11 +342,22 @@ def _parse_backend(raw: Any, where: str, station: Station, wrong: list[str], bas
         wrong += [f"{where}{p}" for p in _url_problems(replace(b, url=b.soap_url), "soap_url")]
         if not replace(b, url=b.soap_url).is_soap_url and not _is_reported(wrong, f"{where}.soap_url"):
             wrong.append(f"{where}.soap_url: must begin with http:// or https://, is {b.soap_url!r}")
+    wrong += [f"{where}{p}" for p in _own_port_problems(b)]
     if b.secure_url:
         wrong += [f"{where}{p}" for p in _url_problems(replace(b, url=b.secure_url, security_profile=2), "secure_url")]
     if b.security_profile == 3 and b.client_cert is None and not _is_reported(wrong, f"{where}.client_cert"):
         wrong.append(f"{where}: security_profile 3 needs client_cert (and client_key, unless both are in one file)")
     return b
+
+
+def _own_port_problems(b: Backend) -> Iterator[str]:
+    """Yield what is missing to secure the own port for requests over SOAP."""
+    if b.soap_tls and b.client_cert is None:
+        yield ": soap_tls needs client_cert (and client_key, unless both are in one file): callers see it"
+    if b.soap_client_ca is not None and not b.soap_tls:
+        yield ".soap_client_ca: a caller shows a certificate in TLS only: add soap_tls = true"
+    if b.soap_user and not (b.soap_password or b.soap_password_file):
+        yield ".soap_user: needs soap_password or soap_password_file"
 
 
 def _soap_port_problems(backends: Sequence[Backend]) -> Iterator[str]:

@@ -128,6 +128,15 @@ class Backend:
     """The own address that the backend is given: that of the bearer in use, or a fixed one."""
     soap_callers: tuple[Annotated[str, IpNetwork()], ...] = ()
     """Who may send requests over SOAP; none: the host that was dialled."""
+    soap_tls: bool = False
+    """The own port speaks TLS, with the certificate of the station (``client_cert``)."""
+    soap_client_ca: Path | None = None
+    """Who has signed the certificate that a caller of the own port must show; None: none is asked for."""
+    soap_user: Annotated[str, Text(64, form="[^:]*", like="a name without a colon")] = ""
+    """With ``soap_password``; "": the charge point id."""
+    soap_password: Annotated[str, Text(64)] = field(default="", repr=False)
+    """What a caller of the own port must send (HTTP Basic); "": nothing."""
+    soap_password_file: Path | None = None
     ca: Path | None = None
     crl: Path | None = None
     client_cert: Path | None = None

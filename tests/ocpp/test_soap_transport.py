@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import aiohttp
 import pytest
 from zeep.exceptions import Fault
 
-from agent.domain.backend_connection import ConnectFailure
+from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.events import (
     Connected,
     ConnectFailed,
@@ -48,6 +50,7 @@ from agent.ocpp.v12 import V12
 from agent.ocpp.v15 import V15
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from agent.ports.pki import NO_ROOTS, TrustedRoots
 from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from tests.ocpp.test_soap_wire import ENTITY, RESET, request_text
 from tests.support.busy_machine import stretched
@@ -354,9 +357,9 @@ async def test_requests_come_in_beside_each_other_and_each_gets_its_own_answer()
         assert len(room.of(RequestReceived)) == 8
 
 
-async def post(port: int, body: bytes, head: str = "") -> tuple[int, bytes]:
+async def post(port: int, body: bytes, head: str = "", tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     """Send octets to the station's port by hand. Return status and body; 0: the connection was cut off."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     length = "" if "Content-Length" in head else f"Content-Length: {len(body)}\r\n"
     writer.write(f"POST / HTTP/1.1\r\nHost: x\r\n{length}{head}Connection: close\r\n\r\n".encode() + body)
     with contextlib.suppress(ConnectionError):
@@ -491,6 +494,131 @@ async def test_tls_and_the_password_of_the_profile(tmp_path: Path) -> None:
         finally:
             front.close()
         assert csms.actions() == ["BootNotification"]
+
+
+# --- the own port, secured --------------------------------------------------------------------------------------------
+
+CLEAR = request_text("<cp:clearCacheRequest/>")
+
+
+def trusting(root: Path, own: Path | None = None) -> ssl.SSLContext:
+    """A backend that trusts this root, and shows its own certificate if it has one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(root)
+    if own is not None:
+        context.load_cert_chain(own)
+    return context
+
+
+async def test_the_own_port_speaks_tls_with_the_certificate_of_the_station(tmp_path: Path) -> None:
+    ours = Authority(tmp_path)
+    async with soap_link(soap_tls=True, client_cert=ours.server()) as (csms, room):
+        port = own_port(csms)
+        assert csms.station_url == f"https://127.0.0.1:{port}/"
+        status, body = await post(port, CLEAR, tls=trusting(ours.root))
+        assert (status, b"Accepted" in body) == (200, True)
+        assert await post(port, CLEAR) == (0, b"")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = trusting(ours.root)
+            context.maximum_version = version
+            assert (await post(port, CLEAR, tls=context))[0] == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await post(port, CLEAR, tls=ssl.create_default_context())
+        assert len(room.of(RequestReceived)) == 3
+        assert room.link.is_up
+
+
+async def test_a_caller_shows_its_certificate_where_the_file_demands_one(tmp_path: Path) -> None:
+    ours, callers = Authority(tmp_path), Authority(tmp_path, "Caller Root")
+    settings = {"soap_tls": True, "client_cert": ours.server(), "soap_client_ca": callers.root}
+    async with soap_link(**settings) as (csms, room):
+        port = own_port(csms)
+        assert (await post(port, CLEAR, tls=trusting(ours.root, callers.client("csms"))))[0] == 200
+        for own in (None, ours.client("csms")):
+            refused = False
+            try:
+                refused = await post(port, CLEAR, tls=trusting(ours.root, own)) == (0, b"")
+            except ssl.SSLError:
+                refused = True
+            assert refused
+        assert len(room.of(RequestReceived)) == 1
+
+
+async def test_the_certificate_of_the_key_store_takes_the_place_of_that_of_the_file(tmp_path: Path) -> None:
+    """One that was signed over the air is shown in security profile 1 too, where the own port speaks TLS."""
+    ours = Authority(tmp_path)
+    signed = ours.server()
+
+    class Keys:
+        def trusted_roots(self) -> TrustedRoots:
+            return NO_ROOTS
+
+        def client_certificate(self, certificate: str) -> tuple[Path, Path] | None:
+            return (signed, signed) if certificate == "signed" else None
+
+        def root_used(self, link: str, root: bytes | None) -> None: ...
+
+    access = ConnectionProfile(profile=0, certificate="signed")
+    settings = {"soap_tls": True, "client_cert": ours.server(("elsewhere.example",)), "pki": Keys()}
+    async with soap_link(access=lambda: access, **settings) as (csms, _):
+        assert (await post(own_port(csms), CLEAR, tls=trusting(ours.root)))[0] == 200
+
+
+@pytest.mark.parametrize("from_file", [False, True], ids=["password", "file"])
+async def test_a_caller_needs_the_password_of_the_file(tmp_path: Path, from_file: bool) -> None:
+    kept = tmp_path / "password"
+    kept.write_text("s3cret:of 16 letters\n")
+    secret = {"soap_password_file": kept} if from_file else {"soap_password": "s3cret:of 16 letters"}
+    async with soap_link(**secret) as (csms, room):
+        port = own_port(csms)
+        for user, password in (("CP-1", "wrong"), ("CP-2", "s3cret:of 16 letters"), ("CP-1", "")):
+            assert (await post(port, CLEAR, basic_head(user, password)))[0] == 401
+        assert (await post(port, CLEAR))[0] == 401
+        assert (await post(port, CLEAR, "Authorization: Basic ####\r\n"))[0] == 401
+        assert room.of(RequestReceived) == []
+        assert (await post(port, CLEAR, basic_head("CP-1", "s3cret:of 16 letters")))[0] == 200
+        assert "s3cret" not in json.dumps(room.traced)
+    async with soap_link(soap_user="csms", **secret) as (csms, _):
+        assert (await post(own_port(csms), CLEAR, basic_head("CP-1", "s3cret:of 16 letters")))[0] == 401
+        assert (await post(own_port(csms), CLEAR, basic_head("csms", "s3cret:of 16 letters")))[0] == 200
+
+
+def basic_head(user: str, password: str) -> str:
+    return f"Authorization: basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (
+            {"soap_tls": True, "client_cert": Path("/nowhere.pem")},
+            "client_cert, client_key, soap_client_ca: not usable",
+        ),
+        ({"soap_tls": True}, "soap_tls: the station has no certificate"),
+        ({"soap_password_file": Path("/nowhere")}, "soap_password_file: cannot be read"),
+    ],
+    ids=["certificate", "no certificate", "password"],
+)
+async def test_a_port_that_cannot_be_secured_is_not_opened(settings: dict[str, Any], named: str) -> None:
+    async with ZeepCentral().listening() as csms, running(soap_room(csms, **settings), up=False) as room:
+        failed = await until(lambda: room.of(ConnectFailed))
+        assert named in failed[0].info
+        assert csms.calls == []
+
+
+async def test_a_handshake_that_does_not_go_on_is_cut_off_and_holds_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections whose TLS is not there yet count, and have their time."""
+    monkeypatch.setattr(request_server, "WHOLE_WITHIN_S", stretched(1.0))
+    ours = Authority(tmp_path)
+    async with soap_link(soap_tls=True, client_cert=ours.server()) as (csms, _):
+        port, most = own_port(csms), request_server.CONNECTIONS_MOST
+        pipes = [await asyncio.open_connection("127.0.0.1", port) for _ in range(most + 4)]
+        await asyncio.gather(*(reader.read() for reader, _ in pipes))
+        for _, writer in pipes:
+            writer.close()
+        assert (await post(port, CLEAR, tls=trusting(ours.root)))[0] == 200
 
 
 # --- two wires --------------------------------------------------------------------------------------------------------
@@ -710,7 +838,7 @@ async def test_another_own_address_ends_the_connection(monkeypatch: pytest.Monke
         await until(lambda: len(room.of(Connected)) > first)
 
 
-# --- the end of a connection --------------------------------------------------------------------------------------------
+# --- the end of a connection ------------------------------------------------------------------------------------------
 
 
 async def test_a_link_that_ends_while_it_connects_leaves_no_session_open(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,7 @@ from agent.ocpp.transport.basic_auth import authorization_header
 from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
 from agent.ocpp.transport.ocpp_s.callers import allowed_callers
 from agent.ocpp.transport.ocpp_s.http_exchange import HttpAnswer, HttpExchange, TooLarge
+from agent.ocpp.transport.ocpp_s.port_security import PortSecurity, secure_port
 from agent.ocpp.transport.ocpp_s.request_server import HttpReply, RequestServer
 from agent.ocpp.transport.ocpp_s.soap_codec import FaultyRequest, SoapCodec, SoapRequest
 from agent.ocpp.transport.ocpp_s.tried_versions import SpokenVersion, TriedVersions
@@ -107,7 +108,8 @@ class SoapTransport:
         self._own_host = await self._exchange.reach_backend()
         await self._exchange.check_certificate()
         callers = allowed_callers(self._backend, self._exchange.peer_address)
-        server = RequestServer(self._answer_envelope, callers.admits_caller, self._charge_request)
+        security = await self._secure_own_port()
+        server = RequestServer(self._answer_envelope, callers.admits_caller, self._charge_request, security)
         try:
             port = await server.open_port(self._own_host, self._backend.soap_port, self._backend.interface or "")
         except OSError as e:
@@ -116,8 +118,21 @@ class SoapTransport:
                 f" ({e.strerror or e}): check [backend] soap_port"
             ) from e
         self._server = server
-        self._own_address = own_address(self._backend.soap_address, self._own_host, port)
+        scheme = "https" if security.context is not None else "http"
+        self._own_address = own_address(self._backend.soap_address, self._own_host, port, scheme)
         self._exchange.open_session()
+
+    async def _secure_own_port(self) -> PortSecurity:
+        """Return how the own port is secured. Raises ``NoConnection``: a port that should be secured is not open."""
+        try:
+            return await asyncio.to_thread(secure_port, self._backend)
+        except ValueError as e:
+            raise NoConnection(f"the port for requests of the backend is not opened: [backend] {e}") from e
+        except OSError as e:
+            raise NoConnection(
+                "the port for requests of the backend is not opened: [backend] client_cert, client_key, soap_client_ca:"
+                f" not usable ({e}): check the files"
+            ) from e
 
     async def close(self) -> None:
         self._end_connection("closed")
@@ -331,11 +346,11 @@ class _OpenRequest:
     reply: asyncio.Future[HttpReply]
 
 
-def own_address(setting: str, host: str, port: int) -> str:
+def own_address(setting: str, host: str, port: int, scheme: str = "http") -> str:
     """Return the address at which the backend may call the station."""
     if setting != FROM_BEARER:
         return setting
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def _fault_status(fault: SoapFault) -> int:
