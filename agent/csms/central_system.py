@@ -56,6 +56,13 @@ def known_stations() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])], reverse=True))
 
 
+def known_soap_versions() -> tuple[str, ...]:
+    """Return the versions that can be spoken over SOAP, the newest first."""
+    from agent.csms.soap_words import VERSIONS
+
+    return tuple(VERSIONS)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """``port`` 0 takes a free one. ``passwords`` by station id: if there is any, every station needs one (HTTP Basic,
@@ -77,7 +84,7 @@ class Options:
     clock_rate: float = 1.0
     clock_apart: bool = False
     soap_port: int | None = None
-    """The port for OCPP 1.5 over SOAP, 0 takes a free one. None: SOAP is not spoken."""
+    """The port for OCPP over SOAP, 0 takes a free one. None: SOAP is not spoken."""
     versions: tuple[str, ...] = ()
     """The versions of OCPP that are offered. Empty: all."""
 
@@ -85,6 +92,11 @@ class Options:
     def subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that are offered, in order of preference."""
         return tuple(s for s in known_stations() if not self.versions or s.removeprefix("ocpp") in self.versions)
+
+    @property
+    def soap_versions(self) -> tuple[str, ...]:
+        """The versions that are spoken over SOAP."""
+        return tuple(v for v in known_soap_versions() if not self.versions or v in self.versions)
 
 
 class Station(Protocol):
@@ -371,7 +383,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--soap", type=int, nargs="?", const=9001, metavar="PORT",
-        help="speak OCPP 1.5 over SOAP too, at this port (9001; 0 = any free one)",
+        help="speak OCPP 1.6, 1.5 and 1.2 over SOAP too, at this port (9001; 0 = any free one)",
     )  # fmt: skip
     parser.add_argument(
         "--pay", type=float, metavar="EURO", help="a payment page for the QR codes of stations, at so many euro per kWh"
@@ -423,14 +435,25 @@ def options_of(args: argparse.Namespace) -> Options:
         tokens = dict(parse_token(t) for t in args.token)
     except ValueError as e:
         raise ValueError(f"--token {e}") from e
-    known = [s.removeprefix("ocpp") for s in known_stations()]
-    if unknown := [v for v in args.ocpp if v not in known]:
-        raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join(known)}")
+    _check_versions(args.ocpp, args.soap is not None)
     return Options(
         args.host, args.port, passwords, tokens, args.accept_all, args.interval,
         journal=args.journal, quiet=args.quiet, pay=args.pay, pay_at=args.pay_at, clock_rate=args.clock_rate,
         clock_apart=args.clock_apart, soap_port=args.soap, versions=tuple(args.ocpp),
     )  # fmt: skip
+
+
+def _check_versions(wanted: list[str], has_soap: bool) -> None:
+    """Raise ``ValueError`` for versions that are not spoken, or not over the wires that are open."""
+    known = [s.removeprefix("ocpp") for s in known_stations()]
+    over_soap = known_soap_versions() if wanted else ()
+    soap_alone = [v for v in over_soap if v not in known]
+    if unknown := [v for v in wanted if v not in (*known, *soap_alone)]:
+        raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join((*known, *soap_alone))}")
+    if not has_soap and (alone := [v for v in wanted if v in soap_alone]):
+        raise ValueError(f"--ocpp {alone[0]}: is spoken over SOAP only: add --soap")
+    if has_soap and wanted and not set(wanted) & set(over_soap):
+        raise ValueError(f"--soap: none of {', '.join(wanted)} is spoken over SOAP; known: {', '.join(over_soap)}")
 
 
 def _open_ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:

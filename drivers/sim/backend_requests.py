@@ -14,7 +14,7 @@ from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning
 
 Json: TypeAlias = dict[str, Any]
-FORM_OF_VERSION = {"1.5": "1.6"}
+FORM_OF_VERSION = {"1.5": "1.6", "1.2": "1.6"}
 """A version whose requests are written as those of another one; the central system refuses what it does not know."""
 
 

@@ -33,7 +33,8 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="control API without the page")
     parser.add_argument(
         "--ocpp", action="append", metavar="VERSION",
-        help="OCPP version to offer (repeatable, the preferred one first); wins over the file's",
+        help="OCPP version to offer (repeatable, the preferred one first); wins over the file's; 1.6S, 1.5 and 1.2 go "
+        "over SOAP",
     )  # fmt: skip
     parser.add_argument(
         "--field-page",
@@ -79,6 +80,7 @@ def simulate(args: argparse.Namespace) -> int:
             host=args.host,
             field_page_port=args.field_page,
             record=args.record,
+            over_soap=names_soap(args.ocpp),
         ),
         args.station,
     )
@@ -119,6 +121,7 @@ time runs 10 times as fast. Needs the extra: pip install 'chargy-agent[sim]'.
 
   chargy-agent simulate                                          two Type 2 sockets; open the address that it prints
   chargy-agent simulate station.toml --backend ws://HOST:PORT    your station file, your central system
+  chargy-agent simulate --ocpp 1.6S                              OCPP 1.6 over SOAP; 1.5 and 1.2 likewise
   chargy-agent simulate --headless --port 0 --speed 20           the control API alone (docs/control-api.md), for suites
   chargy-agent simulate --record day.jsonl                       for "replay" (docs/recording.md)
   chargy-agent simulate --misbehaviour lower_case_tags           as stations in the field do (docs/misbehaviour.md)
@@ -167,6 +170,11 @@ def station_file(path: Path | None) -> StationFile:
     return parse_station_file(raw, HOME / "station.toml")
 
 
+def names_soap(versions: list[str] | None) -> bool:
+    """Return whether a version is given with the letter that stands for SOAP: 1.6S."""
+    return any(version.endswith("S") for version in versions or ())
+
+
 def with_versions(file: StationFile, versions: list[str] | None) -> StationFile:
     """Return the file with ``versions`` for its first backend, if any are given. Raises ``Unusable``."""
     from dataclasses import replace
@@ -175,12 +183,13 @@ def with_versions(file: StationFile, versions: list[str] | None) -> StationFile:
     from drivers.sim.runner import Unusable
 
     for version in versions or ():
-        if not re.fullmatch(r"\d+(\.\d+)+", version):
+        if not re.fullmatch(r"\d+(\.\d+)+S?", version):
             raise Unusable(f"--ocpp: must be a version like those of [backend] versions, is {version!r}")
     if not versions:
         return file
     first, *others = file.backends or (Backend(charge_point_id=file.station.id),)
-    return replace(file, backends=(replace(first, versions=tuple(versions)), *others))
+    offered = tuple(dict.fromkeys(version.removesuffix("S") for version in versions))
+    return replace(file, backends=(replace(first, versions=offered), *others))
 
 
 def with_misbehaviour(file: StationFile, names: list[str] | None) -> StationFile:

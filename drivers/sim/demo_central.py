@@ -23,7 +23,7 @@ HTTP_OK = 200
 _PAY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
-SOAP_VERSIONS = frozenset({"1.5"})
+SOAP_VERSIONS = frozenset({"1.2", "1.5"})
 """Versions of OCPP that are spoken over SOAP alone."""
 
 

@@ -69,6 +69,8 @@ class Plan:
     """None: as the file says."""
     record: Path | None = None
     """The file into which the agent records its OCPP conversations."""
+    over_soap: bool = False
+    """The first backend is spoken to over SOAP, also in a version that a WebSocket has."""
 
     def __post_init__(self) -> None:
         if self.file.simulation.misbehaviour and not self.with_agent:
@@ -78,6 +80,8 @@ class Plan:
         url = self.backend_url
         if url is not None and not (urlsplit(url).scheme.startswith(SCHEMES) and urlsplit(url).hostname):
             raise Unusable(f"--backend: must be like ws://HOST:PORT/PATH, is {url!r}")
+        if self.over_soap and self.named_backend_url and not self.named_backend_url.startswith("http"):
+            raise Unusable(f"--ocpp: SOAP needs an address of HTTP, the backend is {self.named_backend_url!r}")
         if self.speed is not None and not SLOWEST <= self.speed <= FASTEST:
             raise Unusable(f"--speed: must be {SLOWEST:g} to {FASTEST:g}, is {self.speed:g}")
 
@@ -315,7 +319,8 @@ async def _start_central(
     """Start the central system as a child process, with a payment page for the station's QR codes."""
     port = stack.enter_context(_reserve_local_port())
     euro_kwh = (plan.file.tariff or {}).get("kwh", 0.45)
-    soap_port = stack.enter_context(_reserve_local_port()) if needs_soap(plan.file.backends) else 0
+    is_over_soap = plan.over_soap or needs_soap(plan.file.backends)
+    soap_port = stack.enter_context(_reserve_local_port()) if is_over_soap else 0
     central = DemoCentral(port, soap_port, folder, euro_kwh, access.network_url, pace)
     await stack.enter_async_context(running_beside(central.make_supervisor(print_line).run(), stop))
     return central

@@ -14,7 +14,8 @@ ALLOWED = {
     "agent/ocpp/versions.py": {"1.2", "1.5", "1.6", "2.0.1", "2.1"},  # the rows that register the folders
     "agent/ocpp/outbound/transaction_openings.py": {"1.6", "2.0.1"},  # records of the program that had these two only
     "agent/csms/central_system.py": {"ocpp1.6", "ocpp2.0.1", "ocpp2.1"},  # the rows that register the classes
-    "agent/csms/soap_port.py": {"1.5"},  # the version of this port
+    "agent/csms/soap_words.py": {"1.2", "1.5", "1.6"},  # the rows that register the words of each version
+    "agent/csms/soap_stations.py": {"1.2", "1.5", "1.6"},  # the classes of these versions
     "agent/scenario/versions.py": {"1.6", "2.0.1", "2.1"},  # the rows that register the modules
 }
 OF_VERSIONS = re.compile(r"agent/(ocpp/v\d+/|csms/station\d+\.py$|scenario/v\d+\.py$)")

@@ -133,7 +133,14 @@ def test_a_busy_port_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--backend", "localhost"], ["--speed", "0"], ["--port", "70000"], ["--ocpp", "new"]]
+    "arguments",
+    [
+        ["--backend", "localhost"],
+        ["--speed", "0"],
+        ["--port", "70000"],
+        ["--ocpp", "new"],
+        ["--ocpp", "1.6S", "--backend", "ws://127.0.0.1:1"],
+    ],
 )
 def test_arguments_that_cannot_be(tmp_path: Path, arguments: list[str]) -> None:
     done = _run(str(write_station(tmp_path)), *arguments)

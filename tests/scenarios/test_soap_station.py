@@ -1,8 +1,10 @@
-"""A whole station over OCPP 1.5: the built-in central system speaks SOAP (``make run ARGS="--ocpp 1.5"``)."""
+"""A whole station over SOAP: the built-in central system speaks each version (``make run ARGS="--ocpp 1.6S"``)."""
 
 import json
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from tests.support.simulated_station import Simulated
 from tests.support.station_rig import station_text
@@ -19,14 +21,17 @@ def sent_elements(lines: str) -> list[str]:
     return [name for name in names if name.endswith("Request")]
 
 
-async def test_a_session_over_soap_with_the_built_in_central_system(tmp_path: Path) -> None:
-    text = station_text(1, backend='versions = ["1.5"]')
-    async with Simulated(tmp_path, text, speed=20) as station:
+@pytest.mark.parametrize(("version", "occupied"), [("1.6S", "Charging"), ("1.5", "Occupied"), ("1.2", "Occupied")])
+async def test_a_session_over_soap_with_the_built_in_central_system(
+    tmp_path: Path, version: str, occupied: str
+) -> None:
+    async with Simulated(tmp_path, station_text(1, backend=""), speed=20, ocpp=version) as station:
         await station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up")
+        await station.until(lambda p: p["backend"]["ocpp"] == version.removesuffix("S"))
         await station.post("/evses/1/plug", {})
         await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
         picture = await station.until_evse(
-            lambda e: e["session"] and e["session"]["transaction_id"] and e["reported"]["status"] == "Occupied"
+            lambda e: e["session"] and e["session"]["transaction_id"] and e["reported"]["status"] == occupied
         )
         await station.until_evse(lambda e: e["session"]["energy_wh"] >= 10)
         stop = {

@@ -50,7 +50,9 @@ def held_port() -> Iterator[int]:
 class Simulated:
     """``async with Simulated(folder, text, backend)``: the command ``simulate``, on a ``port`` that it finds."""
 
-    def __init__(self, folder: Path, text: str = ONE_EVSE, backend: str = "", speed: float = 10.0) -> None:
+    def __init__(
+        self, folder: Path, text: str = ONE_EVSE, backend: str = "", speed: float = 10.0, ocpp: str = ""
+    ) -> None:
         self.folder = folder
         self.port = 0
         self.http: Any = None
@@ -62,6 +64,8 @@ class Simulated:
         self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", str(self.speed)]
         if backend:
             self.args += ["--backend", backend]
+        if ocpp:
+            self.args += ["--ocpp", ocpp]
 
     async def __aenter__(self) -> Simulated:
         slowed_stations.append(self._slowed_by)
