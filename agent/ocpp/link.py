@@ -34,7 +34,7 @@ from agent.ocpp.transport.call_channel import ConnectionLost
 from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ocpp.transport.transport import Closed, NoConnection, Transport
-from agent.ocpp.wire.calls import Answered, Called, Dropped, Errored, SendNow
+from agent.ocpp.wire.calls import Answered, Called, Dropped, Errored, SendNow, Unprocessed
 from agent.ports.store import OutboxRow
 
 log = logging.getLogger("agent.ocpp")
@@ -109,6 +109,16 @@ class Link:
     def dropped_frames(self) -> int:
         """The number of unreadable frames since the start."""
         return self._channel.dropped_messages
+
+    @property
+    def unprocessed(self) -> Unprocessed | None:
+        """What the latest CALL got instead of an answer of OCPP; None: it got one, or nothing."""
+        return self._channel.unprocessed
+
+    @property
+    def refusal_code(self) -> str:
+        """The error code of the latest answer; "": it was none."""
+        return self._channel.refusal_code
 
     @property
     def has_open_exchange(self) -> bool:

@@ -89,9 +89,9 @@ class MessageSender:
         if self._boot.is_due:
             await self._boot.send_boot()
             return True
-        if self._boot.is_accepted and self._channel.unprocessed_why:
+        if self._boot.is_accepted and self._channel.unprocessed is not None:
             await self._send_message(HeartbeatWanted())  # is it the backend, or that message?
-            self._channel.unprocessed_why = ""
+            self._channel.unprocessed = None
             return True
         if self._boot.is_accepted and (question := self.authorizations.next_unsent()):
             self.authorizations.settle_request(question, await self._channel.try_send_message(question))

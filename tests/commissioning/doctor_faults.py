@@ -87,6 +87,33 @@ def answering(respond: far.Respond) -> Planting:
     return plant
 
 
+def over_soap(act: far.Respond) -> Planting:
+    """A server at the address of a station that speaks OCPP 1.5."""
+
+    @asynccontextmanager
+    async def plant(plot: Plot) -> AsyncIterator[None]:
+        async with far.raw_server(far.over_soap(act)) as port:
+            plot.url = f"http://127.0.0.1:{port}/ocpp"
+            plot.backend |= {"versions": '["1.5"]', "soap_port": "0"}
+            yield
+
+    return plant
+
+
+def posting(status: str, body: str = "", *headers: str) -> Planting:
+    return over_soap(far.say(far.post_answer(status, body, *headers)))
+
+
+@asynccontextmanager
+async def taken_port(plot: Plot) -> AsyncIterator[None]:
+    """Another program has the station's own port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with far.raw_server(far.soap_backend([])) as port:
+            plot.url = f"http://127.0.0.1:{port}/ocpp"
+            plot.backend |= {"versions": '["1.5"]', "soap_port": str(taken.getsockname()[1])}
+            yield
+
+
 def booting(answer: far.Answer, **options: Any) -> Planting:
     @asynccontextmanager
     async def plant(plot: Plot) -> AsyncIterator[None]:
@@ -493,6 +520,51 @@ FAULTS: dict[str, Fault] = {
         "http", "http_closed", ("closes the connection",), on_port(lambda: far.talker(hang_up))
     ),
     "another protocol": Fault("http", "http_not_http", ("else than HTTP",), on_port(lambda: far.talker(greet))),
+    # --- SOAP
+    "SOAP: 401": Fault("soap", "soap_unauthorized", ("401", "password"), posting("401 Unauthorized")),
+    "SOAP: 403": Fault("soap", "soap_forbidden", ("403", "CP-1", "APN"), posting("403 Forbidden")),
+    "SOAP: 404": Fault("soap", "soap_not_found", ("404", "path"), posting("404 Not Found", "<html>no</html>")),
+    "SOAP: 405": Fault("soap", "soap_status", ("405",), posting("405 Method Not Allowed")),
+    "SOAP: sent elsewhere": Fault(
+        "soap", "soap_redirected", ("302",), posting("302 Found", "", "Location: https://login.example/?token=SECRET")
+    ),
+    "SOAP: login page": Fault(
+        "soap", "soap_portal", ("page", "captive portal"), posting("200 OK", "<html>Welcome</html>")
+    ),
+    "SOAP: error page": Fault(
+        "soap", "soap_server_error", ("500", "sends again"), posting("500 Internal Server Error", "<html>oh</html>")
+    ),
+    "SOAP: gateway without its backend": Fault(
+        "soap", "soap_server_fault", ("no upstream", "gateway"),
+        posting("500 Internal Server Error", far.fault_text("Receiver", "", "no upstream")),
+    ),
+    "SOAP: unknown identity": Fault(
+        "soap", "soap_identity", ("IdentityMismatch", "CP-1", "charge_point_id"),
+        posting("400 Bad Request", far.fault_text("Sender", "IdentityMismatch")),
+    ),
+    "SOAP: not allowed": Fault(
+        "soap", "soap_security", ("SecurityError", "CP-1"),
+        posting("400 Bad Request", far.fault_text("Sender", "SecurityError")),
+    ),
+    "SOAP: another version": Fault(
+        "soap", "soap_version", ("offered: 1.5", "versions"), posting("400 Bad Request", far.fault_text("Sender"))
+    ),
+    "SOAP: another address of the station": Fault(
+        "soap", "soap_wrong_url", ("UrlMismatch", "soap_address"),
+        posting("400 Bad Request", far.fault_text("Sender", "UrlMismatch")),
+    ),
+    "SOAP: the backend's own error": Fault(
+        "soap", "soap_fault", ("InternalError",), posting("500 Error", far.fault_text("Receiver", "InternalError"))
+    ),
+    "SOAP: answer without its time": Fault(
+        "soap", "soap_wrong_answer", ("breaks the standard",),
+        posting("200 OK", far.soap_text("<o:heartbeatResponse/>")),
+    ),
+    "SOAP: no answer": Fault("soap", "soap_silent", ("never answers",), over_soap(far.stay_silent), is_quick=False),
+    "SOAP: closed at once": Fault(
+        "soap", "soap_closed", ("closes the connection",), over_soap(far.close_at_once)
+    ),
+    "SOAP: own port taken": Fault("soap", "soap_own_port", ("soap_port", "in use"), taken_port),
     # --- BootNotification and clock
     "Pending": Fault("boot", "boot_pending", ("Pending",), booting(far.boot_answer("Pending")), {"boot": True}),
     "Rejected": Fault("boot", "boot_rejected", ("Rejected",), booting(far.boot_answer("Rejected")), {"boot": True}),

@@ -115,7 +115,7 @@ async def test_what_needs_a_failed_rung_is_not_judged(plot: Plot) -> None:
     async with FAULTS["expired certificate"].plant(plot):
         findings = (await examine(plot)).findings
     after = {f.rung: f for f in findings if f.code == "not_judged_after"}
-    assert set(after) == {"http", "boot", "clock", "latency", "mtu"}
+    assert set(after) == {"http", "soap", "boot", "clock", "latency", "mtu"}
     assert {f.values["needs"] for f in after.values()} == {"tls"}
 
 
@@ -141,6 +141,29 @@ async def test_a_good_station_has_no_finding_in_twenty_runs(plot: Plot) -> None:
             assert EXIT[overall_verdict(findings)] == 0
             judged = {f.rung for f in findings if f.verdict is Verdict.GOOD}
             assert judged >= {*RUNGS} - {"flash"}
+
+
+async def test_a_good_station_over_soap_has_no_finding(plot: Plot) -> None:
+    """The version that the backend knows is found, as the link would find it."""
+    seen: list[str] = []
+    async with far.raw_server(far.soap_backend(seen)) as port:
+        plot.url = f"http://127.0.0.1:{port}/ocpp"
+        plot.backend |= {"versions": '["1.6", "1.5"]', "soap_port": "0"}
+        findings = (await examine(plot, boot=True)).findings
+    assert found_wrong(findings) == [], shown(findings)
+    assert {"http_not_used", "soap_good", "boot_accepted", "clock_good"} <= {f.code for f in findings}
+    assert next(f for f in findings if f.code == "soap_good").values == {"version": "1.5"}
+    assert seen == ["?", "heartbeat", "bootNotification"]
+
+
+async def test_a_backend_that_knows_none_of_the_versions_is_named(plot: Plot) -> None:
+    async with far.raw_server(far.soap_backend([])) as port:
+        plot.url = f"http://127.0.0.1:{port}/ocpp"
+        plot.backend |= {"versions": '["1.6", "1.2"]', "soap_port": "0"}
+        findings = (await examine(plot)).findings
+    worst = first_wrong(findings)
+    assert worst is not None
+    assert (worst.code, worst.values["versions"]) == ("soap_version", "1.6, 1.2")
 
 
 async def test_a_good_meter_and_modem_have_no_finding(plot: Plot) -> None:
@@ -299,7 +322,7 @@ async def test_an_agent_that_cannot_be_asked_is_not_disturbed(plot: Plot) -> Non
             await store.close()
     assert "agent_hidden" in {f.code for f in findings}
     left_out = {f.rung: f.values["needs"] for f in findings if f.code == "not_judged_after"}
-    assert left_out == dict.fromkeys(("devices", "sim", "registration", "bearer", "http", "boot"), "agent")
+    assert left_out == dict.fromkeys(("devices", "sim", "registration", "bearer", "http", "soap", "boot"), "agent")
     assert "tcp_good" in {f.code for f in findings}
     assert made.seen == []
 

@@ -70,6 +70,32 @@ def test_a_connection_has_passed_all_steps_whatever_failed_before_it() -> None:
     assert steps_of(PLAIN, ProblemCode.NAME, connected=True, boot="Rejected")["boot"] is WRONG
 
 
+OVER_SOAP = Backend(url="http://host/", charge_point_id="CP-1", versions=("1.5",))
+PAGE = {"why": "HTTP 503, an error page", "status": 503, "is_fault": False}
+
+
+@pytest.mark.parametrize(
+    ("known", "soap", "boot"),
+    [
+        ({"connected": True, "boot": "Accepted", "error": ""}, "soap_good_agent", GOOD),
+        ({"unprocessed": PAGE, "boot": "Accepted"}, "soap_server_error", OPEN),
+        ({"connected": True, "boot": None, "error": "", "refusal": "IdentityMismatch"}, "soap_identity", OPEN),
+        ({"error": ""}, "soap_waits", OPEN),
+        ({}, "soap_failed", OPEN),
+    ],
+    ids=["answered", "page", "fault", "before", "failed"],
+)
+def test_an_exchange_over_soap_is_judged_by_what_the_agent_has_seen(
+    known: dict[str, Any], soap: str, boot: Verdict
+) -> None:
+    problem = {"code": str(ProblemCode.OTHER), "status": 0, "location": ""}
+    row = {"url": OVER_SOAP.url, "connected": False, "error": "it failed", "boot": None, "ocpp": "1.5"}
+    findings = {f.rung: f for f in connection_findings({**row, "problem": problem, **known}, OVER_SOAP)}
+    assert findings["soap"].code == soap
+    assert findings["boot"].verdict is boot
+    assert "http" not in findings
+
+
 def test_before_the_first_attempt_nothing_is_known() -> None:
     steps = steps_of(SECURE, ProblemCode.OTHER, error="")
     assert steps == dict.fromkeys(("dns", "tcp", "tls", "http", "boot"), OPEN)
@@ -106,7 +132,10 @@ def test_each_problem_and_each_step_has_its_words(language: str) -> None:
     folder = ROOT / "agent/assembly/doctor"
     named = set(
         re.findall(
-            r'"(\w+)"', "".join((folder / f"{m}.py").read_text("utf-8") for m in ("known_rungs", "service_examiner"))
+            r'"(\w+)"',
+            "".join(
+                (folder / f"{m}.py").read_text("utf-8") for m in ("known_rungs", "service_examiner", "soap_findings")
+            ),
         )
     )
     shown = {c for c, (_, verdict) in CODES.items() if verdict in (Verdict.WRONG, Verdict.WARNING) and c in named}

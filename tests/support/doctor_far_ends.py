@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -66,11 +67,13 @@ async def backend(answer: Answer | None = None, **options: Any) -> AsyncIterator
 
 @asynccontextmanager
 async def raw_server(respond: Respond) -> AsyncIterator[int]:
-    """A server that reads the head of a request and does with the connection what it wants."""
+    """A server that reads a request and does with the connection what it wants."""
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await respond(await reader.readuntil(b"\r\n\r\n"), writer)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            await respond(head + await reader.readexactly(int(length[1]) if length else 0), writer)
         writer.close()
 
     server = await asyncio.start_server(serve_one, "127.0.0.1", 0, limit=1 << 20)
@@ -111,6 +114,60 @@ def upgrade(act: Respond) -> Respond:
             await writer.drain()
 
     return respond
+
+
+SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
+SOAP_OF_15 = "urn://Ocpp/Cs/2012/06/"
+
+
+def soap_text(body: str) -> str:
+    return f'<e:Envelope xmlns:e="{SOAP_12}" xmlns:o="{SOAP_OF_15}"><e:Body>{body}</e:Body></e:Envelope>'
+
+
+def fault_text(code: str, subcode: str = "", reason: str = "no") -> str:
+    inner = f"<e:Subcode><e:Value>o:{subcode}</e:Value></e:Subcode>" if subcode else ""
+    return soap_text(
+        f"<e:Fault><e:Code><e:Value>e:{code}</e:Value>{inner}</e:Code>"
+        f"<e:Reason><e:Text>{reason}</e:Text></e:Reason></e:Fault>"
+    )
+
+
+def post_answer(status: str, body: str, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close", "", body]
+    return "\r\n".join(lines).encode()
+
+
+def over_soap(act: Respond) -> Respond:
+    """Does this at a POST, and answers everything else as a usual server."""
+
+    async def respond(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if request.startswith(b"POST "):
+            await act(request, writer)
+        else:
+            writer.write(plain_answer())
+        await writer.drain()
+
+    return respond
+
+
+def soap_backend(seen: list[str]) -> Respond:
+    """A backend of OCPP 1.5. ``seen``: the elements that came; what is of another version gets a fault."""
+
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        name = re.search(r"<o:(\w+)Request", request.decode())
+        seen.append(name[1] if name and SOAP_OF_15 in request.decode() else "?")
+        now = f"<o:currentTime>{now_text()}</o:currentTime>"
+        known = {
+            "heartbeat": now,
+            "bootNotification": f"<o:status>Accepted</o:status>{now}<o:heartbeatInterval>300</o:heartbeatInterval>",
+        }
+        if seen[-1] not in known:
+            writer.write(post_answer("400 Bad Request", fault_text("Sender")))
+            return
+        body = f"<o:{seen[-1]}Response>{known[seen[-1]]}</o:{seen[-1]}Response>"
+        writer.write(post_answer("200 OK", soap_text(body)))
+
+    return over_soap(answer)
 
 
 async def stay_silent(head: bytes, writer: asyncio.StreamWriter) -> None:

@@ -11,13 +11,15 @@ from agent.assembly.snapshot import SnapshotParts
 from agent.domain.bearers import BearerConfig, BearerRecord
 from agent.model.bearer import BearerStatus
 from agent.ocpp.link import Link
+from agent.ocpp.wire.calls import Unprocessed
 from agent.services.store.store import Store
 
 ASK = "doctor"
 
 
 def link_row(link: Link) -> dict[str, Any]:
-    """Return what a link knows. ``problem``: why its last attempt to connect has failed."""
+    """Return what a link knows. ``problem``: why its last attempt to connect has failed; ``unprocessed``: what its
+    latest call got instead of an answer; ``refusal``: the error code of its latest answer."""
     problem = link.connect_problem
     return {
         "name": link.name,
@@ -27,7 +29,16 @@ def link_row(link: Link) -> dict[str, Any]:
         "ocpp": link.ocpp_version,
         "error": link.connect_error or None,
         "problem": {"code": str(problem.code), "status": problem.status, "location": problem.location},
+        "unprocessed": unprocessed_to_row(link.unprocessed),
+        "refusal": link.refusal_code,
     }
+
+
+def unprocessed_to_row(unprocessed: Unprocessed | None) -> dict[str, Any] | None:
+    """Return what came instead of an answer of OCPP, for ``soap_findings``."""
+    if unprocessed is None:
+        return None
+    return {"why": unprocessed.why, "status": unprocessed.status, "is_fault": unprocessed.is_fault}
 
 
 def bearer_row(record: BearerRecord, in_use: str) -> dict[str, Any]:

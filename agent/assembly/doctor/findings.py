@@ -23,7 +23,7 @@ SEVERITY = (Verdict.GOOD, Verdict.NOT_JUDGED, Verdict.WARNING, Verdict.WRONG)
 
 RUNGS = (
     "station_file", "agent", "disk", "flash", "devices", "sim", "registration", "bearer", "budget", "route", "dns",
-    "tcp", "tls", "http", "boot", "clock", "latency", "mtu",
+    "tcp", "tls", "http", "soap", "boot", "clock", "latency", "mtu",
 )  # fmt: skip
 """In the order in which they are judged: from what is at hand to what is far away."""
 
@@ -41,7 +41,8 @@ _GOOD = {
     "dns": ("dns_good", "dns_not_needed"),
     "tcp": ("tcp_good",),
     "tls": ("tls_good", "tls_not_used"),
-    "http": ("http_good", "http_good_agent"),
+    "http": ("http_good", "http_good_agent", "http_not_used"),
+    "soap": ("soap_good", "soap_good_agent", "soap_not_used"),
     "boot": ("boot_accepted",),
     "clock": ("clock_good",),
     "latency": ("latency_good",),
@@ -87,6 +88,11 @@ _WRONG = {
         "http_not_websocket", "http_server_error", "http_status", "http_no_subprotocol", "http_wrong_subprotocol",
         "http_silent", "http_closed", "http_not_http", "http_failed",
     ),
+    "soap": (
+        "soap_own_port", "soap_failed", "soap_unauthorized", "soap_forbidden", "soap_not_found", "soap_redirected",
+        "soap_portal", "soap_server_error", "soap_server_fault", "soap_status", "soap_identity", "soap_security",
+        "soap_version", "soap_wrong_url", "soap_fault", "soap_silent", "soap_closed", "soap_wrong_answer",
+    ),
     "boot": ("boot_rejected", "boot_wrong_answer", "boot_error", "boot_silent", "boot_closed"),
     "mtu": ("mtu_large_lost",),
 }  # fmt: skip
@@ -97,6 +103,7 @@ _NOT_JUDGED = {
     "bearer": ("modem_not_dialled", "modem_waits"),
     "budget": ("budget_unknown",),
     "http": ("http_waits", "http_earlier"),
+    "soap": ("soap_waits",),
     "boot": ("boot_not_asked", "boot_waits"),
     "clock": ("clock_unknown",),
     "latency": ("latency_unknown",),

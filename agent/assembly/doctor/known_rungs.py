@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.assembly.doctor.findings import NOT_JUDGED_AFTER, Finding, make_finding, make_general_finding
+from agent.assembly.doctor.soap_findings import is_soap_address, known_soap_finding
 from agent.assembly.link_profile import MEGABYTE
 from agent.domain.traffic import BudgetLevel, DataPlan
 from agent.model.bearer import WEAK_SIGNAL_DBM, BearerKind, BearerState, Registration, SimState
@@ -63,6 +64,7 @@ HTTP_CODES = {
     ProblemCode.NOT_WEBSOCKET: "http_not_websocket",
     ProblemCode.NO_SUBPROTOCOL: "http_no_subprotocol",
     ProblemCode.WRONG_SUBPROTOCOL: "http_wrong_subprotocol",
+    ProblemCode.OWN_PORT: "http_failed",
 }
 BOOT_CODES = {"Accepted": "boot_accepted", "Pending": "boot_pending", "Rejected": "boot_rejected"}
 
@@ -272,10 +274,12 @@ def connection_findings(row: Row, backend: Backend) -> Iterator[Finding]:
             yield make_finding(failed, backend.name, error=row["error"])
         else:
             yield make_general_finding(NOT_JUDGED_AFTER, rung, backend.name, needs="http")
+    is_soap = is_soap_address(row["url"])
     if failed:
-        yield make_general_finding(NOT_JUDGED_AFTER, "http", backend.name, needs=failed.partition("_")[0])
+        needs = failed.partition("_")[0]
+        yield make_general_finding(NOT_JUDGED_AFTER, "soap" if is_soap else "http", backend.name, needs=needs)
     else:
-        yield upgrade_finding(row, backend)
+        yield known_soap_finding(row, backend) if is_soap else upgrade_finding(row, backend)
     yield boot_finding(row, backend)
 
 

@@ -102,8 +102,8 @@ class CallChannel:
         self._logged: dict[str, float] = {}
         self._unusable: list[AnswerError] = []
         """Answers that cannot be used, until that is reported to the backend."""
-        self.unprocessed_why = ""
-        """What the latest CALL got that was no answer of OCPP, also on the connection before; "": it got one. The
+        self.unprocessed: Unprocessed | None = None
+        """What the latest CALL got that was no answer of OCPP, also on the connection before; None: it got one. The
         connection is in doubt, and over if the next CALL gets none either."""
 
     def attach_connection(self, transport: Transport) -> None:
@@ -223,7 +223,7 @@ class CallChannel:
             answer.cancel()  # what comes from now on is a late answer
         if isinstance(finding, Unprocessed):
             self._call_unprocessed(finding)
-        self.unprocessed_why = ""
+        self.unprocessed = None
         self.last_exchange_s = self.last_answer_s = time.monotonic()
         self.refusal_code = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         effects = self._interpret_answer(out, subject, finding)
@@ -245,7 +245,7 @@ class CallChannel:
         """Raise ``NoAnswer``. A server that processes nothing is no backend: raise ``ConnectionLost`` after the second
         CALL, and while this station is not registered."""
         line = f"{finding.action} is not processed ({finding.why})"
-        was_in_doubt, self.unprocessed_why = bool(self.unprocessed_why), finding.why
+        was_in_doubt, self.unprocessed = self.unprocessed is not None, finding
         if was_in_doubt or self._ctx.boot != "Accepted":
             raise ConnectionLost(line)
         self.log_seldom(f"{self.url}: {line}")
@@ -265,7 +265,7 @@ class CallChannel:
         now, otherwise ``NoAnswer``."""
         if self.last_received_s <= began_s and not await self.is_alive():
             raise ConnectionLost("no answer to a ping") from None
-        self.unprocessed_why = ""  # the connection works
+        self.unprocessed = None  # the connection works
         self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
         raise NoAnswer from None
 

@@ -9,7 +9,7 @@ from agent.model.string_enum import StrEnum
 class ProblemCode(StrEnum):
     """``OTHER``: nothing more is known. Before an HTTP answer was due have failed: the name (``NAME``), TCP
     (``REFUSED``, ``UNREACHABLE``), TLS (``CERTIFICATE`` of the backend, ``TLS``), or one of these (``EARLIER``, as an
-    older agent reports it)."""
+    older agent reports it). ``OWN_PORT``: the station cannot listen for what a backend sends over SOAP."""
 
     OTHER = "other"
     EARLIER = "earlier"
@@ -31,6 +31,11 @@ class ProblemCode(StrEnum):
     NOT_WEBSOCKET = "not a WebSocket"
     NO_SUBPROTOCOL = "no subprotocol"
     WRONG_SUBPROTOCOL = "wrong subprotocol"
+    OWN_PORT = "own port"
+
+
+VERSION_REFUSED = "version is refused"
+"""Part of the reason why a connection has ended, where the next one is tried in another version."""
 
 
 @frozen

@@ -73,11 +73,14 @@ class Errored:
 @frozen
 class Unprocessed:
     """The exchange of our CALL ``id`` is over, and what came is no answer of OCPP: an error page, or the fault of a
-    gateway. The message is neither taken nor refused. ``why`` is a part of a line for the log."""
+    gateway. The message is neither taken nor refused. ``why`` is a part of a line for the log; ``status``: of HTTP;
+    ``is_fault``: a fault of SOAP came."""
 
     id: str
     action: str
     why: str
+    status: int = 0
+    is_fault: bool = False
 
 
 @frozen

@@ -80,7 +80,8 @@ def _read_refusal(id_: str, action: str, fault: SoapFault) -> Errored | Unproces
     """Return what a fault is to a request. A fault of the receiver without a word of OCPP is that of a gateway, or of
     the framework around a backend that has stumbled: the message is not at fault, and may be processed later."""
     if not fault.is_sender and not fault.code and fault.subcode not in OCPP_WORDS:
-        return Unprocessed(id_, action, f"a fault of the receiver: {ascii(fault.reason)[1:-1][:80]}")
+        why = f"a fault of the receiver: {ascii(fault.reason)[1:-1][:80]}"
+        return Unprocessed(id_, action, why, is_fault=True)
     return Errored(id_, action, fault.subcode or Code.GENERIC, fault.reason[:REASON_MOST])
 
 

@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.model.fastclass import frozen
+from agent.model.fastclass import frozen, replace
 from agent.model.traffic import OTHER
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError, names_secret
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.basic_auth import authorization_header
-from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
+from agent.ocpp.transport.connect_problems import VERSION_REFUSED, ConnectProblem, ProblemCode
 from agent.ocpp.transport.ocpp_s.callers import allowed_callers
 from agent.ocpp.transport.ocpp_s.http_exchange import HttpAnswer, HttpExchange, TooLarge
 from agent.ocpp.transport.ocpp_s.port_security import PortSecurity, secure_port
@@ -65,8 +65,9 @@ LATE = 2.0
 """The answer to a call is still welcome until so many times its time-out."""
 SENDER_STATUS, RECEIVER_STATUS = 400, 500
 """The status of HTTP of a fault (SOAP 1.2 part 2, table 20)."""
-REGISTRATION = "BootNotification"
-"""The call whose fault may mean the version: it is the first one to a backend."""
+FIRST_CALLS = ("BootNotification", "Heartbeat")
+"""Calls whose fault may mean the version. The registration is the first one to a backend; the doctor asks with a
+heartbeat. A link sends that to a backend that has accepted the version, which stays then."""
 ANSWERING = (200, 202, SENDER_STATUS, RECEIVER_STATUS)
 """Statuses that an answer may have. Every other one is not from OCPP, whatever comes with it."""
 
@@ -115,7 +116,8 @@ class SoapTransport:
         except OSError as e:
             raise NoConnection(
                 f"{self._own_host}:{self._backend.soap_port}: the port for requests of the backend cannot be opened"
-                f" ({e.strerror or e}): check [backend] soap_port"
+                f" ({e.strerror or e}): check [backend] soap_port",
+                problem=ConnectProblem(ProblemCode.OWN_PORT),
             ) from e
         self._server = server
         scheme = "https" if security.context is not None else "http"
@@ -127,11 +129,13 @@ class SoapTransport:
         try:
             return await asyncio.to_thread(secure_port, self._backend)
         except ValueError as e:
-            raise NoConnection(f"the port for requests of the backend is not opened: [backend] {e}") from e
+            line = f"the port for requests of the backend is not opened: [backend] {e}"
+            raise NoConnection(line, problem=ConnectProblem(ProblemCode.OWN_PORT)) from e
         except OSError as e:
             raise NoConnection(
                 "the port for requests of the backend is not opened: [backend] client_cert, client_key, soap_client_ca:"
-                f" not usable ({e}): check the files"
+                f" not usable ({e}): check the files",
+                problem=ConnectProblem(ProblemCode.OWN_PORT),
             ) from e
 
     async def close(self) -> None:
@@ -198,23 +202,24 @@ class SoapTransport:
             finding = self._codec.read_answer(id_, action, answer.body)
         except NotSoap as e:  # a page of a proxy or of an application server neither acknowledges nor refuses a bill
             self._trace_text("in", f"<HTTP {answer.status} and no SOAP, {len(answer.body)} octets>")
-            self._deliver_finding(Unprocessed(id_, action, f"HTTP {answer.status}, {e}"), len(answer.body))
+            why = f"HTTP {answer.status}, {e}"
+            self._deliver_finding(Unprocessed(id_, action, why, answer.status), len(answer.body))
             return
         self._trace_envelope("in", answer.body)
         if isinstance(finding, Unprocessed):
             why = f"HTTP {answer.status}, {finding.why}"
-            self._deliver_finding(Unprocessed(id_, action, why), len(answer.body))
+            self._deliver_finding(replace(finding, why=why, status=answer.status), len(answer.body))
             return
         if isinstance(finding, Answered):
             self._versions.note_acceptance(self._backend.connection_url)
         elif self._gives_way(action, answer.body):
-            self._end_connection(f"OCPP {self._dialect.name} is refused")
+            self._end_connection(f"OCPP {self._dialect.name}: the {VERSION_REFUSED}")
             return
         self._deliver_finding(finding, len(answer.body))
 
     def _gives_way(self, action: str, refusal: bytes) -> bool:
         """Return whether this refusal means the version, and the next connection uses another one."""
-        is_of_version = action == REGISTRATION and self._codec.refuses_version(action, refusal)
+        is_of_version = action in FIRST_CALLS and self._codec.refuses_version(action, refusal)
         return is_of_version and self._versions.try_next_version(self._backend.connection_url)
 
     # --- requests of the backend -------------------------------------------------------------------------------------
