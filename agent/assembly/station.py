@@ -25,7 +25,6 @@ from agent.assembly.bearers import (
 )
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
-from agent.assembly.doctor.service_examiner import ServiceExaminer
 from agent.assembly.domain_setup import (
     domain_collaborators,
     initial_state,
@@ -46,7 +45,7 @@ from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
 from agent.assembly.startup import freeze_garbage_collection, resume_garbage_collection
 from agent.domain.events import ClockTrusted, Event, FaultRaised, LinkChanged, Started, StopRequested
-from agent.domain.orders import InformSinks, Restart, Send, SendLog, Shutdown
+from agent.domain.orders import ExamineConnection, InformSinks, Restart, Send, SendLog, Shutdown
 from agent.domain.station import assemble_blocks
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
@@ -56,7 +55,7 @@ from agent.ocpp.transport.families import preload_libraries
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.services.clock import Clock, Scale
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
-from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.dispatch import LateExecutor, OrderDispatch
 from agent.services.devices.supervisor import SupervisorServices
 from agent.services.engine import Engine, EngineHooks
 from agent.services.event_queue import EventQueue
@@ -71,6 +70,7 @@ from agent.services.watchdog import feed_watchdogs
 from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
+    from agent.assembly.doctor.service_examiner import ServiceExaminer
     from agent.assembly.field_page_queries import FieldPageQueries
     from agent.domain.payment import PaymentTerms
     from agent.services.recording import ConversationRecorder
@@ -132,7 +132,9 @@ class Station:
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
         self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
         self._topics = tariff_topics(file, post, self._begin_task, lambda: self.sinks)
-        examiner = ServiceExaminer(file, post, self._connection_knowledge, lambda: store.disk_problem)
+        examiner = LateExecutor(
+            (ExamineConnection,), lambda: _make_service_examiner(file, post, self._connection_knowledge, store)
+        )
         reports = SinkReports(lambda: self.sinks)
         executors = (reports, *bearer_executors(file, post, lambda: self.links), *self._topics)
         self.dispatch = OrderDispatch(post, (self.keys, self.files, examiner, *executors))
@@ -141,9 +143,8 @@ class Station:
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.traffic = TrafficReports(self.site, post)
         self.links = {b.name: self._make_link(b) for b in file.backends}
-        for b in file.backends:
-            self.mask.learn_secret(b.password)
-            self.mask.learn_secret(b.soap_password)
+        for secret in (secret for b in file.backends for secret in (b.password, b.soap_password)):
+            self.mask.learn_secret(secret)
         hooks = EngineHooks(
             restart=self._restart_or_shut_down,
             before_event=self._prepare_for_event,
@@ -368,10 +369,7 @@ class Station:
         self.files.close()
         self.keys.close()
         if self._boots_board:
-            from agent.services.devices.updater import UpdaterSupervisor
-
-            for updater in self.dispatch.supervisors_of(UpdaterSupervisor):
-                await updater.reboot_board()
+            await _reboot_board(self.dispatch)
 
     # --- what is shown -----------------------------------------------------------------------------------------
 
@@ -442,6 +440,21 @@ async def _run_payment_services(station: Station, terms: PaymentTerms) -> None:
     from agent.assembly.payment_services import run_payment_services
 
     await run_payment_services(station.file, station.store, station.clock, terms)
+
+
+def _make_service_examiner(
+    file: StationFile, post: Callable[[Event], None], knowledge: Callable[[], dict[str, Any]], store: Store
+) -> ServiceExaminer:
+    from agent.assembly.doctor.service_examiner import ServiceExaminer
+
+    return ServiceExaminer(file, post, knowledge, lambda: store.disk_problem)
+
+
+async def _reboot_board(dispatch: OrderDispatch) -> None:
+    from agent.services.devices.updater import UpdaterSupervisor
+
+    for updater in dispatch.supervisors_of(UpdaterSupervisor):
+        await updater.reboot_board()
 
 
 async def run(file: StationFile, options: Options, begun: Store) -> int:

@@ -65,6 +65,20 @@ class OrderExecutor(Protocol):
     def accept_order(self, order: Any) -> None: ...
 
 
+class LateExecutor:
+    """Makes the executor of these orders when the first one comes: most stations never have one."""
+
+    def __init__(self, orders: Collection[type[Order]], make_executor: Callable[[], OrderExecutor]) -> None:
+        self.orders = orders
+        self._make_executor = make_executor
+        self._executor: OrderExecutor | None = None
+
+    def accept_order(self, order: Any) -> None:
+        if self._executor is None:
+            self._executor = self._make_executor()
+        self._executor.accept_order(order)
+
+
 def _answer_nothing(order: Order, post: Post) -> None:
     """A level has no answer: the domain looks at what devices report."""
 
