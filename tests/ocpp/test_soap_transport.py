@@ -530,7 +530,7 @@ async def test_the_own_port_speaks_tls_with_the_certificate_of_the_station(tmp_p
 
 async def test_a_caller_shows_its_certificate_where_the_file_demands_one(tmp_path: Path) -> None:
     ours, callers = Authority(tmp_path), Authority(tmp_path, "Caller Root")
-    settings = {"soap_tls": True, "client_cert": ours.server(), "soap_client_ca": callers.root}
+    settings: dict[str, Any] = {"soap_tls": True, "client_cert": ours.server(), "soap_client_ca": callers.root}
     async with soap_link(**settings) as (csms, room):
         port = own_port(csms)
         assert (await post(port, CLEAR, tls=trusting(ours.root, callers.client("csms"))))[0] == 200
@@ -559,7 +559,8 @@ async def test_the_certificate_of_the_key_store_takes_the_place_of_that_of_the_f
         def root_used(self, link: str, root: bytes | None) -> None: ...
 
     access = ConnectionProfile(profile=0, certificate="signed")
-    settings = {"soap_tls": True, "client_cert": ours.server(("elsewhere.example",)), "pki": Keys()}
+    cert = ours.server(("elsewhere.example",))
+    settings: dict[str, Any] = {"soap_tls": True, "client_cert": cert, "pki": Keys()}
     async with soap_link(access=lambda: access, **settings) as (csms, _):
         assert (await post(own_port(csms), CLEAR, tls=trusting(ours.root)))[0] == 200
 
@@ -568,7 +569,7 @@ async def test_the_certificate_of_the_key_store_takes_the_place_of_that_of_the_f
 async def test_a_caller_needs_the_password_of_the_file(tmp_path: Path, from_file: bool) -> None:
     kept = tmp_path / "password"
     kept.write_text("s3cret:of 16 letters\n")
-    secret = {"soap_password_file": kept} if from_file else {"soap_password": "s3cret:of 16 letters"}
+    secret: dict[str, Any] = {"soap_password_file": kept} if from_file else {"soap_password": "s3cret:of 16 letters"}
     async with soap_link(**secret) as (csms, room):
         port = own_port(csms)
         for user, password in (("CP-1", "wrong"), ("CP-2", "s3cret:of 16 letters"), ("CP-1", "")):

@@ -46,3 +46,5 @@ async def test_a_session_over_soap_with_the_built_in_central_system(
         assert [n for n in sent if "ransaction" in n] == ["startTransactionRequest", "stopTransactionRequest"]
     ledger = [json.loads(line) for line in (tmp_path / "world" / "central.jsonl").read_text("utf-8").splitlines()]
     assert not [entry for entry in ledger if entry.get("kind") == "violation"]
+    logs = [(tmp_path / "world" / f"{name}.log").read_text("utf-8") for name in ("agent", "central")]
+    assert not [line for log in logs for line in log.splitlines() if "Unclosed" in line]
