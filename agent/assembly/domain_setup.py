@@ -462,6 +462,7 @@ def initial_state(
     terms = startup_payment_terms(file, facts)
     if terms is not None and terms.amount_cents:
         _set_payment_amount(settings, terms.amount_cents)
+    evses = initial_evses(file, float(settings.int_value("nominal_voltage_v")))
     dialects = [backend_and_dialects(file, b)["dialects"] for b in file.backends]
     config = StationConfig(
         links=tuple(b.name for b in file.backends),
@@ -487,13 +488,14 @@ def initial_state(
         reports_variables=any(_reports_variables(d) for spoken in dialects for d in spoken),
         bearers=bearer_configs(file),
         data_plan=_data_plan(file),
+        sells_without_contract=any(evse.config.offer is not None for evse in evses.values()),
         has_display=any("display" in devices for devices in file.all_devices),
         has_updater="updater" in file.devices,
         program_version=__version__,
         boot_reason=boot_reason,
     )
     return StationState(
-        evses=initial_evses(file, float(settings.int_value("nominal_voltage_v"))),
+        evses=evses,
         settings=settings,
         config=config,
         collaborators=collaborators,

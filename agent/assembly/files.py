@@ -9,21 +9,44 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from agent.domain.certificates import CertificateUse
 from agent.domain.events import Event
 from agent.domain.evse import StationState
+from agent.domain.orders import (
+    CheckFirmware,
+    DropFirmware,
+    DropLog,
+    FetchFirmware,
+    FetchTariffFile,
+    JudgeSigner,
+    SendLog,
+)
 from agent.services.clock import Clock
-from agent.services.files.orders import CollectParts, FileOrders
+from agent.services.devices.dispatch import LateExecutor
 from agent.services.keys.key_store import KeyStore, NamedFiles
 from agent.services.ordered_jobs import BeginTask
 from agent.station_file.settings import StationFile
 
 if TYPE_CHECKING:
+    from agent.services.files.orders import CollectParts, FileOrders
     from agent.services.files.tariff_files import TariffTopics
     from agent.services.sinks.sinks import Sinks
 
+FILE_ORDERS = (JudgeSigner, FetchFirmware, CheckFirmware, DropFirmware, SendLog, DropLog, FetchTariffFile)
+"""The orders that ``FileOrders`` carries out. It is loaded with the first one."""
 UPDATER_FIRST_S = 10.0
 """Time that BootNotification waits after an update for the updater to report the version that runs."""
 
 
 Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def late_file_orders(
+    file: StationFile,
+    collect_parts: CollectParts,
+    key_store: KeyStore,
+    post_event: Callable[[Event], None],
+    begin: BeginTask,
+) -> LateExecutor:
+    """Return what makes the executor of file transfers (``file_orders``) for the first order."""
+    return LateExecutor(FILE_ORDERS, lambda: file_orders(file, collect_parts, key_store, post_event, begin))
 
 
 def file_orders(
@@ -34,14 +57,26 @@ def file_orders(
     begin: BeginTask,
 ) -> FileOrders:
     """Return the executor of file transfers. ``collect_parts`` collects what a diagnostics archive holds."""
+    from agent.services.files.orders import FileOrders
 
     def manufacturer_roots() -> list[bytes]:
         """Return the installed roots and those of the station file."""
         return [pem.encode() for pem in key_store.trusted_pems(CertificateUse.MANUFACTURER_ROOT)]
 
-    folder = file.station.state_dir / "files"
+    folder, keys = _file_folder(file), tariff_keys(file)
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
-    return FileOrders(folder, post_event, collect_parts, manufacturer_roots, ca, begin, tariff_keys(file))
+    return FileOrders(folder, post_event, collect_parts, manufacturer_roots, ca, begin, keys)
+
+
+def firmware_image(file: StationFile) -> Path:
+    """Return the file that an updater installs."""
+    from agent.services.files.orders import IMAGE
+
+    return _file_folder(file) / IMAGE
+
+
+def _file_folder(file: StationFile) -> Path:
+    return file.station.state_dir / "files"
 
 
 def tariff_keys(file: StationFile) -> Path | None:

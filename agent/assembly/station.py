@@ -35,8 +35,9 @@ from agent.assembly.domain_setup import (
 from agent.assembly.files import (
     UPDATER_FIRST_S,
     booting_firmware,
-    file_orders,
+    firmware_image,
     key_store_of,
+    late_file_orders,
     security_log,
     tariff_topics,
 )
@@ -54,7 +55,6 @@ from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.transport.families import preload_libraries
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.services.clock import Clock, Scale
-from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import LateExecutor, OrderDispatch
 from agent.services.devices.supervisor import SupervisorServices
 from agent.services.engine import Engine, EngineHooks
@@ -66,7 +66,7 @@ from agent.services.logs.masking import LogMask
 from agent.services.sd_notify import notify_systemd
 from agent.services.status import QuestionHandler, StatusSocket
 from agent.services.store.store import Store
-from agent.services.watchdog import feed_watchdogs
+from agent.services.watchdog import LivenessSignal, feed_watchdogs
 from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
@@ -130,11 +130,9 @@ class Station:
         self.mask, self.ring, self.alive = LogMask(), LogRing(self.clock), LivenessSignal()
         post, serial = self.events.post_event, file.station.serial or file.station.id
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
-        self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
+        self.files = late_file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
         self._topics = tariff_topics(file, post, self._begin_task, lambda: self.sinks)
-        examiner = LateExecutor(
-            (ExamineConnection,), lambda: _make_service_examiner(file, post, self._connection_knowledge, store)
-        )
+        examiner = _late_service_examiner(file, post, self._connection_knowledge, store)
         reports = SinkReports(lambda: self.sinks)
         executors = (reports, *bearer_executors(file, post, lambda: self.links), *self._topics)
         self.dispatch = OrderDispatch(post, (self.keys, self.files, examiner, *executors))
@@ -313,13 +311,14 @@ class Station:
             await wait_for_event(self._answered, HEAD_START_S)
         alone = resume_garbage_collection()
         from agent.assembly.devices import add_supervisors
+        from agent.services.devices.board import BoardSupervisor
         from agent.services.devices.configured import compose_devices
 
         devices = compose_devices(self.file, self.clock.boot_stamp)
         for complaint in (c for d in devices for c in d.complaints):
             log.warning("%s", complaint)
         services = SupervisorServices(
-            self.events.post_event, self.alive, self.files.firmware_image, self._firmware_known
+            self.events.post_event, self.alive, firmware_image(self.file), self._firmware_known
         )
         add_supervisors(self.dispatch, devices, self.file.roles, services, self.site.evses)
         boards = {s.evse for s in self.dispatch.supervisors_of(BoardSupervisor)}
@@ -366,7 +365,8 @@ class Station:
         await self.events.wait_until_handled()  # what a terminal has answered is on disk
         for link in self.links.values():
             await link.drain_queues(FLUSH_S if self._exit.result() == 0 and link.is_up else 0.5)
-        self.files.close()
+        if (files := self.files.close_intake()) is not None:
+            files.close()
         self.keys.close()
         if self._boots_board:
             await _reboot_board(self.dispatch)
@@ -442,12 +442,15 @@ async def _run_payment_services(station: Station, terms: PaymentTerms) -> None:
     await run_payment_services(station.file, station.store, station.clock, terms)
 
 
-def _make_service_examiner(
+def _late_service_examiner(
     file: StationFile, post: Callable[[Event], None], knowledge: Callable[[], dict[str, Any]], store: Store
-) -> ServiceExaminer:
-    from agent.assembly.doctor.service_examiner import ServiceExaminer
+) -> LateExecutor:
+    def make_examiner() -> ServiceExaminer:
+        from agent.assembly.doctor.service_examiner import ServiceExaminer
 
-    return ServiceExaminer(file, post, knowledge, lambda: store.disk_problem)
+        return ServiceExaminer(file, post, knowledge, lambda: store.disk_problem)
+
+    return LateExecutor((ExamineConnection,), make_examiner)
 
 
 async def _reboot_board(dispatch: OrderDispatch) -> None:

@@ -45,7 +45,6 @@ from agent.domain.blocks.transactions import Transactions
 from agent.domain.blocks.unreleased_current import UnreleasedCurrent
 from agent.domain.blocks.user_feedback import UserFeedback
 from agent.domain.blocks.web_payment import WebPayments
-from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks, Watcher
 from agent.domain.screen_selection import ScreenSelection
@@ -54,8 +53,8 @@ from agent.domain.variables import DISPLAY_MESSAGES, ValueChecks
 if TYPE_CHECKING:
     from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
     from agent.domain.blocks.card_payment import CardPayments
-    from agent.domain.payment_receipt import ReceiptSeries
     from agent.domain.blocks.firmware import FirmwareUpdate
+    from agent.domain.payment_receipt import ReceiptSeries
 
 
 T = TypeVar("T")
@@ -110,7 +109,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             costs,
             *settlement,
             webpay,
-            WebPaymentEstimate(site),
+            *_estimate_block(site),
             *(*_cost_blocks(site), *_external_limit_block(site, budget)),  # after all that reckons costs
             CostTriggers(site),
             UserFeedback(site),
@@ -174,6 +173,15 @@ def _report_blocks(
 
     monitoring = Monitoring(site, status, watchers, event_numbers, budget.is_exhausted)
     return monitoring, CustomerInformation(site, authorization.cache, lists)
+
+
+def _estimate_block(site: StationState) -> tuple[object, ...]:
+    """Return the block that estimates what a payment at the web page comes to, by the price of the station file."""
+    if not site.config.sells_without_contract:
+        return ()
+    from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
+
+    return (WebPaymentEstimate(site),)
 
 
 def _tariff_blocks(site: StationState) -> tuple[object, ...]:

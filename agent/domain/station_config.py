@@ -59,6 +59,8 @@ class StationConfig:
     """In order of preference; empty: the routes of the kernel decide."""
     data_plan: DataPlan | None = None
     """What a month of traffic may be; None: as much as it takes."""
+    sells_without_contract: bool = True
+    """An outlet has a price of the station file, for drivers without a contract."""
     has_display: bool = False
     """There is a screen on which a person can be asked something."""
     has_updater: bool = False

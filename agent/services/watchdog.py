@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
-from agent.services.devices.board import LivenessSignal
+from agent.ports import DeviceError
 from agent.services.event_queue import EventQueue
 from agent.services.sd_notify import notify_systemd, watchdog_period_s
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
+
+
+class LivenessSignal:
+    """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only. A single beat may
+    miss (the polls show whether the board is there); three in a row, within a watchdog's patience, are a failure."""
+
+    def __init__(self, period_s: float = 2.0) -> None:
+        self.period_s = period_s
+        self.ok = True
+
+    async def feed_watchdog(self, port: Any) -> None:
+        missed = 0
+        while True:
+            if self.ok:
+                try:
+                    await port.beat()
+                    missed = 0
+                except DeviceError:
+                    missed += 1
+                    if missed == 3:
+                        raise
+            await asyncio.sleep(self.period_s)
 
 
 async def feed_watchdogs(events: EventQueue, alive: LivenessSignal, boards: bool) -> None:

@@ -30,7 +30,9 @@ LATER = (
     "agent.domain.blocks.monitoring", "agent.domain.monitoring", "agent.domain.blocks.customer_information",
     "agent.domain.blocks.firmware", "agent.domain.firmware_job", "agent.domain.running_firmware",
     "agent.domain.master_pass", "agent.domain.register_snapshots", "agent.services.keys.key_files",
-    "agent.services.devices.updater", "agent.ports.updater", "agent.assembly.doctor",
+    "agent.services.devices.updater", "agent.ports.updater", "agent.assembly.doctor", "agent.services.devices.board",
+    "agent.services.devices.release", "agent.services.files", "agent.ocpp.transport.ocpp_j.handshake_problems",
+    "agent.domain.blocks.web_payment_estimate",
     "agent.ocpp.v12", "agent.ocpp.v15", "agent.ocpp.transport.ocpp_s", "agent.ocpp.wire.soap_body", "defusedxml", "xml",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""

@@ -12,7 +12,8 @@ from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
 from agent.model.types import Limit
 from agent.services.devices import release
-from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.board import BoardSupervisor
+from agent.services.watchdog import LivenessSignal
 from drivers.sim.board import ChargeController
 from drivers.sim.modbus_slave import ILLEGAL_VALUE, ModbusException
 from tests.drivers.sim_stations import until

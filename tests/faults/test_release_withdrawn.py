@@ -12,7 +12,8 @@ from agent.commands.verify.runner import device_rounds
 from agent.domain.events import BoardOpened, Event, UnlockTried
 from agent.domain.orders import SetLimit, SetRelease, Unlock
 from agent.model.types import Limit
-from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.board import BoardSupervisor
+from agent.services.watchdog import LivenessSignal
 from drivers.sim.board import ChargeController
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import BOARD, Spoilt, behind

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.assembly.doctor.service_examiner import ServiceExaminer
+from agent.assembly.files import FILE_ORDERS
 from agent.assembly.station import SinkReports
 from agent.domain import orders as domain_orders
 from agent.domain.events import Event, MeterFailed, ReleaseWithdrawn, UnlockTried
@@ -35,7 +36,7 @@ from agent.domain.orders import (
 )
 from agent.model.types import Lamp, Screen, ScreenName, Sign
 from agent.ocpp.bearer_probe import BearerProbe
-from agent.services.devices.dispatch import ANSWERS_WITHOUT_DEVICE, LogNotes, OrderDispatch
+from agent.services.devices.dispatch import ANSWERS_WITHOUT_DEVICE, LateExecutor, LogNotes, OrderDispatch
 from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
 from agent.services.devices.supervisor import DeviceSupervisor, DisplaySupervisor
 from agent.services.files.orders import FileOrders
@@ -72,6 +73,7 @@ def import_whole_rooms() -> None:
 def test_every_order_of_the_domain_has_one_executor(tmp_path: Path) -> None:
     import_whole_rooms()
     files = FileOrders(tmp_path, [].append, lambda order: dict, list)
+    assert set(files.orders) == set(FILE_ORDERS)
     executors = (LogNotes, KeyOrders, files, BearerProbe, ServiceExaminer, TariffTopics, SinkReports)
     without_device = [ENGINE, *(set(executor.orders) for executor in executors), set(ANSWERS_WITHOUT_DEVICE)]
     executed = [kind for kinds in without_device for kind in kinds]
@@ -92,6 +94,25 @@ def test_an_order_that_expects_an_answer_gets_one_without_a_device() -> None:
     for order in (Unlock(7, "r"), ReadMeter(7, LIVE), SetRelease(7, False), *without_answer):
         dispatch.dispatch_order(order)
     assert events == [UnlockTried(7, "r", False), MeterFailed(7, LIVE), ReleaseWithdrawn(7)]
+
+
+def test_an_executor_is_made_for_its_first_order_and_takes_none_after_its_end() -> None:
+    made: list[LogNotes] = []
+
+    def make_executor() -> LogNotes:
+        made.append(LogNotes())
+        return made[-1]
+
+    late = LateExecutor((LogNote,), make_executor)
+    assert made == []
+    for _ in range(2):
+        late.accept_order(LogNote(1, "a line"))
+    assert len(made) == 1
+    assert late.close_intake() is made[0]
+    unused = LateExecutor((LogNote,), make_executor)
+    assert unused.close_intake() is None
+    unused.accept_order(LogNote(1, "a line"))
+    assert len(made) == 1
 
 
 def test_an_order_without_an_executor_is_an_error_in_the_log(caplog: Any) -> None:

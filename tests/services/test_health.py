@@ -11,8 +11,8 @@ import pytest
 
 from agent.domain.events import CablePlugged, Event
 from agent.services import watchdog
-from agent.services.devices.board import LivenessSignal
 from agent.services.engine import Engine
+from agent.services.watchdog import LivenessSignal
 from tests.services.test_engine import Disk, make
 from tests.support.busy_machine import deadline
 

@@ -23,9 +23,10 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
 from agent.services.devices import release, supervisor
-from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.board import BoardSupervisor
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import DisplaySupervisor, MeterSupervisor
+from agent.services.watchdog import LivenessSignal
 from tests.support.busy_machine import deadline, stretched
 from tests.support.reading_purposes import LIVE, SAMPLED
 

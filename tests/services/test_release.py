@@ -25,8 +25,9 @@ from agent.domain.orders import SetHold, SetLimit, SetRelease, SetService, Unloc
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
-from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.board import BoardSupervisor
 from agent.services.devices.release import OBEYED_WITHIN_S, Release
+from agent.services.watchdog import LivenessSignal
 from tests.support.moving_clock import run_moving
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"

@@ -1,4 +1,4 @@
-"""The supervisor of a charge controller board, and the liveness signal that feeds the board's watchdog."""
+"""The supervisor of a charge controller board."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from agent.model.types import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.devices.release import Release
 from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
+from agent.services.watchdog import LivenessSignal
 
 log = logging.getLogger(__name__)
 
@@ -240,25 +241,3 @@ def _is_lower_limit(limit: Limit, than: Limit) -> bool:
 
 def _unlock_failure(evse: EvseId) -> Event:
     return FaultRaised(evse, Fault.UNLOCK_FAILURE)
-
-
-class LivenessSignal:
-    """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only. A single beat may
-    miss (the polls show whether the board is there); three in a row, within a watchdog's patience, are a failure."""
-
-    def __init__(self, period_s: float = 2.0) -> None:
-        self.period_s = period_s
-        self.ok = True
-
-    async def feed_watchdog(self, port: Any) -> None:
-        missed = 0
-        while True:
-            if self.ok:
-                try:
-                    await port.beat()
-                    missed = 0
-                except DeviceError:
-                    missed += 1
-                    if missed == 3:
-                        raise
-            await asyncio.sleep(self.period_s)

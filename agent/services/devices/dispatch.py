@@ -70,13 +70,20 @@ class LateExecutor:
 
     def __init__(self, orders: Collection[type[Order]], make_executor: Callable[[], OrderExecutor]) -> None:
         self.orders = orders
-        self._make_executor = make_executor
-        self._executor: OrderExecutor | None = None
+        self._make_executor, self._is_closed = make_executor, False
+        self._executor: Any = None
 
     def accept_order(self, order: Any) -> None:
+        if self._is_closed:
+            return
         if self._executor is None:
             self._executor = self._make_executor()
         self._executor.accept_order(order)
+
+    def close_intake(self) -> Any:
+        """Take no more orders. Return the executor; None: there is none."""
+        self._is_closed = True
+        return self._executor
 
 
 def _answer_nothing(order: Order, post: Post) -> None:

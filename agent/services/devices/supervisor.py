@@ -29,7 +29,7 @@ from agent.model.types import STATION, EvseId, Fault, MeterIdentity, Reading, Sc
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 
 if TYPE_CHECKING:
-    from agent.services.devices.board import LivenessSignal
+    from agent.services.watchdog import LivenessSignal
 
 log = logging.getLogger(__name__)
 

@@ -47,6 +47,10 @@ the loop and makes the contents: name -> content.
 """
 
 
+IMAGE = "firmware"
+"""The name of the file that is installed."""
+
+
 class FileOrders:
     """The orders of files. Firmware, logs and tariff files each have a queue.
 
@@ -90,7 +94,7 @@ class FileOrders:
 
     @property
     def firmware_image(self) -> Path:
-        return self._folder / "firmware"
+        return self._folder / IMAGE
 
     def accept_order(self, order: Order) -> None:
         """Begin an order of one of the classes in ``orders``."""

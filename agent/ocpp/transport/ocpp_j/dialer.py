@@ -17,7 +17,6 @@ from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.basic_auth import authorization_header
 from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
-from agent.ocpp.transport.ocpp_j.handshake_problems import name_problem
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket, open_socket
 from agent.ocpp.transport.tls_contexts import TlsContextCache
 from agent.ocpp.transport.transport import NoConnection, WireOptions, is_tls, without_user_info
@@ -95,10 +94,9 @@ async def open_connection(
         async with asyncio.timeout(open_timeout_s):
             connection = await _follow_redirects(backend, subprotocols, password, context, compress)
     except NegotiationError as e:
-        raise NoConnection(_describe_failure(backend, e), negotiation=True, problem=name_problem(e)) from e
+        raise _failed_attempt(backend, e, negotiation=True) from e
     except Exception as e:  # any error of the library is a failed attempt
-        trouble = _classify_failure(backend, e)
-        raise NoConnection(_describe_failure(backend, e), trouble=trouble, problem=name_problem(e)) from e
+        raise _failed_attempt(backend, e, trouble=_classify_failure(backend, e)) from e
     if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
         log.warning(
             "%s: the server named no OCPP version: taken as %s",
@@ -224,7 +222,16 @@ def _describe_address(backend: Backend) -> str:
     return f"what is behind {backend.via}" if backend.via else "host and port in [backend] url"
 
 
-def _describe_failure(backend: Backend, error: Exception) -> str:
+def _failed_attempt(
+    backend: Backend, error: Exception, negotiation: bool = False, trouble: ConnectFailure = ConnectFailure.OTHER
+) -> NoConnection:
+    from agent.ocpp.transport.ocpp_j.handshake_problems import name_problem
+
+    problem = name_problem(error)
+    return NoConnection(_describe_failure(backend, error, problem), negotiation, trouble, problem)
+
+
+def _describe_failure(backend: Backend, error: Exception, problem: ConnectProblem) -> str:
     where = without_user_info(backend.connection_url) + (f" via {backend.via}" if backend.via else "")
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
@@ -243,7 +250,6 @@ def _describe_failure(backend: Backend, error: Exception) -> str:
         return f"{where}: hung up before it answered: check {_describe_address(backend)}, and that the backend runs"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
-    problem = name_problem(error)
     if problem.code is ProblemCode.REDIRECTED:  # the error repeats the address, with the query
         return f"{where}: redirected to {problem.location} (HTTP {problem.status}): check [backend] url"
     reason = without_user_info(str(error))[:120]
