@@ -18,8 +18,8 @@ from agent.model.slim_event import SlimEvent
 from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
 from agent.ports import Refused
 from agent.ports.reader import Tap
-from agent.services.devices.board import LivenessSignal
 from agent.services.devices.supervisor import DeviceSupervisor, MeterSupervisor
+from agent.services.watchdog import LivenessSignal
 from agent.station_file.tables import NOMINAL_V
 
 TRAITS = EvseTraits(min_a=LEAST_A, max_a=RATED_A, counts_plugged=True, tells_pilot=False)
