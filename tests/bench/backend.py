@@ -80,6 +80,7 @@ class Backend:
 async def open_backend(compression: str | None = None) -> AsyncIterator[Backend]:
     backend = Backend()
     options: dict[str, Any] = {"subprotocols": ["ocpp1.6"], "ping_interval": None, "compression": compression}
+    options["backlog"] = 1024  # a fleet connects at once
     async with serve(backend.attend, "127.0.0.1", 0, close_timeout=0.2, **options) as server:
         backend.port = next(iter(server.sockets)).getsockname()[1]
         yield backend
