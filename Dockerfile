@@ -27,7 +27,7 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home station
 COPY --from=build /opt/chargy-agent /opt/chargy-agent
 ENV PATH=/opt/chargy-agent/bin:$PATH PYTHONUNBUFFERED=1
-USER station
+USER 10001
 WORKDIR /home/station
 EXPOSE 8080
 HEALTHCHECK --start-period=60s \

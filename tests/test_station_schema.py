@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from agent.station_file.device_roles import ROLES
 from agent.station_file.settings import SettingsError, parse_station_file
 from agent.station_file.station_schema import VERSION_TABLES
 from tests.arch.station_schema import text
+from tests.support.busy_machine import stretched
 from tests.test_station_mistakes import MISTAKES, WHOLE, with_line
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +115,41 @@ def test_the_agents_own_keys_of_each_role_are_known() -> None:
 
 def test_the_sub_tables_of_the_settings_are_those_of_the_versions() -> None:
     assert tuple(versions.FAMILIES) == VERSION_TABLES
+
+
+@pytest.fixture
+def taplo(tmp_path: Path) -> Callable[[str], str]:
+    """Taplo, which judges station files in editors: what it says of a file that names the schema in its first line."""
+    program = Path(sys.executable).with_name("taplo")
+    if not program.exists():
+        pytest.skip("taplo is not installed")
+    (tmp_path / "station.schema.json").write_text(text(), "utf-8")
+
+    def judge(file_text: str) -> str:
+        path = tmp_path / "station.toml"
+        path.write_text(f"#:schema ./station.schema.json\n{file_text}", "utf-8")
+        argv = [str(program), "lint", "--no-auto-config", "--colors", "never", str(path)]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=stretched(60))
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    return judge
+
+
+def test_an_editor_reads_the_schema_and_takes_good_files(taplo: Callable[[str], str]) -> None:
+    for path in FILES:
+        assert taplo(path.read_text("utf-8")) == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "complaint"),
+    [
+        ("[station]", 'statedir = "x"', "Additional properties are not allowed ('statedir' was unexpected)"),
+        ("[station]", "store_max_mb = 0", "0 is less than the minimum of 1"),
+        ("[terminal]", "speed = 5", "Additional properties are not allowed ('speed' was unexpected)"),
+    ],
+)
+def test_an_editor_marks_mistakes(taplo: Callable[[str], str], header: str, line: str, complaint: str) -> None:
+    assert complaint in taplo(with_line(WHOLE, header, 1, line)[0])
 
 
 def test_the_command_prints_the_schema_of_each_kind(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,5 +104,7 @@ def _entries_schema(rule: Entries) -> Json:
 
 @rule_schema.register
 def _text_schema(rule: Text) -> Json:
-    form = {"pattern": f"^({rule.form})$"} if rule.form else {}
+    form = (
+        {"pattern": f"^({rule.form})$".replace(r"\0", r"\x00")} if rule.form else {}
+    )  # the form that all engines know
     return {"minLength": rule.shortest, "maxLength": rule.longest, **form}

@@ -56,8 +56,8 @@ def test_the_file_keeps_the_rules() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [
-        ("USER station\n", "", "it runs as root"),
-        ("USER station\n", "USER root\n", "it runs as root"),
+        ("USER 10001\n", "", "it runs as root"),
+        ("USER 10001\n", "USER root\n", "it runs as root"),
         ("ARG BASE=python:3.13-slim-trixie\n", "ARG BASE=python\n", "the base image has no version"),
         ("ARG BASE=python:3.13-slim-trixie\n", "ARG BASE=python:latest\n", "the base image has no version"),
         ('ENTRYPOINT ["chargy-agent"]', "ENTRYPOINT chargy-agent", "ENTRYPOINT: a shell would take the signals"),
