@@ -92,6 +92,8 @@ class DriverBill:
     """It came with the authorization."""
     begun: Stamp | None = None
     """When the tariff began to count."""
+    periods: tuple[tuple[str, Stamp, int, int, int], ...] = ()
+    """Of the tariffs before it (``changed_tariff.TariffPeriod``)."""
 
     def cost_at_end(self, session: str, meter_wh: int, at: Stamp, now: Moment) -> TransactionCost | None:
         """Return what the session costs if it ends with this register at that time; None: the bill is not for it."""
@@ -100,4 +102,4 @@ class DriverBill:
         from agent.domain.tariff_cost import final_usage, transaction_cost
 
         cost = transaction_cost(self.tariff, final_usage(self.usage, meter_wh, at, now), self.held_cents or None)
-        return replace(cost, tariff_id=self.tariff_id, begun=self.begun)
+        return replace(cost, tariff_id=self.tariff_id, begun=self.begun, periods=self.periods)

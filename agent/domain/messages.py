@@ -91,6 +91,7 @@ class TriggerReason(StrEnum):
     RESET_COMMAND = "ResetCommand"
     SIGNED_DATA_RECEIVED = "SignedDataReceived"
     STOP_AUTHORIZED = "StopAuthorized"
+    TARIFF_CHANGED = "TariffChanged"
     TIME_LIMIT = "TimeLimitReached"
     TX_RESUMED = "TxResumed"
     UNLOCK_COMMAND = "UnlockCommand"
@@ -208,6 +209,8 @@ class TransactionCost:
     """Of the tariff that a backend has set; "": the tariff is the station's own."""
     begun: Stamp | None = None
     """When that tariff began to count."""
+    periods: tuple[tuple[str, Stamp, int, int, int], ...] = ()
+    """Of the tariffs before it in this transaction (``changed_tariff.TariffPeriod``)."""
 
 
 @frozen
@@ -395,6 +398,10 @@ class SettlementReported(Message):
     receipt_id: str = ""
     receipt_url: str = ""
     info: str = ""
+    vat_number: str = ""
+    """Of the driver, for the receipt; "": none was entered, or the backend has rejected it."""
+    vat_company: tuple[tuple[str, str], ...] = ()
+    """What the backend knows of it: fields of AddressType and their texts."""
 
 
 @frozen

@@ -246,6 +246,7 @@ class ChangeTransactionTariffRequest(BackendRequest):
     """ChangeTransactionTariff; ``session`` "" when the dialect knows none by that transaction id."""
 
     session: str
+    tariff: BackendTariff
 
 
 @frozen

@@ -38,6 +38,7 @@ _EARLIER_WORDS: Mapping[type[StrEnum], Mapping[StrEnum, StrEnum]] = {
         messages.TriggerReason.COST_LIMIT: messages.TriggerReason.ENERGY_LIMIT,
         messages.TriggerReason.LIMIT_SET: messages.TriggerReason.CHARGING_STATE_CHANGED,
         messages.TriggerReason.SIGNED_DATA_RECEIVED: messages.TriggerReason.AUTHORIZED,
+        messages.TriggerReason.TARIFF_CHANGED: messages.TriggerReason.CHARGING_STATE_CHANGED,
     },
     messages.StopReason: {
         messages.StopReason.ENERGY_LIMIT: messages.StopReason.LOCAL_OUT_OF_CREDIT,

@@ -91,7 +91,7 @@ class Tariff:
         if not drawn and not self.from_grant:
             self._check_usage_plan(usage)
             return ()
-        due = [(kind, amount) for kind, amount in self._due_amounts(usage) if amount]
+        due = [(kind, amount) for kind, amount in self.price_usage(usage) if amount]
         parts = due if drawn else [(kind, amount) for kind, amount in due if kind == "occupancy"]
         total = sum((amount for _, amount in parts), start=_as_fraction(0))
         if drawn and self.min_cents is not None and total < self.min_cents:
@@ -135,7 +135,8 @@ class Tariff:
         rate = _as_fraction(self.vat_percent or 0)
         return _round_half_up(cents * rate / (100 + rate))
 
-    def _due_amounts(self, usage: Usage) -> Iterator[tuple[str, Fraction]]:
+    def price_usage(self, usage: Usage) -> Iterator[tuple[str, Fraction]]:
+        """Yield what is due of each kind, with or without energy: exact cents, in the order of ``exact_parts``."""
         self._check_usage_plan(usage)
         used = [tuple(zip(_KINDS, _priced_units(s.wh, s.charging_ms, s.idle_ms), strict=True)) for s in usage.sums]
         for n, kind in enumerate(_KINDS):
@@ -189,7 +190,7 @@ class Tariff:
         return self.max_cents is not None and self.max_cents <= ceiling_cents
 
     def _left_under_ceiling(self, usage: Usage, ceiling_cents: int) -> Fraction:
-        due = sum((amount for _, amount in self._due_amounts(usage)), start=_as_fraction(0))
+        due = sum((amount for _, amount in self.price_usage(usage)), start=_as_fraction(0))
         return -_as_fraction(1) if (self.min_cents or 0) > ceiling_cents else ceiling_cents - due
 
     def _rates_ahead(self, usage: Usage) -> Iterator[tuple[Rates, int]]:

@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 
 from agent.domain.backend_tariff import BackendTariff, without_replaced_tariffs
-from agent.domain.events import DriverTariffReceived, LimitReceived, MeterRead, RequestReceived
+from agent.domain.events import (
+    CablePlugged,
+    CardPresented,
+    DriverTariffReceived,
+    LimitReceived,
+    MeterRead,
+    RequestReceived,
+    TokenAuthorized,
+    VehicleConnected,
+)
 from agent.domain.messages import TransactionEnded, TransactionStarted, TransactionUpdated, TriggerReason
-from agent.domain.orders import Response, Send
+from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send
 from agent.domain.requests import (
     BackendRequest,
     ChangeTransactionTariffRequest,
@@ -20,8 +29,21 @@ from agent.domain.requests import (
     SetDefaultTariffRequest,
 )
 from agent.domain.tariff import Tariff
+from agent.domain.transaction import TxPoint
 from agent.model.types import TransactionLimit
-from tests.domain.playbook import LINK, PLUGGED, UTC0_S, A, B, Playbook, charging, make_site, wh
+from tests.domain.playbook import (
+    ACCEPTED,
+    LINK,
+    PLUGGED,
+    UTC0_S,
+    A,
+    B,
+    Playbook,
+    charging,
+    energised,
+    make_site,
+    wh,
+)
 from tests.domain.test_plays_payment import unplugged
 from tests.support.reading_purposes import LIVE
 
@@ -237,11 +259,127 @@ def test_no_more_tariffs_of_drivers_are_kept_than_come_soon() -> None:
     assert len(asked(play, GetTariffsRequest(0))[1]["tariffs"]) == 16
 
 
-def test_the_price_of_a_running_session_does_not_change() -> None:
-    """I11.FR.04; otherwise Rejected: a driver pays by the price of the begin."""
+def change_tariff_of(play: Playbook, session: str, id_: str, tariff: Tariff, link: str = LINK) -> str:
+    return asked(play, ChangeTransactionTariffRequest(session, BackendTariff(id_, tariff)), link)[0]
+
+
+def test_the_tariff_of_a_running_transaction_is_changed() -> None:
+    """I11.FR.06, I11.FR.07, I11.FR.08: what was used before costs what it cost, and the fee is due once."""
+    play = street()
+    set_tariff(play, "T1", Tariff(kwh=Decimal("0.20"), session=Decimal("0.50")))
+    charging(play)
+    drawn(play, 3000)
+    play.wait(30).skip()
+    changed_at = play.now.stamp
+    assert change_tariff_of(play, play.session().id, "T2", DEAR) == "Accepted"
+    [told] = [m for m in sent(play, TransactionUpdated) if m.trigger is TriggerReason.TARIFF_CHANGED]
+    assert told.tariff_id == "T2"
+    assert play.evse().pricing.priced.cents == 110, "nothing is computed again"
+    drawn(play, 4000)
+    screen = play.screens[1]
+    assert (screen.values["cost_micro"], screen.values["tariff_kwh_micro"]) == (1_600_000, 500_000)
+    assert "tariff_session_micro" not in screen.values
+    assert [(t["id"], t["tokens"]) for t in asked(play, GetTariffsRequest(1))[1]["tariffs"] if "tokens" in t] == [
+        ("T2", [A.value])
+    ]
+    unplugged(play, 6000).skip()
+    [ended] = sent(play, TransactionEnded)
+    started = sent(play, TransactionStarted)[0].at
+    assert (ended.cost.cents, ended.cost.parts) == (210, (("kwh", 160), ("session", 50)))
+    assert (ended.cost.tariff_id, ended.cost.begun, ended.cost.energy_wh) == ("T2", changed_at, 5000)
+    [(before, begun, energy_wh, charging_s, idle_s)] = ended.cost.periods
+    assert (before, begun, energy_wh, idle_s) == ("T1", started, 3000, 0)
+    assert 30 <= charging_s <= ended.cost.charging_s
+
+
+@pytest.mark.parametrize(("most_cents", "cents"), [(None, 160), (50, 60), (100, 100)])
+def test_a_highest_price_takes_nothing_back(most_cents: int | None, cents: int) -> None:
+    """I11.FR.08, I12.FR.39."""
+    play = street()
+    set_tariff(play, "T1")
+    charging(play)
+    drawn(play, 3000)
+    assert change_tariff_of(play, play.session().id, "T2", Tariff(kwh=Decimal("0.50"), max_cents=most_cents)) == (
+        "Accepted"
+    )
+    unplugged(play, 6000).skip()
+    assert sent(play, TransactionEnded)[0].cost.cents == cents
+
+
+def test_what_a_highest_price_has_cut_stays_cut() -> None:
+    play = street()
+    set_tariff(play, "T1", Tariff(kwh=Decimal("0.20"), max_cents=40))
+    charging(play)
+    drawn(play, 3000)
+    assert change_tariff_of(play, play.session().id, "T2", CHEAP) == "Accepted"
+    assert play.evse().pricing.priced.cents == 40
+    unplugged(play, 5000).skip()
+    assert sent(play, TransactionEnded)[0].cost.cents == 60
+
+
+def test_a_transaction_without_a_tariff_gets_one() -> None:
+    """I11.FR.07: whether or not a tariff was associated before. It counts from now on."""
     play = charging(street())
-    assert asked(play, ChangeTransactionTariffRequest("nothing"))[0] == "TxNotFound"
-    assert asked(play, ChangeTransactionTariffRequest(play.session().id))[0] == "Rejected"
+    drawn(play, 3000)
+    assert change_tariff_of(play, play.session().id, "T2", CHEAP) == "Accepted"
+    assert named(play) == ["T2"]
+    unplugged(play, 5000).skip()
+    [ended] = sent(play, TransactionEnded)
+    assert (ended.cost.cents, ended.cost.energy_wh, ended.cost.periods) == (20, 1000, ())
+
+
+def test_a_changed_tariff_outlives_the_agent() -> None:
+    play = street()
+    set_tariff(play, "T1")
+    charging(play)
+    drawn(play, 1001)
+    session = play.session().id
+    for n, tariff in enumerate((DEAR, CHEAP)):
+        assert change_tariff_of(play, session, f"C{n}", tariff) == "Accepted"
+        drawn(play, 2001 + 1000 * n)
+    play.wait(61).skip()
+    drawn(play, 3001)
+    play.restart(state=PLUGGED).skip()
+    assert play.session().id == session
+    unplugged(play, 5001).skip()
+    [ended] = sent(play, TransactionEnded)
+    assert ended.cost.cents == 110, "1.001 kWh at 0.20, 1.000 at 0.50, 2.000 at 0.20: rounded once"
+    assert [(p[0], p[2]) for p in ended.cost.periods] == [("T1", 1001), ("C0", 1000)]
+
+
+def test_a_change_before_the_session_begins_is_its_tariff() -> None:
+    play = street(settings={"tx_start_points": (TxPoint.AUTHORIZED, TxPoint.POWER_PATH)})
+    set_tariff(play, "T1")
+    play.feed(CardPresented(1, A))
+    [order] = [o for o in play.log if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(order.request, order.token, ACCEPTED))
+    [register] = [o for o in play.log if isinstance(o, ReadMeter)]
+    play.feed(MeterRead(1, register.purpose, wh(1000)))
+    play.skip()
+    open_id = play.evse().tx.id
+    assert change_tariff_of(play, open_id, "T2", DEAR) == "Accepted"
+    assert [m.tariff_id for m in sent(play, TransactionUpdated)] == ["T2"]
+    for event in (CablePlugged(1), VehicleConnected(1)):
+        play.feed(event)
+    energised(play.skip())
+    unplugged(play, 3000).skip()
+    assert sent(play, TransactionEnded)[0].cost.tariff_id == "T2"
+
+
+def test_which_changes_are_refused() -> None:
+    """I11.FR.04, I11.FR.05."""
+    play = street()
+    assert change_tariff_of(play, "nothing", "T2", DEAR) == "TxNotFound"
+    set_tariff(play, "T1")
+    charging(play)
+    session = play.session().id
+    dollars = Tariff(kwh=Decimal("0.50"), currency="USD")
+    assert change_tariff_of(play, session, "T2", dollars) == "NoCurrencyChange"
+    assert change_tariff_of(play, session, "T2", DEAR, link="another") == "Rejected"
+    assert play.evse().pricing.priced.tariff_id == "T1"
+    unplugged(play, 2000).skip()
+    assert change_tariff_of(play, session, "T2", DEAR) == "TxNotFound", "it is over"
+    assert sent(play, TransactionEnded)[0].cost.cents == 20
 
 
 def test_the_cost_of_a_session_outlives_the_agent() -> None:
@@ -264,11 +402,17 @@ def test_the_cost_of_a_session_outlives_the_agent() -> None:
     assert play.store["tariff_session"] == {}
 
 
-def test_an_unreadable_cost_is_none_and_no_lost_end() -> None:
+PLAIN = {"usage": {}, "priced_by": {"id": "T", "tariff": CHEAP.to_record(), "valid_from_utc_s": None}, "begun": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    "broken", [{"usage": "broken"}, {**PLAIN, "carried": [["kwh", "1/0"]]}, {**PLAIN, "carried": [["kwh", "x"]]}]
+)
+def test_an_unreadable_cost_is_none_and_no_lost_end(broken: dict[str, Any]) -> None:
     play = street()
     set_tariff(play, "T2", DEAR)
     charging(play)
-    play.store["tariff_session"] = {play.session().id: {"usage": "broken"}}
+    play.store["tariff_session"] = {play.session().id: broken}
     play.restart(state=PLUGGED).skip()
     unplugged(play, 5000).skip()
     assert sent(play, TransactionEnded)[-1].cost is None

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.domain.changed_tariff import change_tariff, changed_to_record, read_changed_tariff
 from agent.domain.local_time import LocalOffset
 from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.model.types import Stamp
@@ -188,6 +189,49 @@ def test_the_ceiling_is_reached_when_it_was_said(tariff: Tariff, legs: list[Leg]
     if more_wh is not None and headroom_s > 0:
         there = usage.advance_to((usage.at_ms or 0) / 1000, usage.wh + more_wh, None)
         assert exact(tariff, there) <= max(ceiling, exact(tariff, usage), 0 if more_wh == 0 else ceiling)
+
+
+plain_tariffs = st.builds(
+    Tariff, money, money, money, st.just(0), money, money, st.just(""), st.just(()),
+    st.none() | st.integers(0, 300), st.none() | st.integers(300, 900),
+)  # fmt: skip
+"""As a backend may set them: no windows, no grace."""
+
+
+@FEW
+@given(st.lists(st.tuples(plain_tariffs, legs), min_size=2, max_size=4))
+def test_a_changed_tariff_computes_nothing_again(stretches: list[tuple[Tariff, list[Leg]]]) -> None:
+    """I11.FR.08: each stretch at its own prices, the fee of the begin once, and a cost that never falls."""
+    tariff, usage = stretches[0][0], stretches[0][0].start_usage()
+    clerk = _cents(tariff.session) + _cents(tariff.other)
+    bounded, before_cents = any(t.min_cents is not None or t.max_cents is not None for t, _ in stretches), 0
+    for n, (wanted, stretch) in enumerate(stretches):
+        if n:
+            tariff = change_tariff(tariff, usage, wanted)
+            record = json.loads(json.dumps(tariff.to_record() | changed_to_record(tariff, ())))
+            assert read_changed_tariff(Tariff.from_record(record), record) == (tariff, ())
+            if stretches[n - 1][0].min_cents is not None:  # a least price counts at the end, by the last tariff
+                before_cents = min(before_cents, tariff.total_cents(usage))
+        for point in drive(usage, stretch):
+            for used, counted in zip(point.sums, usage.sums, strict=True):
+                clerk += _cents(wanted.kwh) * (used.wh - counted.wh) / 1000
+                clerk += _cents(wanted.minute) * (used.charging_ms - counted.charging_ms) / 60_000
+                clerk += _cents(wanted.occupancy) * (used.idle_ms - counted.idle_ms) / 60_000
+            usage = point
+            cents = tariff.total_cents(usage)
+            assert cents >= before_cents
+            assert sum(part for _, part in tariff.parts_in_cents(usage)) == cents
+            before_cents = cents
+    if not bounded:
+        assert exact(tariff, usage) == (clerk if usage.energy_wh else 0)
+
+
+@FEW
+@given(plain_tariffs, legs, legs)
+def test_a_tariff_that_is_changed_to_itself_costs_the_same(tariff: Tariff, first: list[Leg], second: list[Leg]) -> None:
+    usage = drive(tariff.start_usage(), first)[-1]
+    final = drive(usage, second)[-1]
+    assert change_tariff(tariff, usage, tariff).total_cents(final) == tariff.total_cents(final)
 
 
 def _slack(tariff: Tariff) -> Fraction:

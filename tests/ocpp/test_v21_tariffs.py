@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.domain.backend_tariff import BackendTariff
 from agent.domain.events import DriverTariffReceived, TokenAuthorized
-from agent.domain.messages import TransactionCost
+from agent.domain.messages import TransactionCost, TriggerReason
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import (
     ChangeTransactionTariffRequest,
@@ -20,6 +20,7 @@ from agent.domain.requests import (
     GetTariffsRequest,
     SetDefaultTariffRequest,
 )
+from agent.domain.serialization import dump_record, load_record
 from agent.domain.tariff import Tariff
 from agent.domain.variables import TARIFFS, Settings
 from agent.model.types import Stamp, Token
@@ -163,8 +164,48 @@ def test_requests_about_tariffs() -> None:
     assert asked("GetTariffs", {"evseId": 2}) == GetTariffsRequest(2)
     assert asked("ClearTariffs", {}) == ClearTariffsRequest()
     assert asked("ClearTariffs", {"tariffIds": ["a"], "evseId": 1}) == ClearTariffsRequest(("a",), 1)
-    change = {"transactionId": "s1", "tariff": WHOLE}
-    assert asked("ChangeTransactionTariff", change) == ChangeTransactionTariffRequest("s1")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"energy": {"prices": [{"priceKwh": 1}] * 5}}, "TooManyElements"),
+        ({"energy": {"prices": [{"priceKwh": 1, "conditions": {"minPower": 1}}]}}, "ConditionNotSupported"),
+        ({"minCost": {"exclTax": 0.333}}, "Rejected"),
+    ],
+)
+def test_a_change_that_cannot_be_computed_is_refused(change: dict[str, Any], status: str) -> None:
+    """I11.FR.02, I11.FR.03."""
+    answer = asked("ChangeTransactionTariff", {"transactionId": "s1", "tariff": {**WHOLE, **change}})
+    assert answer["status"] == status
+
+
+def test_a_change_names_its_transaction_and_its_currency() -> None:
+    """I11.FR.05: the domain compares the currency. A change counts from now on, whatever its validFrom is."""
+    wanted = {**WHOLE, "currency": "USD", "validFrom": "2099-01-01T00:00:00Z"}
+    assert asked("ChangeTransactionTariff", {"transactionId": "s1", "tariff": wanted}) == (
+        ChangeTransactionTariffRequest("s1", BackendTariff("T1", replace(READ, currency="USD")))
+    )
+
+
+def test_a_changed_tariff_is_reported() -> None:
+    """I11.FR.07."""
+    line = encoded(replace(UPDATED, trigger=TriggerReason.TARIFF_CHANGED, tariff_id="T2"))
+    assert (line["triggerReason"], line["transactionInfo"]["tariffId"]) == ("TariffChanged", "T2")
+
+
+def test_each_tariff_of_a_transaction_has_its_period() -> None:
+    """I12.FR.04, I12.FR.35, I12.FR.36."""
+    begun, changed = Stamp(T0.boot, T0.t_s), Stamp(T0.boot, T0.t_s + 60)
+    cost = TransactionCost(
+        "EUR", 200, (("kwh", 200),), "17", 5001, 100, 7, "T2", changed, (("T1", begun, 5000, 60, 7),)
+    )
+    periods = encoded(replace(ENDED, cost=cost))["costDetails"]["chargingPeriods"]
+    assert [(p["tariffId"], p["startPeriod"]) for p in periods] == [
+        ("T1", "2026-11-25T10:00:00.000Z"), ("T2", "2026-11-25T10:01:00.000Z"),
+    ]  # fmt: skip
+    assert [[d["volume"] for d in p["dimensions"]] for p in periods] == [[5.0, 60, 7], [0.001, 40, 0]]
+    assert load_record(dump_record(cost)) == cost
 
 
 @pytest.mark.parametrize(
@@ -175,6 +216,7 @@ def test_requests_about_tariffs() -> None:
          {"status": "Rejected", "statusInfo": {"reasonCode": "UnknownEVSE"}}),
         ("SetDefaultTariff", "DuplicateTariffId", {}, {"status": "DuplicateTariffId"}),
         ("ChangeTransactionTariff", "TxNotFound", {}, {"status": "TxNotFound"}),
+        ("ChangeTransactionTariff", "NoCurrencyChange", {}, {"status": "NoCurrencyChange"}),
         ("GetTariffs", "NoTariff", {}, {"status": "NoTariff"}),
         ("GetTariffs", "Accepted",
          {"tariffs": [

@@ -12,7 +12,6 @@ from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.orders import Persist
 from agent.domain.requests import (
-    ChangeTransactionTariffRequest,
     ClearTariffsRequest,
     GetTariffsRequest,
     SetDefaultTariffRequest,
@@ -42,6 +41,10 @@ class BackendTariffs:
             return self._drivers.pop(key)[1]
         valid = [t for t in self._present_defaults(evse.number, now) if is_valid_now(t, now.utc_s)]
         return valid[-1] if valid else None
+
+    def keep_tariff_of_driver(self, token: Token, tariff: BackendTariff) -> None:
+        """Keep a tariff that a backend has changed for a transaction whose session is still to come (I11)."""
+        self._drivers[token.value.casefold()] = token, tariff
 
     def has_driver_tariff(self, token: Token) -> bool:
         """Return whether the session of this driver begins with a tariff of its own."""
@@ -113,14 +116,6 @@ class BackendTariffs:
         others = [(id_, refused) for id_ in request.ids if id_ not in cleared]
         results = [*((id_, "Accepted") for id_ in dict.fromkeys(cleared)), *others]
         yield reply("Accepted", {"results": results or [("", refused)]})
-
-    @answers_requests(ChangeTransactionTariffRequest)
-    def answer_change_tariff(
-        self, request: ChangeTransactionTariffRequest, reply: Replier, now: Moment
-    ) -> Iterator[Yielded]:
-        """Reject the change: the price that a driver was shown at the begin holds for the whole session."""
-        found = any(e.session is not None and e.session.id == request.session for e in self._site.evses.values())
-        yield reply("Rejected", _reason_data("NotAllowed")) if found else reply("TxNotFound")
 
     def _evses_of_request(self, evse: EvseId) -> Sequence[EvseId]:
         """Return the EVSEs that are meant (0: all of them), none if it does not exist."""

@@ -47,6 +47,7 @@ _OF_CONTEXT = {
 _LATER_REASONS = {
     TriggerReason.COST_LIMIT: TriggerReason.ENERGY_LIMIT,
     TriggerReason.LIMIT_SET: TriggerReason.CHARGING_STATE_CHANGED,
+    TriggerReason.TARIFF_CHANGED: TriggerReason.CHARGING_STATE_CHANGED,
     TriggerReason.TX_RESUMED: TriggerReason.CHARGING_STATE_CHANGED,
 }
 

@@ -181,9 +181,16 @@ def _decode_clear_tariffs(payload: Payload, ctx: RowContext) -> ClearTariffsRequ
     return ClearTariffsRequest(tuple(payload.get("tariffIds", ())), int(payload.get("evseId", 0)))
 
 
-def _decode_change_tariff(payload: Payload, ctx: RowContext) -> ChangeTransactionTariffRequest:
+def _decode_change_tariff(payload: Payload, ctx: RowContext) -> ChangeTransactionTariffRequest | LocalAnswer:
+    """Decode the request. Its currency is compared with that of the transaction. Its validFrom is ignored: it counts
+    from now on (I11.FR.08)."""
     _refuse_without_tariffs(ctx)
-    return ChangeTransactionTariffRequest(session_of(payload["transactionId"], ctx))
+    given = {name: value for name, value in payload["tariff"].items() if name != "validFrom"}
+    try:
+        tariff = decode_tariff(given, given["currency"])
+    except UnusableTariff as e:
+        return e.answer()
+    return ChangeTransactionTariffRequest(session_of(payload["transactionId"], ctx), tariff)
 
 
 def _answer_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -57,7 +57,7 @@ def encode_cost_details(cost: TransactionCost, ctx: RowContext) -> dict[str, Any
         before, sum_cents = _encode_price(sum_cents, cost), sum_cents + cents
         prices[name] = {k: round(v - before[k], 2) for k, v in _encode_price(sum_cents, cost).items()} | rates
     return {
-        **({"chargingPeriods": [_encode_period(cost, ctx)]} if cost.tariff_id else {}),
+        **({"chargingPeriods": [*_encode_periods(cost, ctx)]} if cost.tariff_id else {}),
         "totalCost": {
             "currency": cost.currency,
             "typeOfCost": kinds[-1] if kinds else "NormalCost",
@@ -72,14 +72,23 @@ def encode_cost_details(cost: TransactionCost, ctx: RowContext) -> dict[str, Any
     }
 
 
-def _encode_period(cost: TransactionCost, ctx: RowContext) -> dict[str, Any]:
-    """Encode ChargingPeriodType: one, because a tariff that is taken here has no conditions (I12.FR.04)."""
-    used = {"Energy": cost.energy_wh / 1000, "ChargingTime": cost.charging_s, "IdleTIme": cost.idle_s}
-    return {
-        "tariffId": cost.tariff_id,
-        "startPeriod": format_rfc3339(ctx.clock.utc_s(cost.begun or Stamp(0, 0.0))),
-        "dimensions": [{"type": name, "volume": volume} for name, volume in used.items()],
-    }
+def _encode_periods(cost: TransactionCost, ctx: RowContext) -> Iterator[dict[str, Any]]:
+    """Yield ChargingPeriodType: one for each tariff of the transaction, because none that is taken here has conditions
+    (I12.FR.04)."""
+    last = (
+        cost.tariff_id,
+        cost.begun or Stamp(0, 0.0),
+        cost.energy_wh - sum(p[2] for p in cost.periods),
+        cost.charging_s - sum(p[3] for p in cost.periods),
+        cost.idle_s - sum(p[4] for p in cost.periods),
+    )
+    for tariff_id, begun, energy_wh, charging_s, idle_s in (*cost.periods, last):
+        volumes = {"Energy": energy_wh / 1000, "ChargingTime": charging_s, "IdleTIme": idle_s}
+        yield {
+            "tariffId": tariff_id,
+            "startPeriod": format_rfc3339(ctx.clock.utc_s(begun)),
+            "dimensions": [{"type": name, "volume": volume} for name, volume in volumes.items()],
+        }
 
 
 def _sums_by_field(cost: TransactionCost) -> dict[str, int]:
