@@ -218,6 +218,9 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[web_payment]", 1, 'when = "always"', "web_payment.when", "one of 'idle', 'plugged'"),
     ("[web_payment]", 1, 'allowed_hosts = ["https://pay.example"]', "web_payment.allowed_hosts[0]", "a host name"),
     ("[web_payment]", 1, 'allowed_hosts = [""]', "web_payment.allowed_hosts[0]", "a host name"),
+    ("[web_payment]", 1, "max_energy_kwh = [10]", "web_payment.max_energy_kwh", "a first backend of OCPP 2.1"),
+    ("[web_payment]", 1, "max_time_min = [0]", "web_payment.max_time_min[0]", "1 to 10080"),
+    ("[web_payment]", 1, "max_cost = [2000]", "web_payment.max_cost[0]", "1 to 1000"),
     ("[settings]", 1, "sample_intervall_s = 5", "settings.sample_intervall_s", "did you mean 'sample_interval_s'?"),
     ("[settings]", 1, "connection_timeout_s = 0", "settings.connection_timeout_s", "1 to 86400"),
     ("[settings]", 1, 'language = "nl"', "settings.language", "one of station.languages"),
@@ -238,6 +241,10 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[payment]", 1, "amount_cents = 0", "payment.amount_cents", "1 to 100000"),
     ("[payment]", 1, 'prefix = "PAY-"', "payment.prefix", "letters and digits"),
     ("[payment]", 1, "retry_s = [0]", "payment.retry_s[0]", "1 to 86400"),
+    ("[payment]", 1, "raise_cents = 500", "payment.most_cents", "is missing"),
+    ("[payment]", 1, "most_cents = 9000", "payment.raise_cents", "is missing"),
+    ("[payment]", 1, "vat_numbers = true", "payment.vat_numbers", "a first backend of OCPP 2.1"),
+    ("[payment]", 1, 'vat_prefix = "lu"', "payment.vat_prefix", "the two letters of a country"),
     ("[payment]", 1, "hold_hours = 0", "payment.hold_hours", "1 to 720"),
     ("[payment]", 1, "hold_hours = 48\nreceipt = {}", "payment.receipt", "did you mean 'receipts'?"),
     ("[payment.receipts]", 1, 'series = "A/B"', "payment.receipts.series", "letters, digits and -"),
@@ -388,7 +395,10 @@ def test_mistakes_of_every_stage_are_named_in_one_run(tmp_path: Path) -> None:
         wanted.add(path)
     found = {p.path for p in judged(tmp_path, text)}
     assert len(wanted) > 45
-    assert wanted - found <= {"settings.language", "station.max_a", "backend.secure_url"}, wanted - found
+    remedies = {"payment.raise_cents", "payment.most_cents"}  # each is what the other one needs
+    by_version = {"payment.vat_numbers", "web_payment.max_energy_kwh"}  # no version is known: they are wrong too
+    single = {"settings.language", "station.max_a", "backend.secure_url"}
+    assert wanted - found <= single | remedies | by_version, wanted - found
 
 
 def test_the_same_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.assembly.domain_setup import initial_evses, initial_terms, wall_clock
+from agent.assembly.domain_setup import initial_evses, initial_settings, initial_terms, wall_clock, web_plan
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.tariff import Rates, Tariff, Window
-from agent.domain.variables import Settings
+from agent.domain.variables import TERMINAL_RAISES, Settings, web_limit_part
 from agent.station_file.settings import SettingsError, parse_station_file
 from agent.station_file.tariff import adhoc_tariffs
 from tests.test_station_file import GOOD, said
@@ -304,3 +304,73 @@ def test_the_backend_cannot_ask_either_what_the_law_forbids() -> None:
         assert sold(strong, offline_kwh_price="0.5", offline_hour_price="1.2") == own
         assert sold(strong, offline_flat_price="1") == own
         assert sold(strong, offline_kwh_price="0.5") == Tariff(Decimal("0.5"))
+
+
+RAISING = """
+[backend]
+url = "ws://127.0.0.1:9"
+versions = ["{versions}"]
+[tariff]
+kwh = 0.45
+[payment]
+amount_cents = 5000
+raise_cents = 2000
+most_cents = {most}
+vat_numbers = true
+vat_prefix = "LU"
+[web_payment]
+dynamic = {dynamic}
+max_energy_kwh = [20, 10]
+max_time_min = [60]
+max_cost = [5]
+[terminal]
+driver = "terminal_payter"
+host = "192.168.5.10"
+{devices}
+[[evse]]
+number = 1
+"""
+DEVICES = """
+[display]
+driver = "display_framebuffer"
+path = "/dev/fb0"
+[buttons]
+driver = "buttons_evdev"
+path = "/dev/input/event0"
+keys = { vat = 59 }
+"""
+
+
+def raising(versions: str = "2.1", most: int = 9000, dynamic: str = "true", devices: str = DEVICES) -> list[str]:
+    """What is wrong with a file by which holds are raised, limits chosen and VAT numbers entered."""
+    text = RAISING.format(versions=versions, most=most, dynamic=dynamic, devices=devices)
+    file = parse_station_file(tomllib.loads(text), Path("station.toml"))
+    wrong: list[str] = []
+    for load in (initial_settings, initial_terms):
+        try:
+            load(file)
+        except SettingsError as e:
+            wrong += [problem.partition(": ")[2] for problem in e.problems]
+    return wrong
+
+
+def test_what_raised_holds_and_what_drivers_enter_need() -> None:
+    assert raising() == []
+    assert raising(most=5000) == ["payment.most_cents: must be above amount_cents 5000, is 5000"]
+    assert raising("2.0.1")[0] == "web_payment.max_energy_kwh: needs a first backend of OCPP 2.1"
+    assert raising(dynamic="false")[0].startswith("web_payment.max_energy_kwh: needs dynamic = true")
+    blind = raising(devices="")
+    assert "payment.vat_numbers: needs [buttons]: drivers use them" in blind
+    assert blind[-1] == "payment.most_cents: drivers must see up to how much is held: add [display]"
+
+
+def test_what_drivers_may_choose() -> None:
+    file = parse_station_file(
+        tomllib.loads(RAISING.format(versions="2.1", most=9000, dynamic="true", devices=DEVICES)), Path("station.toml")
+    )
+    assert web_plan(file).limit_choices == {"maxtime": (3600,), "maxenergy": (10_000, 20_000), "maxcost": (500,)}
+    settings = initial_settings(file)
+    assert {web_limit_part(1), web_limit_part(1, "maxcost"), TERMINAL_RAISES} <= settings.fitted
+    terms = initial_terms(file)
+    assert terms is not None
+    assert (terms.raise_cents, terms.most_cents, terms.vat_numbers, terms.vat_prefix) == (2000, 9000, True, "LU")

@@ -29,21 +29,31 @@ from agent.domain.variables import (
     TARIFF_FILES,
     TARIFFS,
     TERMINAL,
+    TERMINAL_RAISES,
     VARIABLES,
     Settings,
     WrongValue,
     parse_value,
     qr_code_part,
     terminal_part,
+    web_limit_part,
     web_payment_part,
 )
-from agent.domain.web_payment import WebPaymentConfig, address_problem, receipt_problem, template_problem
+from agent.domain.web_payment import (
+    MAX_COST,
+    MAX_ENERGY,
+    MAX_TIME,
+    WebPaymentConfig,
+    address_problem,
+    receipt_problem,
+    template_problem,
+)
 from agent.model.board import EvseTraits
 from agent.model.types import STATION, EvseId, MeterPolicy
 from agent.ocpp import versions
 from agent.ocpp.dialects.dialect import Dialect, RequestRow
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
-from agent.station_file.tables import BEARER_KINDS, BearerKeys
+from agent.station_file.tables import BEARER_KINDS, BearerKeys, WebPayment
 
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
@@ -64,6 +74,7 @@ def initial_settings(file: StationFile) -> Settings:
     parts = {
         LAMP: any("lamp" in e.devices for e in file.evses),
         TERMINAL: file.payment is not None,
+        TERMINAL_RAISES: bool((file.payment or {}).get("raise_cents")),
         DISPLAY_MESSAGES: _shows_messages(file, spoken),
         TARIFFS: _takes_tariffs(file, spoken),
         ENERGY_MANAGER: file.energy_manager is not None,
@@ -91,7 +102,8 @@ def initial_settings(file: StationFile) -> Settings:
                 wrong.append(f"settings.{e}")
         else:
             wrong.append(f"settings.{key}: unknown setting{did_you_mean(key, VARIABLES, 'known')}")
-    wrong += [*_wrong_prices(settings), *_wrong_codes(file, settings), *wrong_backends]
+    wrong += [*_wrong_prices(settings), *_wrong_codes(file, settings)]
+    wrong += wrong_backends or _wrong_driver_inputs(file)
     if settings.bool_value("cost_display") and not any("display" in d for d in file.all_devices):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
@@ -178,7 +190,14 @@ def web_plan(file: StationFile) -> WebPaymentConfig:
         station_roaming_id=web.station_roaming_id,
         ids={e.number: e.roaming_id for e in file.evses if e.roaming_id},
         fixed={e.number: e.qr_url for e in file.evses if e.qr_url and e.number > OUTLETS_MOST},
+        limit_choices=limit_choices(web),
     )
+
+
+def limit_choices(web: WebPayment) -> dict[str, tuple[int, ...]]:
+    """Return what a driver may choose as the most, by the parameter of the address: Wh, seconds, cents."""
+    given = ((MAX_TIME, web.max_time_min, 60), (MAX_ENERGY, web.max_energy_kwh, 1000), (MAX_COST, web.max_cost, 100))
+    return {name: tuple(sorted(n * scale for n in numbers)) for name, numbers, scale in given if numbers}
 
 
 def _code_parts(file: StationFile) -> set[str]:
@@ -187,7 +206,9 @@ def _code_parts(file: StationFile) -> set[str]:
     shown = [e.number for e in file.evses if (shared or "display" in e.devices) and e.number <= OUTLETS_MOST]
     chosen = [n for n in shown if n in (file.web_payment.evses or shown)]
     web = ([STATION] if file.web_payment.shared else chosen) if file.web_payment.dynamic and chosen else []
-    return {qr_code_part(n) for n in shown} | {web_payment_part(n) for n in web}
+    choices = limit_choices(file.web_payment)
+    limits = {web_limit_part(n, name) for n in web for name in (*choices, *([""] if choices else []))}
+    return {qr_code_part(n) for n in shown} | {web_payment_part(n) for n in web} | limits
 
 
 def _set_code_urls(file: StationFile, settings: Settings) -> None:
@@ -213,6 +234,28 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     if file.web_payment.evses and file.web_payment.shared:
         wrong.append("web_payment: evses names outlets, shared = true sets up none of them; remove one of the two")
     return wrong
+
+
+def _limits_transactions(file: StationFile) -> bool:
+    """Return whether the backend that authorizes may limit a transaction."""
+    spoken = (backend_and_dialects(file, b)["dialects"] for b in file.backends[:1])
+    return any(dialect.limits_transactions for dialects in spoken for dialect in dialects)
+
+
+def _wrong_driver_inputs(file: StationFile) -> list[str]:
+    """Return what is missing where drivers are to choose limits or to enter VAT numbers."""
+    web = file.web_payment
+    used = [f"web_payment.{name}" for name in ("max_energy_kwh", "max_time_min", "max_cost") if getattr(web, name)]
+    wrong = [f"{key}: needs dynamic = true: it is part of a one-time code" for key in used if not web.dynamic]
+    if (file.payment or {}).get("vat_numbers") is True:
+        used.append("payment.vat_numbers")
+    if not used:
+        return []
+    missing = {
+        "[buttons]: drivers use them": "buttons" in file.devices,
+        "a first backend of OCPP 2.1": not file.backends or _limits_transactions(file),
+    }
+    return wrong + [f"{key}: needs {what}" for what, there in missing.items() if not there for key in used]
 
 
 def backend_config(b: Backend) -> BackendConfig:
@@ -461,7 +504,7 @@ def initial_state(
     station, settings = file.station, initial_settings(file)
     terms = startup_payment_terms(file, facts)
     if terms is not None and terms.amount_cents:
-        _set_payment_amount(settings, terms.amount_cents)
+        _set_payment_amount(settings, terms)
     evses = initial_evses(file, float(settings.int_value("nominal_voltage_v")))
     dialects = [backend_and_dialects(file, b)["dialects"] for b in file.backends]
     config = StationConfig(
@@ -517,11 +560,15 @@ def _takes_tariffs(file: StationFile, spoken: Sequence[Dialect]) -> bool:
     return any(dialect.takes_tariffs for dialect in spoken)
 
 
-def _set_payment_amount(settings: Settings, cents: int) -> None:
-    """Set the amount of the station file, for a backend to read. What a backend has set comes with the facts."""
+def _set_payment_amount(settings: Settings, terms: PaymentTerms) -> None:
+    """Set the amounts of the station file, for a backend to read. What a backend has set comes with the facts."""
     from agent.domain.payment import format_cents
 
-    settings.put_value("payment_amount", settings.text_value("payment_amount") or format_cents(cents))
+    given = {"payment_amount": terms.amount_cents}
+    if terms.raise_cents:
+        given |= {"payment_increment": terms.raise_cents, "payment_increment_threshold": 0}
+    for name, cents in given.items():
+        settings.put_value(name, settings.text_value(name) or format_cents(cents))
 
 
 def _settlement_links(file: StationFile, vendor: str) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ HTTP_OF = {NotConnected: 409, ValueError: 400, TimeoutError: 504}
 
 async def answer_http_request(central: Central, connection: ServerConnection, request: Request) -> Response:
     """Answer ``/``, ``/ledger.json``, ``/pay/...``, and by POST from this machine only ``/command`` and ``/clock``."""
-    path, posted = urlsplit(request.path).path, _posted_body(connection)
+    address, posted = urlsplit(request.path), _posted_body(connection)
+    path = address.path
     match path:
         case "/":
             return _http_response(connection, 200, render_page(central), HTML)
@@ -42,7 +43,7 @@ async def answer_http_request(central: Central, connection: ServerConnection, re
             return _http_response(connection, status, json.dumps(body), "application/json")
         case _ if central.desk is not None and path.startswith("/pay/"):
             try:
-                status, text = await central.desk.answer_page_request(path, posted is not None)
+                status, text = await central.desk.answer_page_request(path, posted is not None, address.query)
             except (NotConnected, ValueError, TimeoutError) as e:
                 return _http_response(connection, 503, f"the station does not answer: {e}\n", "text/plain")
             return _page_or_redirect(connection, status, text)

@@ -15,9 +15,10 @@ import hmac
 import html
 import secrets
 import time
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from agent.csms.errors import NotConnected
 from agent.csms.payment_words import PaymentWords, Visit
@@ -32,6 +33,10 @@ SYMBOLS = "".join(map(chr, [*range(48, 58), *range(97, 123), *range(65, 91)]))
 OUTLETS_MOST = 4
 HELD_EURO = 50
 """What a charge may cost at most: no bank is asked here."""
+LIMITS = {"maxtime": "max_time", "maxenergy": "max_energy", "maxcost": "max_cost"}
+"""Parameters of an address, and what they are as limits of a transaction."""
+QUERY_MOST = 200
+"""Characters of a query that are looked at."""
 LOOK_S = 0.2
 SEE_OTHER = 303
 
@@ -135,7 +140,7 @@ class PayDesk:
         if charge is None or number is None:
             return {}
         if kind == "Started":
-            return {"transaction_limit": {"max_cost": float(HELD_EURO)}}
+            return {"transaction_limit": _limits_of_charge(self._visits[number])}
         if kind != "Ended":
             return {}
         receipt = {"format": "URI", "content": self._receipt_address(number)}
@@ -146,8 +151,9 @@ class PayDesk:
 
     # --- the page ----------------------------------------------------------------------------------------------------
 
-    async def answer_page_request(self, path: str, post: bool) -> tuple[int, str]:
-        """Return status and HTML of ``/pay/...``. Status 303 comes with the path of the next page.
+    async def answer_page_request(self, path: str, post: bool, query: str = "") -> tuple[int, str]:
+        """Return status and HTML of ``/pay/...``. Status 303 comes with the path of the next page. ``query``: what the
+        driver has chosen at the station as the most (C25.FR.59); other parameters are ignored.
 
         Only a POST changes something: previews and reloads send a GET.
         """
@@ -159,21 +165,26 @@ class PayDesk:
             case ["pay", "at", number] if number in self._visits:
                 return 200, self._progress_page(number, self._visits[number])
             case ["pay", station, connector, code, "v1"] if len(connector) < 4 and connector.isdecimal():
-                return await self._open_visit(station, int(connector), code, post)
+                return await self._open_visit(station, int(connector), code, post, parse_limits(query))
             case _:
                 return 404, _html_page("Unknown address", "Please scan the code on the station's display.")
 
-    async def _open_visit(self, station: str, connector: int, code: str, post: bool) -> tuple[int, str]:
+    async def _open_visit(
+        self, station: str, connector: int, code: str, post: bool, limits: Mapping[str, float]
+    ) -> tuple[int, str]:
         secret = self._secrets.get((station, connector)) or self._secrets.get((station, 0))
         if secret is None or not any(hmac.compare_digest(code.encode(), c) for c in self._valid_codes(secret, station)):
             return 403, _html_page("This code is not valid", "It changes every half minute. Please scan it again.")
         if (station, connector, code) in self._used:
             return 410, _html_page("This code was used already", "Please scan the one on the display now.")
         if not post:
-            button = _form_button(f"/pay/{quote(station, safe='')}/{connector}/{code}/v1", "Continue to payment")
-            return 200, _html_page(_page_title(station, connector), f"{self._price_html()}<p>{button}</p>")
+            chosen = urlencode({name: f"{most:g}" for name, most in limits.items()})
+            path = f"/pay/{quote(station, safe='')}/{connector}/{code}/v1{chosen and '?'}{chosen}"
+            button = _form_button(path, "Continue to payment")
+            body = f"{self._price_html()}{_limits_html(limits)}<p>{button}</p>"
+            return 200, _html_page(_page_title(station, connector), body)
         self._used.add((station, connector, code))
-        visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper())
+        visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper(), limits=limits)
         if not await self._words[station].announce_payment(visit, self._hold_s):
             return 409, _html_page("This outlet is in use", "Please choose another one.")
         number = secrets.token_urlsafe(9)
@@ -210,7 +221,8 @@ class PayDesk:
                 f"/pay/not/{number}", "Cancel", "quiet"
             )
             kept = "<p>The outlet is kept for you for a minute.</p>"
-            return _html_page(_page_title(visit.station, visit.connector), f"{self._price_html()}{kept}{buttons}")
+            body = f"{self._price_html()}{_limits_html(visit.limits)}{kept}{buttons}"
+            return _html_page(_page_title(visit.station, visit.connector), body)
         charge = self._find_transaction(visit)
         if charge is None:
             return _html_page("Waiting for your car", "Please plug in.", again=True)
@@ -235,6 +247,30 @@ class PayDesk:
 
     def _transaction_cost(self, charge: Transaction) -> Decimal:
         return (self._euro_kwh * _energy_wh(charge) / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def parse_limits(query: str) -> dict[str, float]:
+    """Return what the parameters of an address limit: ``maxtime`` (s), ``maxenergy`` (Wh), ``maxcost`` (euro)."""
+    limits = {}
+    for name, text in parse_qsl(query[:QUERY_MOST]):
+        with contextlib.suppress(ValueError):
+            if name in LIMITS and 0 < (most := float(text)) < 10**9:
+                limits[name] = most
+    return limits
+
+
+def _limits_of_charge(visit: Visit) -> dict[str, float]:
+    """Return the limits of the transaction that was paid for: what is held, and what the driver has chosen."""
+    limits = {LIMITS[name]: most for name, most in visit.limits.items()}
+    whole = {name: int(most) for name, most in limits.items() if name != "max_cost"}
+    return {**whole, "max_cost": min(float(HELD_EURO), limits.get("max_cost", float(HELD_EURO)))}
+
+
+def _limits_html(limits: Mapping[str, float]) -> str:
+    """Return what the driver has chosen, to be read before the payment."""
+    units = (("maxenergy", 1000, "kWh"), ("maxtime", 60, "min"), ("maxcost", 1, "€"))
+    chosen = [f"{limits[name] / scale:g} {unit}" for name, scale, unit in units if name in limits]
+    return f"<p>At most {', '.join(chosen)}</p>" if chosen else ""
 
 
 def _energy_wh(charge: Transaction) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Visit:
     paid: bool = False
     refusal: str = ""
     """Why the visit ended without a charge."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What the driver has chosen at the station as the most, by the parameter of the address."""
 
 
 class PaymentWords(Protocol):

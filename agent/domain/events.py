@@ -569,6 +569,14 @@ class LimitReceived(Event):
 
 
 @frozen
+class HoldRaised(EvseEvent):
+    """A bank holds more for the card that pays for this session."""
+
+    session: str
+    held_cents: int
+
+
+@frozen
 class DriverTariffReceived(Event):
     """A backend has accepted a driver, with a tariff for the session or without (``is_given`` False). ``tariff``
     None: this station cannot compute by it."""

@@ -22,7 +22,7 @@ from agent.domain.variables import Settings
 from agent.model.board import EvseTraits
 from agent.model.fastclass import frozen, mutable
 from agent.model.string_enum import StrEnum
-from agent.model.types import EvseId, Fault, Lamp, Limit
+from agent.model.types import EvseId, Fault, Lamp, Limit, TransactionLimit
 
 if TYPE_CHECKING:
     from agent.domain.bearers import BearerRecord
@@ -111,6 +111,9 @@ class EvseRecord:
     """Until then the outlet is kept for a driver who pays at its web page."""
     payer_tariff: Tariff | None = None
     """What was presented to this driver."""
+    # blocks/driver_limits.py
+    driver_limit: TransactionLimit | None = None
+    """What the next driver has chosen as the most that the charge may come to."""
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py

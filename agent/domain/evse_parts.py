@@ -119,6 +119,8 @@ class Pricing:
     """What a payment at the web page comes to (``blocks/web_payment_estimate.py``)."""
     priced: DriverBill | None = None
     """What a session comes to by the tariff of a backend (``blocks/tariff_session.py``)."""
+    cost_limit: tuple[str, int | None] = ("", None)
+    """A transaction, and the most that it may cost (``blocks/transaction_limits.py``)."""
     unreported_tariff: tuple[str, str] = ("", "")
     """The session and the id of its tariff, until an event of the transaction has named it."""
 

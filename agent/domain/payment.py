@@ -66,7 +66,9 @@ class PaymentTerms:
     ends no later than so long after its card, since the terminal releases by itself what is not
     settled. ``terminals``: the number of each terminal's EVSE (0: of the station) and the EVSEs
     that it serves. ``keep_s``: how long what is finished is kept, for receipts and the
-    reconciliation."""
+    reconciliation. ``raise_cents``: by how much a hold is raised before it is used up (0: never); ``most_cents``: up to
+    so much, which the screen shows before a card is read. ``vat_numbers``: drivers may enter a VAT number, which begins
+    with ``vat_prefix`` unless they delete it."""
 
     amount_cents: int
     terminals: Mapping[EvseId, tuple[EvseId, ...]]
@@ -78,6 +80,10 @@ class PaymentTerms:
     schedule_s: tuple[float, ...] = SCHEDULE_S
     keep_s: float = 100 * DAY_S
     hold_s: float = HOLD_HOURS * HOUR_S
+    raise_cents: int = 0
+    most_cents: int = 0
+    vat_numbers: bool = False
+    vat_prefix: str = ""
 
     @property
     def released_s(self) -> float:
@@ -102,9 +108,14 @@ class Payment:
     least one commit or void was sent and not answered, it may have happened. ``withdrawn``: no driver waits for it any
     more. ``guessed``: it is not known whether the bank holds something; ``reservation`` is the number that the
     hold would have, and it is let go if it is there. ``transaction``: what was begun with its token before a vehicle
-    came; ``csms_authorized``: a backend was asked and has accepted it.
+    came; ``csms_authorized``: a backend was asked and has accepted it. ``most_cents``: up to so much may be held, as
+    the driver has seen (0: what is held is not raised); ``raising_cents``: the bank was asked to hold so much in all
+    and has not answered, so perhaps it does; ``raise_refused``: it is not asked again. ``vat_number``: for the receipt;
+    ``vat_verdict``: that of the backend (accepted, rejected, "": none yet); ``vat_company``: fields of its address.
 
-    Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile;
+    Of this process only: ``raise_under_way``, the answer to a raise is to come; ``raise_tries``, raises without an
+    answer; ``raise_again_s``, when to ask again after one;
+    ``under_way``, an answer is to come, nothing else is asked meanwhile;
     ``turn_s``, when the schedule asks next; ``again_s``, when it was asked again out of turn, or
     may be sought again; ``bank_until_s``, when its bank must have answered; ``prices``, of each
     outlet when its terminal began to wait for a card; ``kept``, it is on disk; ``crossed``, its hold was reported while
@@ -139,8 +150,17 @@ class Payment:
     guessed: bool = False
     transaction: str = ""
     csms_authorized: bool = False
+    most_cents: int = 0
+    raising_cents: int | None = None
+    raise_refused: bool = False
+    vat_number: str = ""
+    vat_verdict: str = ""
+    vat_company: tuple[tuple[str, str], ...] = ()
     language: str = ""
     under_way: bool = False
+    raise_under_way: bool = False
+    raise_tries: int = 0
+    raise_again_s: float | None = None
     crossed: bool = False
     turn_s: float | None = None
     again_s: float | None = None
@@ -182,6 +202,10 @@ class Payment:
             "guessed": self.guessed,
             **({"transaction": self.transaction} if self.transaction else {}),
             **({"csms_authorized": True} if self.csms_authorized else {}),
+            **({"most_cents": self.most_cents} if self.most_cents else {}),
+            **({} if self.raising_cents is None else {"raising_cents": self.raising_cents}),
+            **({"raise_refused": True} if self.raise_refused else {}),
+            **({"vat": [self.vat_number, self.vat_verdict, dict(self.vat_company)]} if self.vat_number else {}),
             **({"later_state": self.state.value} if self.state in _STORED_STATES else {}),
         }
 
@@ -192,6 +216,7 @@ class Payment:
         from agent.domain.tariff import Tariff, Usage
 
         mark, last4, brand = (str(word) for word in r["card"])
+        vat_number, vat_verdict, vat_company = r.get("vat", ("", "", {}))
         return cls(
             id=key,
             terminal=int(r["terminal"]),
@@ -221,6 +246,12 @@ class Payment:
             guessed=bool(r.get("guessed", False)),
             transaction=str(r.get("transaction", "")),
             csms_authorized=bool(r.get("csms_authorized", False)),
+            most_cents=int(r.get("most_cents", 0)),
+            raising_cents=_optional_number(r.get("raising_cents")),
+            raise_refused=bool(r.get("raise_refused", False)),
+            vat_number=str(vat_number),
+            vat_verdict=str(vat_verdict),
+            vat_company=tuple((str(name), str(text)) for name, text in dict(vat_company).items()),
             kept=True,
         )
 
@@ -307,3 +338,10 @@ class PaymentSessionEnded(PaymentFact):
 @frozen
 class PaymentResumed(PaymentFact):
     """It was unfinished when the agent went away."""
+
+
+@frozen
+class RaiseWanted(PaymentFact):
+    """Its session will soon cost more than is held: so much shall be held in all."""
+
+    total_cents: int

@@ -29,6 +29,7 @@ from agent.domain.payment import (
     PaymentTerms,
     PaymentWithdrawn,
     PayState,
+    RaiseWanted,
 )
 from agent.domain.payment_journal import (
     ANSWER_S,
@@ -56,7 +57,9 @@ from agent.domain.terminal_messages import (
     PaymentApproved,
     PaymentCancelled,
     PaymentDeclined,
+    PaymentRaised,
     PaymentSettled,
+    RaisePayment,
     TerminalLost,
     TerminalOpened,
     VoidPayment,
@@ -66,6 +69,8 @@ from agent.model.bank_card import Settlement
 from agent.model.types import EvseId, Moment
 
 NEVER_CAME = "the bank's answer never came"
+RAISE_TRIES, RAISE_AGAIN_S = 3, 60.0
+"""How often a raise is asked for without an answer, and how long after the one before (real seconds)."""
 Report: TypeAlias = Callable[[Payment, PayState, Event, Moment], Iterator[Yielded]]
 
 # --- before anything is held -----------------------------------------------------------------------------------------
@@ -235,6 +240,38 @@ def settle_session_cost(j: PaymentBook, p: Payment, event: PaymentSessionEnded, 
         yield from _next_settlement_turn(j, p, now)
     else:
         yield from _void_hold(j, p, now, event.why or "nothing is due")
+
+
+def raise_hold(j: PaymentBook, p: Payment, event: RaiseWanted, now: Moment) -> Iterator[Yielded]:
+    """Ask the bank to hold more. What is asked for is on disk before; until the answer is on disk as well, no more is
+    captured than what was held before."""
+    assert p.reservation is not None
+    if p.raise_under_way or p.raise_refused:
+        return
+    p.raise_refused = bool(j.why_hold_is_foreign(p))
+    if not p.raise_refused:
+        p.raising_cents, p.raise_under_way = event.total_cents, True
+    yield j.persist_payment(p)
+    if not p.raise_refused:
+        yield RaisePayment(p.terminal, p.id, p.reservation, event.total_cents, p.serial)
+
+
+def raise_answered(j: PaymentBook, p: Payment, event: PaymentRaised, now: Moment) -> Iterator[Yielded]:
+    """Record what is held now. Who refuses, or holds less than asked for, is not asked again. A raise without an answer
+    is repeated with the same total, some times: it may have happened, and to ask twice for a total does no harm."""
+    if not p.raise_under_way:
+        return
+    p.raise_under_way = False
+    if not event.answered:
+        p.raise_tries, p.raise_again_s = p.raise_tries + 1, now.t_s + RAISE_AGAIN_S * j.io_s
+        p.raise_refused = p.raise_tries >= RAISE_TRIES
+    else:
+        asked_cents = p.raising_cents or 0
+        p.raise_tries, p.raise_again_s, p.raising_cents = 0, None, None
+        p.raise_refused = event.held_cents is None or event.held_cents < asked_cents
+        if event.held_cents is not None:
+            p.held_cents = min(event.held_cents, max(asked_cents, p.held_cents))
+    yield j.persist_payment(p)
 
 
 def _void_hold(j: PaymentBook, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
@@ -422,6 +459,7 @@ def write_off_by_order(j: PaymentBook, p: Payment, event: PaymentWriteOffOrdered
 EVENTS: tuple[type[Event], ...] = (
     BankCardRead, PaymentPlaced, PaymentWithdrawn, PaymentApproved, PaymentDeclined, PaymentCancelled,
     PaymentSessionBegun, PaymentSessionEnded, PaymentSettled,
+    RaiseWanted, PaymentRaised,
     HoldSought, TerminalOpened, TerminalLost, TimeCame, PaymentResumed,
     PaymentRetryOrdered, PaymentVoidOrdered, PaymentWriteOffOrdered,
 )  # fmt: skip
@@ -463,7 +501,12 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
         TimeCame: unused_hold_timed_out,
         PaymentResumed: void_unused_hold,
     },
-    PayState.ACTIVE: {**_NOTHING, PaymentSessionEnded: settle_session_cost},
+    PayState.ACTIVE: {
+        **_NOTHING,
+        RaiseWanted: raise_hold,
+        PaymentRaised: raise_answered,
+        PaymentSessionEnded: settle_session_cost,
+    },
     PayState.FINAL_KNOWN: {
         **_NOTHING,
         **_ORDERS,

@@ -33,11 +33,18 @@ def report_settlement(site: StationState, p: Payment, before: PayState, event: E
         (p.receipt or (p.id if url else "")) if settled else "",
         receipt_address(url, p.token.value, p.id, p.session),
         REFUSED if status is SettlementStatus.REJECTED else p.why if status is SettlementStatus.FAILED else "",
+        *(_vat_of_receipt(p) if settled else ()),
     )  # fmt: skip
     for link in site.config.settlement_links:
         yield Send(link, report)
     if site.config.informs_sinks:
         yield InformSinks(report)
+
+
+def _vat_of_receipt(p: Payment) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the VAT number for the receipt and what is known of its company (C21.FR.02). A backend that has not judged
+    the number yet judges it now; one that it has rejected is none."""
+    return ("", ()) if p.vat_verdict == "rejected" else (p.vat_number, p.vat_company)
 
 
 def _status_of_change(p: Payment, before: PayState, event: Event) -> SettlementStatus | None:

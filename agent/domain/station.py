@@ -63,14 +63,14 @@ T = TypeVar("T")
 def assemble_blocks(site: StationState) -> Blocks:
     """Put the blocks in order: first the boards, which all others read; last the screen, which shows all changes."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
-    settlement, payments = _payment_blocks(site, choice)
+    settlement, payments, vat_values = _payment_blocks(site, choice)
     authorization = AuthorizationBlock(site, choice, early, _any_of([p.is_token_used_up for p in payments]))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
     clearing, webpay, budget = FaultReset(site, latches), WebPayments(site), DataBudget(site)
     watchers, event_numbers = list[Watcher](), itertools.count(1)
     status, firmware, logs, costs = EvseStatus(site), _firmware_block(site), LogUpload(site), SessionCosts(site)
     checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in payments)]
-    messages, message_values = _message_block(site)
+    messages, message_values = _message_block(site, vat_values)
     screens = ScreenSelection(site, _any_of(checking), costs.message_for, webpay.idle_screen_values)
     return Blocks(
         (
@@ -128,6 +128,13 @@ def _all_value_checks(*blocks: Any) -> ValueChecks:
 def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
     """Return a check that is true where one of these is."""
     return lambda subject: any(check(subject) for check in checks)
+
+
+def _joined_values(first: MessageValues, *others: MessageValues) -> MessageValues:
+    """Return what a screen shows of all of these."""
+    if not others:
+        return first
+    return lambda evse, now: {name: v for values in (first, *others) for name, v in values(evse, now).items()}
 
 
 def _guarding_blocks(site: StationState) -> tuple[object, ...]:
@@ -201,7 +208,16 @@ def _cost_blocks(site: StationState) -> tuple[object, ...]:
         return _tariff_blocks(site)
     from agent.domain.blocks.transaction_limits import TransactionLimits
 
-    return *_tariff_blocks(site), TransactionLimits(site)
+    return *_tariff_blocks(site), TransactionLimits(site), *_driver_limit_block(site)
+
+
+def _driver_limit_block(site: StationState) -> tuple[object, ...]:
+    """Return the block of a station at which drivers choose limits: behind what makes them limits of a transaction."""
+    if not site.config.web_payment.limit_choices:
+        return ()
+    from agent.domain.blocks.driver_limits import DriverLimits
+
+    return (DriverLimits(site),)
 
 
 def _bearer_blocks(site: StationState) -> tuple[object, ...]:
@@ -221,14 +237,15 @@ def _bearer_blocks(site: StationState) -> tuple[object, ...]:
     return NetworkBearer(site), selection, SimCards(site), *recovery
 
 
-def _message_block(site: StationState) -> tuple[tuple[object, ...], MessageValues]:
-    """Return the block of the messages for drivers, and what a screen shows of them. Most stations have none."""
+def _message_block(site: StationState, others: tuple[MessageValues, ...]) -> tuple[tuple[object, ...], MessageValues]:
+    """Return the block of the messages for drivers, and what a screen shows of them and of ``others``. Most stations
+    have none."""
     if not site.settings.offers_part(DISPLAY_MESSAGES):
-        return (), no_message_values
+        return (), _joined_values(no_message_values, *others)
     from agent.domain.blocks.display_messages import DisplayMessages
     from agent.domain.display_messages import message_values
 
-    return (DisplayMessages(site),), partial(message_values, site)
+    return (DisplayMessages(site),), _joined_values(partial(message_values, site), *others)
 
 
 def _external_limit_block(site: StationState, budget: DataBudget) -> tuple[object, ...]:
@@ -241,11 +258,13 @@ def _external_limit_block(site: StationState, budget: DataBudget) -> tuple[objec
     return (ExternalLimits(site, site.config.external_limit, budget.is_exhausted),)
 
 
-def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:
-    """Return the settlement, whose bill the screen shows, and the card payments, which use the language of the screen.
-    Most stations have no terminal."""
+def _payment_blocks(
+    site: StationState, choice: OutletSelection
+) -> tuple[tuple[object, ...], tuple[CardPayments, ...], tuple[MessageValues, ...]]:
+    """Return the settlement, whose bill the screen shows, the card payments, which use the language of the screen, and
+    what else the screen shows. Most stations have no terminal."""
     if site.config.payment_terms is None:
-        return (), ()
+        return (), (), ()
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_ceiling import PaymentCeiling
     from agent.domain.blocks.payment_orders import PaymentOrders
@@ -266,7 +285,14 @@ def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[
         PaymentTransactions(site, journal),
         TerminalDevices(site),
     )
-    return (*numbers, settlement, ceiling, *behind), (CardPayments(site, journal, choice),)
+    blocks: tuple[object, ...] = (*numbers, settlement, ceiling, *behind)
+    cards = CardPayments(site, journal, choice)
+    if not site.config.payment_terms.vat_numbers:
+        return blocks, (cards,), ()
+    from agent.domain.blocks.vat_number import VatNumbers
+
+    vat_numbers = VatNumbers(site, journal, choice)
+    return (*blocks, vat_numbers), (cards,), (vat_numbers.screen_values,)
 
 
 def _receipt_block(site: StationState) -> tuple[tuple[object, ...], ReceiptSeries | None]:

@@ -28,10 +28,22 @@ def adhoc_tariff_values(site: StationState, evse: EvseRecord, now: Moment) -> Va
     tariff = site.presented_tariff(evse)
     if tariff is None or site.config.free_vending:
         return {}
-    values = tariff_values(site, tariff, now)
+    values = {**tariff_values(site, tariff, now), **_hold_values(site, evse)}
     schedule = site.adhoc_tariffs.get(evse.number)
     coming = schedule.next_tariff if schedule is not None else None
     return values if coming is None else _with_next_tariff(site, values, tariff, coming, now)
+
+
+def _hold_values(site: StationState, evse: EvseRecord) -> Values:
+    """Return what a bank will hold for a card, and up to how much; nothing where that is not raised."""
+    terms = site.config.payment_terms
+    if terms is None or not terms.raise_cents or not any(evse.number in served for served in terms.terminals.values()):
+        return {}
+    from agent.domain.payment_amount import amount_to_hold_cents, most_to_hold_cents
+
+    most_cents = most_to_hold_cents(site.settings, terms)
+    hold_cents = amount_to_hold_cents(site.settings, terms)
+    return {"hold_micro": hold_cents * 10**4, "hold_most_micro": most_cents * 10**4} if most_cents else {}
 
 
 def _with_next_tariff(site: StationState, values: Values, tariff: Tariff, coming: BackendTariff, now: Moment) -> Values:

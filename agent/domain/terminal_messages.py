@@ -72,6 +72,16 @@ class PaymentSettled(TerminalEvent):
 
 
 @frozen
+class PaymentRaised(TerminalEvent):
+    """The one answer to each ``RaisePayment``. ``held_cents``: what the bank holds now; None: it refuses. ``answered``
+    False: no answer came; it may have happened."""
+
+    payment: str
+    held_cents: int | None = None
+    answered: bool = True
+
+
+@frozen
 class PaymentReviewed(Event):
     """A person has looked at a payment whose outcome is unknown."""
 
@@ -122,4 +132,13 @@ class VoidPayment(TerminalOrder):
     """``PaymentSettled`` comes back. ``serial`` as in ``CommitPayment``."""
 
     reservation: int
+    serial: str = ""
+
+
+@frozen
+class RaisePayment(TerminalOrder):
+    """Have ``total_cents`` held in all. ``PaymentRaised`` comes back. ``serial`` as in ``CommitPayment``."""
+
+    reservation: int
+    total_cents: int
     serial: str = ""

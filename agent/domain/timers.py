@@ -93,6 +93,8 @@ class TimerKind(StrEnum):
     # payments
     WEB_PAYMENT_CODE = auto()
     WEB_PAYMENT_HOLD = auto()
+    DRIVER_LIMIT = auto()
+    """What a driver has chosen counts no more."""
     CARD_OFFER = auto()
     """``evse``: the terminal's."""
     PAYMENT_CEILING = auto()
@@ -104,6 +106,8 @@ class TimerKind(StrEnum):
     PAYMENT_ALARM = auto()
     PAYMENT_HOLD_SEARCH = auto()
     PAYMENT_LOST_SESSION = auto()
+    VAT_ENTRY = auto()
+    """Concerns an EVSE."""
     PAYMENT_PRUNING = auto()
     """Concerns all payments: it has no ``detail``."""
 

@@ -178,6 +178,8 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
         _make_variable("receipt_url", "", 0, 500, pattern=HTTPS),
         _make_variable("payment_amount", "", 0, 10, pattern=HUNDREDTHS, own=True),
+        _make_variable("payment_increment", "", 0, 10, pattern=HUNDREDTHS, own=True),
+        _make_variable("payment_increment_threshold", "", 0, 10, pattern=HUNDREDTHS, own=True),
         _make_variable("payment_details", PAYMENT_DETAILS, 0, 3, choices=PAYMENT_DETAILS),
         _make_variable("csms_settles", False, own=True),
         _make_variable("csms_receipts", False),
@@ -260,6 +262,12 @@ def terminal_part(place: int) -> str:
     return f"{TERMINAL} {place}"
 
 
+def web_limit_part(n: int, parameter: str = "") -> str:
+    """The name of the part that a limit which drivers may choose is (``Settings.fitted``); without ``parameter``: any
+    of them."""
+    return f"WebPayments{n} {parameter or 'limits'}"
+
+
 DATA_LINK = "DataLink"
 
 
@@ -278,6 +286,8 @@ DISPLAY_MESSAGES = "DisplayMessages"
 """A display, and a version by which a backend puts messages on it (``Settings.fitted``)."""
 TERMINAL = "Terminal"
 """Bank cards are taken (``Settings.fitted``)."""
+TERMINAL_RAISES = "TerminalRaises"
+"""What a bank holds is raised before it is used up (``Settings.fitted``)."""
 TARIFFS = "BackendTariffs"
 """Costs are computed by the tariffs of a backend (``Settings.fitted``)."""
 ADHOC_TARIFF = "AdhocTariff"

@@ -11,11 +11,14 @@ from dataclasses import field
 from urllib.parse import quote, urlsplit
 
 from agent.model.fastclass import frozen
+from agent.model.types import TransactionLimit
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 VERSION = "v1"
 NAMES = frozenset({"chargingstationid", "roamingcsid", "evse", "evseid", "roamingevseid", "totp", "version"})
 """Compared without case; ``evseid`` is what the back-port's sample calls ``evse``."""
+MAX_TIME, MAX_ENERGY, MAX_COST = "maxtime", "maxenergy", "maxcost"
+"""Query parameters of an address (C25.FR.56 to C25.FR.58): seconds, Wh, the currency's unit."""
 _KEPT = "*-._~"
 HTTP = "http://"
 
@@ -59,6 +62,22 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
             name, _, rest = rest.partition("}")
             out += quote(values[name.lower()], safe=_KEPT)
     return out
+
+
+def add_limit_parameters(url: str, limit: TransactionLimit) -> str:
+    """Return the address with what the driver has chosen as query parameters, before a fragment if there is one."""
+    cents = limit.cost_cents
+    chosen = (
+        (MAX_TIME, limit.time_s),
+        (MAX_ENERGY, limit.energy_wh),
+        (MAX_COST, None if cents is None else f"{cents / 100:.2f}".removesuffix(".00")),
+    )
+    query = "&".join(f"{name}={value}" for name, value in chosen if value is not None)
+    if not query:
+        return url
+    address, hash_sign, fragment = url.partition("#")
+    joint = "?" if "?" not in address else "" if address.endswith(("?", "&")) else "&"
+    return f"{address}{joint}{query}{hash_sign}{fragment}"
 
 
 def template_problem(template: str, hosts: Collection[str]) -> str:
@@ -129,3 +148,5 @@ class WebPaymentConfig:
     ids: Mapping[int, str] = field(default_factory=dict)
     fixed: Mapping[int, str] = field(default_factory=dict)
     """Addresses of outlets that no key of a backend names (there are four)."""
+    limit_choices: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """What a driver may choose as the most, by the parameter of the address: Wh, seconds, cents."""

@@ -82,3 +82,14 @@ class TerminalPort(Protocol):
     async def void(self, reservation: int) -> Settlement:
         """Release all that is held."""
         ...
+
+
+class RaisingTerminalPort(TerminalPort, Protocol):
+    """A terminal whose bank may hold more for a card that has gone (incremental authorization). Others have no such
+    method."""
+
+    async def raise_hold(self, reservation: int, total_cents: int) -> int | None:
+        """Ask the bank to hold so much in all, not so much more: to ask twice does no harm. Return what is held now,
+        perhaps less than asked; None: the bank or the terminal refuses, and what was held is held. Other calls may come
+        meanwhile. Raises as those of ``TerminalPort``: without an answer it may have happened."""
+        ...

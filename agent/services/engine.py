@@ -46,7 +46,7 @@ from agent.domain.orders import (
     UnlockSim,
     WakeMe,
 )
-from agent.domain.terminal_messages import AuthorizePayment, CommitPayment, VoidPayment
+from agent.domain.terminal_messages import AuthorizePayment, CommitPayment, RaisePayment, VoidPayment
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import frozen, mutable
 from agent.ports.clock import ClockPort
@@ -57,7 +57,9 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
 
-PROMISES = (Response, Reconnect, KeepCertificates, AuthorizePayment, CommitPayment, VoidPayment, UnlockSim)
+PROMISES = (
+    Response, Reconnect, KeepCertificates, AuthorizePayment, RaisePayment, CommitPayment, VoidPayment, UnlockSim,
+)  # fmt: skip
 """Orders that wait for the disk if their event has something to store.
 
 A backend whose answer waits too long gets the answer that there was no decision (``InboundRequests``). Money does not

@@ -30,16 +30,21 @@ PREFIX_MAX = TOKEN_LENGTH - len(payment_reference("", ""))
 
 @frozen
 class PaymentTable:
-    """Amounts in whole cents (hundredths of the tariff's currency unit)."""
+    """Amounts in whole cents (hundredths of the tariff's currency unit). ``raise_cents``: by how much a hold is raised
+    before it is used up; ``most_cents``: up to so much. ``vat_numbers``: drivers may enter a VAT number by keys."""
 
     amount_cents: Annotated[int, Between(1, MOST_CENTS, "cents")]
     least_cents: Annotated[int, Between(1, MOST_CENTS, "cents")] = 100
     prefix: Annotated[str, Text(PREFIX_MAX, form="[A-Za-z0-9]*", like="letters and digits")] = ""
     receipts: Mapping[str, Any] = field(default_factory=dict)
     reserve_s: Annotated[float, Between(0, 600, "seconds")] = 15.0
-    retry_s: Annotated[tuple[Annotated[float, Between(1, DAY_S, "seconds")], ...], Entries(1)] = SCHEDULE_S
+    retry_s: Annotated[tuple[Annotated[float, Between(1, int(DAY_S), "seconds")], ...], Entries(1)] = SCHEDULE_S
     keep_days: Annotated[int, Between(1, 3660, "days")] = 100
     hold_hours: Annotated[float, Between(1, 720, "hours")] = HOLD_HOURS
+    raise_cents: Annotated[int, Between(0, MOST_CENTS, "cents")] = 0
+    most_cents: Annotated[int, Between(0, MOST_CENTS, "cents")] = 0
+    vat_numbers: bool = False
+    vat_prefix: Annotated[str, Text(2, form="([A-Z]{2})?", like="the two letters of a country")] = ""
 
 
 def payment_terms(file: StationFile, wrong: list[str]) -> PaymentTerms | None:
@@ -55,6 +60,7 @@ def payment_terms(file: StationFile, wrong: list[str]) -> PaymentTerms | None:
     table = build_table(PaymentTable, file.payment, "payment", wrong, file.path.parent)
     if table.least_cents > table.amount_cents > 0:
         wrong.append(f"payment.least_cents: must be 1 to amount_cents, is {table.least_cents}")
+    wrong += _wrong_raises(file, table)
     wrong += [p for outlets in served.values() if (p := _currency_conflict(file, outlets))]
     return PaymentTerms(
         table.amount_cents,
@@ -66,7 +72,25 @@ def payment_terms(file: StationFile, wrong: list[str]) -> PaymentTerms | None:
         schedule_s=table.retry_s,
         keep_s=table.keep_days * DAY_S,
         hold_s=table.hold_hours * HOUR_S,
+        raise_cents=table.raise_cents,
+        most_cents=table.most_cents,
+        vat_numbers=table.vat_numbers,
+        vat_prefix=table.vat_prefix,
     )
+
+
+def _wrong_raises(file: StationFile, table: PaymentTable) -> list[str]:
+    """Return what is wrong where holds are raised: up to how much, the driver must have seen."""
+    if not table.raise_cents and not table.most_cents:
+        return []
+    if not table.raise_cents:
+        return ["payment.raise_cents: is missing: by how much a hold is raised, up to most_cents"]
+    if not table.most_cents:
+        return ["payment.most_cents: is missing: up to how much a hold is raised, by raise_cents"]
+    if table.most_cents <= table.amount_cents:
+        return [f"payment.most_cents: must be above amount_cents {table.amount_cents}, is {table.most_cents}"]
+    blind = not any("display" in devices for devices in file.all_devices)
+    return ["payment.most_cents: drivers must see up to how much is held: add [display]"] if blind else []
 
 
 SOME_WH = 1000.0

@@ -179,7 +179,8 @@ class Backend:
 class WebPayment:
     """Payment at a web page by QR code. ``dynamic``: a backend may set up one-time codes; ``shared``: one set-up for
     the station instead of one per EVSE; ``evses``: at these only (empty: at all that have a display). ``when``:
-    ``idle``, or ``plugged`` once a vehicle is there."""
+    ``idle``, or ``plugged`` once a vehicle is there. ``max_energy_kwh``, ``max_time_min``, ``max_cost`` (in the
+    currency's unit): what drivers may choose as the most, by buttons; empty: nothing."""
 
     dynamic: bool = False
     shared: bool = False
@@ -187,6 +188,9 @@ class WebPayment:
     when: Annotated[str, OneOf(("idle", "plugged"))] = "idle"
     allowed_hosts: tuple[CodeHost, ...] = ()
     station_roaming_id: Annotated[str, Text(64)] = ""
+    max_energy_kwh: Annotated[tuple[Annotated[int, Between(1, 1000, "kWh")], ...], Entries(0, 12, repeats=False)] = ()
+    max_time_min: Annotated[tuple[Annotated[int, Between(1, 10_080, "min")], ...], Entries(0, 12, repeats=False)] = ()
+    max_cost: Annotated[tuple[Annotated[int, Between(1, 1000)], ...], Entries(0, 12, repeats=False)] = ()
 
 
 @frozen

@@ -38,6 +38,14 @@ def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
     return (label, f"≈ {amount}" if screen.values.get("cost_estimated") else amount) if amount else None
 
 
+def limit_amount(screen: Screen, texts: Texts) -> str:
+    """Return the most that the driver has chosen to pay, in the currency of the tariff; empty if there is none."""
+    micro = screen.values.get("limit_cost_micro")
+    if not isinstance(micro, int) or isinstance(micro, bool):
+        return ""
+    return texts.format_money(micro, 2, str(screen.values.get("tariff_currency") or "EUR"), False)
+
+
 def price_line(screen: Screen, texts: Texts, facts: StationFacts) -> str:
     """Return what matters most of the price now, in this order: the place costs, or soon will; another price is near;
     the price."""

@@ -9,7 +9,7 @@ from typing import Any
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.colors import Tone
-from drivers.panel.cost_text import cost_figure, price_line, price_slots, receipt_slots
+from drivers.panel.cost_text import cost_figure, limit_amount, price_line, price_slots, receipt_slots
 from drivers.panel.fonts import drawable_text
 from drivers.panel.texts import Texts, format_duration, wall_time
 
@@ -156,7 +156,17 @@ def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
         "number": str(v.get("number") or facts.number),
         "hotline": str(v.get("hotline") or facts.hotline),
     }
+    if vat_line := vat_number_line(screen, texts):
+        slots = {**slots, "hint": vat_line}
     return Page(**{"tone": tone, "icon": icon, "title": texts(f"{screen.name}.title"), **common, **slots})
+
+
+def vat_number_line(screen: Screen, texts: Texts) -> str:
+    """Return what is shown of a VAT number that is entered or judged; "": none is."""
+    state = str(screen.values.get("vat_state") or "")
+    text = str(screen.values.get("vat_text") or "")
+    text = text if len(text) <= _TYPED else f"{text[:_TYPED]}…"
+    return drawable_text(texts(f"vat.{state}", text=f"{text}_" if state == "entry" else text)) if state else ""
 
 
 _Slots = dict[str, Any]
@@ -170,7 +180,20 @@ def _idle_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
         return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
     if why := str(screen.values.get("no_code") or ""):
         return {**priced, "hint": texts(f"no_code.{why}", "no_code.unavailable")}
-    return {**priced, **qr_code_slots(screen, texts, "scan")}
+    return {**priced, **qr_code_slots(screen, texts, "scan"), "lines": _nonempty_lines(chosen_limits(screen, texts))}
+
+
+def chosen_limits(screen: Screen, texts: Texts) -> str:
+    """Return what the driver has chosen as the most that the charge may come to; "": nothing."""
+    v = screen.values
+    energy_wh, time_s = _number_or_none(v.get("limit_energy_wh")), _number_or_none(v.get("limit_time_s"))
+    chosen = (
+        f"{energy_wh / 1000:g} kWh" if energy_wh is not None else "",
+        f"{time_s / 60:.0f} min" if time_s is not None else "",
+        limit_amount(screen, texts),
+    )
+    limits = " · ".join(filter(None, chosen))
+    return texts("labels.chosen", limits=limits) if limits else ""
 
 
 def qr_code_slots(screen: Screen, texts: Texts, caption: str) -> _Slots:

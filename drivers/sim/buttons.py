@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from drivers.sim.input_fifo import InputFifo
 
 _RECORD = struct.Struct("@qqHHi")
 _EV_SYN, _EV_KEY = 0, 1
-_LANGUAGE, _STOP, _SERVICE, _OUTLET = 2, 3, 4, 10
+_LANGUAGE, _STOP, _SERVICE, _OUTLET, _MORE = 2, 3, 4, 10, 0x100
+
+VAT_BUTTONS = ["vat", *(f"key-{c}" for c in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "key-delete", "key-ok"]
+"""The buttons by which drivers enter a VAT number."""
 
 
-def button_key_codes(outlets: int) -> dict[str, int]:
-    """Return the key code of each button: language 2, stop 3, service 4, outlet-1 11, outlet-2 12 ..."""
+def button_key_codes(outlets: int, more: Iterable[str] = ()) -> dict[str, int]:
+    """Return the key code of each button: language 2, stop 3, service 4, outlet-1 11, outlet-2 12 ...; ``more`` ones
+    from 256 on."""
     stated = {"language": _LANGUAGE, "stop": _STOP, "service": _SERVICE}
-    return stated | {f"outlet-{n}": _OUTLET + n for n in range(1, outlets + 1)}
+    named = {name: _MORE + place for place, name in enumerate(more)}
+    return stated | {f"outlet-{n}": _OUTLET + n for n in range(1, outlets + 1)} | named
+
+
+def limit_button_names(outlets: int, kinds: Iterable[str]) -> list[str]:
+    """Return the names of the buttons by which drivers choose limits: ``kinds`` are ``energy``, ``time``, ``cost``."""
+    numbers = [""] if outlets == 1 else [f"-{n}" for n in range(1, outlets + 1)]
+    return [f"limit-{kind}{number}" for kind in kinds for number in numbers]
 
 
 class Buttons:

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.model.types import STATION
 from agent.station_file.settings import Device, Evse
-from drivers.sim.buttons import Buttons, button_key_codes
+from drivers.sim.buttons import VAT_BUTTONS, Buttons, button_key_codes, limit_button_names
 from drivers.sim.buzzer import Buzzer
 from drivers.sim.derived_file import Table, chosen_options, lacks_address, with_absolute_paths
 from drivers.sim.installation import Installation
@@ -114,7 +114,7 @@ class FrontPanelFarEnds:
         device = self._station.file.devices.get("buttons")
         if not lacks_address(device, "buttons_evdev"):
             return
-        keys: dict[str, int] = chosen_options(device).get("keys") or button_key_codes(len(self._station.file.evses))
+        keys: dict[str, int] = chosen_options(device).get("keys") or self._default_keys()
         self.buttons = Buttons(self._station.folder / "buttons", keys)
         self.buttons.start()
         table: dict[str, Any] = {
@@ -125,6 +125,16 @@ class FrontPanelFarEnds:
         }
         self._station.tables.station["buttons"] = table
         self._station.addresses["buttons"] = str(self.buttons.path)
+
+    def _default_keys(self) -> dict[str, int]:
+        """Return the keys of a station file that names none."""
+        file = self._station.file
+        web = file.web_payment
+        kinds = {"energy": web.max_energy_kwh, "time": web.max_time_min, "cost": web.max_cost}
+        more = limit_button_names(len(file.evses), [kind for kind, choices in kinds.items() if choices])
+        if (file.payment or {}).get("vat_numbers"):
+            more += VAT_BUTTONS
+        return button_key_codes(len(file.evses), more)
 
     def open_lamp(self, evse: Evse) -> None:
         if not lacks_address(evse.devices.get("lamp"), "lamp_leds"):

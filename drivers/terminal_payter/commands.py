@@ -18,6 +18,7 @@ class To(IntEnum):
     COMMIT = 0x35
     AUTH = 0x36
     CANCEL = 0x37
+    UPDATE = 0x42
 
 
 class From(IntEnum):
@@ -31,6 +32,7 @@ class From(IntEnum):
     CARD_READ = 0x34
     PARTIAL = 0x35
     TRANSACTION = 0x38
+    UPDATED = 0x43
 
 
 class State(IntEnum):
@@ -50,6 +52,9 @@ OPTION_EVENTS, OPTION_DOL, OPTION_EXTENDED, OPTION_DETAILS, OPTION_DECLINED_DOL 
 
 VOID_ON_TIMEOUT = 0x01
 """What becomes of a session that was not settled. 0x00 would charge the whole amount held; it is never sent."""
+
+APPROVED_WHOLE, APPROVED_PART = 0x00, 0x01
+"""Of Update Session Result; anything else is a refusal."""
 
 OK = -1
 """Of a result; otherwise its detail, 0 without one."""

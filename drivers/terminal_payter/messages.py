@@ -74,6 +74,26 @@ def parse_status(payload: bytes) -> Status | None:
         return None
 
 
+@frozen
+class HoldUpdate:
+    """``held``: what is held now, in minor units; None: the bank refuses."""
+
+    session: int
+    held: int | None
+    reason: int = 0
+
+
+def parse_update(payload: bytes) -> HoldUpdate | None:
+    """Parse an Update Session Result: outcome, session, amount, change, reason; None for what can be none."""
+    if len(payload) < 9:
+        return None
+    is_approved = payload[0] in (commands.APPROVED_WHOLE, commands.APPROVED_PART)
+    reason = payload[13] if len(payload) > 13 else 0
+    return HoldUpdate(
+        int.from_bytes(payload[1:5], "big"), int.from_bytes(payload[5:9], "big") if is_approved else None, reason
+    )
+
+
 def parse_identity(payload: bytes) -> TerminalIdentity:
     serial, model, platform, *applications = [*(t.decode("utf-8", "replace") for t in payload.split(b"\0")), "", "", ""]
     firmware = " ".join(t for t in (platform, *applications) if t)

@@ -23,7 +23,8 @@ Tags: TypeAlias = Annotated[str, Text(254, form="([0-9A-Fa-f]{2})*", like="tags 
 class PayterSettings:
     """``line``: ``tcp``, ``tls`` (needs ``ca_file``; ``tls_name``: the name in its certificate, "" = any) or ``serial``
     (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids
-    an unsettled session. ``bank_s``: how long to wait for a bank that an earlier process has asked.
+    an unsettled session. ``bank_s``: how long to wait for a bank that an earlier process has asked;
+    ``raise_s``: for a bank that shall hold more.
     ``serial``: the number on its back, for one that does not report its own; change it with the terminal.
     ``salt_file``: secret that card marks are made with; without it one is kept in the state directory."""
 
@@ -45,6 +46,7 @@ class PayterSettings:
     sync_every_s: Annotated[float, Between(0.02, 10, "seconds")] = 0.5
     sync_s: Annotated[float, Between(0.5, 300, "seconds")] = 15.0
     bank_s: Annotated[float, Between(0, 160, "seconds")] = 120.0
+    raise_s: Annotated[float, Between(0.5, 600, "seconds")] = 120.0
     gap_ms: Annotated[int, Between(20, 2000, "ms")] = 250
     # open points of the public documents
     auth_payload: Hexadecimal = ""

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.ports import DeviceError, Refused, Unreachable
@@ -50,6 +50,8 @@ class PayterTerminal:
         self._amount_cents = 0
         self._misses = 0
         self._open: set[int] = set()
+        self._updates: dict[int, asyncio.Future[messages.HoldUpdate]] = {}
+        """Answers of banks that were asked to hold more, by the session."""
         self._silent_start = settings.orders_answer == "none"
         self._watching: asyncio.Task[None] | None = None
 
@@ -137,6 +139,33 @@ class PayterTerminal:
 
     async def void(self, reservation: int) -> Settlement:
         return await self._settle_session(To.VOID, reservation, uint32_bytes(reservation))
+
+    async def raise_hold(self, reservation: int, total_cents: int) -> int | None:
+        """Ask the bank to hold so much in all. Its answer is a message of its own, which may come after minutes: the
+        line is not kept busy until then."""
+        payload = uint32_bytes(reservation) + uint32_bytes(self._minor_units(total_cents))
+        answer: asyncio.Future[messages.HoldUpdate] = asyncio.get_running_loop().create_future()
+        self._updates[reservation] = answer
+        try:
+            async with self._exclusive_request():
+                if self._link.unsure:
+                    await self._dialogue.request_status()
+                code = await self._request_optional_result(To.UPDATE, payload, frozenset({From.UPDATED}))
+            if code not in (None, commands.OK) and not answer.done():
+                log.warning("terminal %s: it does not raise a hold: %s", self._link.name, result_text(code or 0))
+                return None
+            held = await _await_update(answer, self._link, self._settings.raise_s)
+            return None if held is None else held // self._settings.amount_scale
+        finally:
+            del self._updates[reservation]
+
+    def _receive_update(self, frame: Frame) -> None:
+        """Take the answer of a bank that was asked to hold more. One that is not waited for any more changes nothing:
+        the same total is asked for again."""
+        update = messages.parse_update(frame.payload)
+        waiting = self._updates.get(update.session) if update is not None else None
+        if update is not None and waiting is not None and not waiting.done():
+            waiting.set_result(update)
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
@@ -252,6 +281,8 @@ class PayterTerminal:
                 self._report_news(CardRead(self._read))
             case From.APPROVED | From.PARTIAL:
                 self._receive_approval(frame)
+            case From.UPDATED:
+                self._receive_update(frame)
             case From.DECLINED if self._offered:
                 code = frame.payload[0] if frame.payload else 0
                 self._end_offer(Declined(commands.REASONS.get(code, f"code {code:02X}")))
@@ -297,3 +328,18 @@ class PayterTerminal:
     def _report_news(self, news: TerminalNews) -> None:
         self._reports.put_nowait(news)
         self._news.set()
+
+
+async def _await_update(answer: asyncio.Future[messages.HoldUpdate], link: TerminalLink, wait_s: float) -> int | None:
+    """Wait for the answer of a bank that shall hold more, as long as the line stands. Return what it holds now, in
+    minor units; None: it refuses."""
+    either: set[asyncio.Future[Any]] = {answer, link.failed}
+    await asyncio.wait(either, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    if not answer.done():
+        link.raise_if_failed()
+        raise Unreachable(f"terminal {link.name}: the bank has not answered a raise; it is asked again")
+    update = answer.result()
+    if update.held is None:
+        reason = commands.REASONS.get(update.reason, f"code {update.reason:02X}")
+        log.info("terminal %s: the bank holds no more: %s", link.name, reason)
+    return update.held

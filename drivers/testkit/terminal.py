@@ -59,6 +59,7 @@ async def check_terminal(
     async with open_port() as port:
         await check.check_commit(port, first)
         await check.check_void(port)
+        await check.check_raised_hold(port)
 
 
 class _TerminalCheck:
@@ -151,6 +152,26 @@ class _TerminalCheck:
         await self._expect_settlement(port.void(reported.reservation), Settlement.DONE, "void")
         await self._expect_settlement(port.void(reported.reservation), Settlement.CLOSED, "a second void")
         await self._check_books(held={})
+
+    async def check_raised_hold(self, port: TerminalPort) -> None:
+        """Raise a hold, if the terminal can: to a total, and asked twice it is the same total."""
+        raise_hold = getattr(port, "raise_hold", None)
+        if raise_hold is None:
+            return
+        news = port.news()
+        await port.offer(self._amount)
+        await self._world.tap("approve")
+        await self._next_news(news, CardRead)
+        await port.authorize()
+        reported = await self._next_news(news, Approved)
+        for _ in range(2):
+            held_cents = await raise_hold(reported.reservation, self._amount + 100)
+            assert held_cents is None or held_cents <= self._amount + 100, f"{held_cents}: more than was asked for"
+            await self._check_books(held={reported.reservation: held_cents or self._amount})
+        above = (held_cents or self._amount) + 1
+        await self._expect_settlement(port.commit(reported.reservation, above), Settlement.REFUSED, "more than is held")
+        await self._expect_settlement(port.void(reported.reservation), Settlement.DONE, "void")
+        assert await raise_hold(reported.reservation, self._amount + 100) is None, "a hold that is gone was raised"
 
     async def _expect_settlement(self, asked: Awaitable[Settlement], wanted: Settlement, what: str) -> None:
         try:

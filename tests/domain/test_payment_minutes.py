@@ -12,7 +12,6 @@ import pytest
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.blocks.payment_settlement import KEEP_S
 from agent.domain.messages import TransactionEnded, TransactionStarted
-from agent.domain.payment import PaymentTerms
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Moment
@@ -20,7 +19,6 @@ from tests.domain.rig import Config, Rig
 from tests.domain.test_payment_properties import (
     CARDS,
     FULL,
-    HELD_CENTS,
     PAY_DEEDS,
     PAY_GONE,
     SEED,
@@ -69,7 +67,7 @@ class ClockStreet(PayStreet):
     rig: ClockRig
 
     def _rig(self, config: Config) -> Rig:
-        config.terms = PaymentTerms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
+        config.terms = self._terms_of(config)
         config.offer = AdhocTariff(TARIFF)
         return ClockRig(config)
 

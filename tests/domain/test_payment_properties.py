@@ -44,7 +44,9 @@ from agent.domain.terminal_messages import (
     PaymentApproved,
     PaymentCancelled,
     PaymentDeclined,
+    PaymentRaised,
     PaymentSettled,
+    RaisePayment,
     TerminalLost,
     TerminalOpened,
     TerminalOrder,
@@ -65,6 +67,7 @@ MILLICENTS_PER_WH = {TARIFF.kwh: 50, DEARER.kwh: 80}
 Hold: TypeAlias = tuple[str, int]
 CARDS = (BankCard("m1", "1111"), BankCard("m2", "2222"), BankCard(""))
 HELD_CENTS, PART_CENTS, LITTLE_CENTS = 60, 40, 20
+RAISE_CENTS, MOST_CENTS = 50, 180
 
 
 def _hold(record: dict[str, Any]) -> Hold:
@@ -112,6 +115,7 @@ class PayRig(Rig):
     def __init__(self, config: Config) -> None:
         self.terminal, self.chance = Terminal(), random.Random(1)
         self.promised: list[TerminalOrder] = []
+        self.raised = 0
         self.amounts: dict[Hold, int] = {}
         self.expired: set[Hold] = set()
         self.totals: dict[str, set[int]] = {}
@@ -140,6 +144,8 @@ class PayRig(Rig):
         for order in t.queue:
             if isinstance(order, CommitPayment | VoidPayment) and self.chance.random() < 0.5:
                 t.settle(order)
+            elif isinstance(order, RaisePayment) and self.chance.random() < 0.5:
+                self._raised(order, "well")
         t.queue.clear()
         if t.phase != "auth":
             t.phase, t.payment = "", ""
@@ -159,7 +165,7 @@ class PayRig(Rig):
             self.crash_after -= 1
             if self.crash_after < 0:
                 raise Crash
-        if isinstance(order, AuthorizePayment | CommitPayment | VoidPayment) and not saved:
+        if isinstance(order, AuthorizePayment | RaisePayment | CommitPayment | VoidPayment) and not saved:
             self.promised.append(order)
         elif isinstance(order, TerminalOrder):
             self._hand(order)
@@ -183,10 +189,16 @@ class PayRig(Rig):
                 return
             others = [o for o in t.queue if isinstance(o, CommitPayment | VoidPayment) and o.payment == order.payment]
             assert not others, "two under way"
+        if isinstance(order, RaisePayment):
+            record = self.store["payment"][order.payment]
+            assert record["raising_cents"] == order.total_cents <= MOST_CENTS, "on disk, and no more than was seen"
+            assert record["state"] == PayState.ACTIVE or self.site is None
         if t.here:
             t.queue.append(order)
         elif isinstance(order, CommitPayment | VoidPayment):
             self.queue.append(PaymentSettled(0, order.payment, None))
+        elif isinstance(order, RaisePayment):
+            self.queue.append(PaymentRaised(0, order.payment, answered=False))
         elif not isinstance(order, CancelPayment):
             self.queue.append(PaymentCancelled(0, order.payment))
 
@@ -233,6 +245,8 @@ class PayRig(Rig):
         match order:
             case CommitPayment() | VoidPayment():
                 self.post(PaymentSettled(0, order.payment, self._settled(order, how)))
+            case RaisePayment():
+                self.post(self._raised(order, how))
             case OfferPayment() if not t.phase:
                 t.payment, t.phase = order.payment, "wait"
             case AuthorizePayment() if t.phase == "read" and order.payment == t.payment:
@@ -249,6 +263,17 @@ class PayRig(Rig):
             return None if how == "deaf" else Settlement.REFUSED
         outcome = self.terminal.settle(order)
         return None if how == "mute" else outcome
+
+    def _raised(self, order: RaisePayment, how: str) -> PaymentRaised:
+        """What becomes of a raise: the bank has its word, whether or not it arrives."""
+        hold = (self.terminal.identity.serial, order.reservation)
+        before = self.terminal.holds.get(hold)
+        if how in ("deaf", "refuse") or before is None or order.serial != self.terminal.identity.serial:
+            return PaymentRaised(0, order.payment, answered=how != "deaf")
+        held_cents = order.total_cents if self.chance.random() < 0.7 else (before + order.total_cents) // 2
+        self.terminal.holds[hold] = held_cents
+        self.raised += held_cents > before
+        return PaymentRaised(0, order.payment, held_cents, answered=how != "mute")
 
     def tap(self, card: BankCard) -> None:
         t = self.terminal
@@ -284,8 +309,7 @@ class PayRig(Rig):
             t.phase, t.payment = "", ""
         t.here = False
         for order in pending if self.alive else ():
-            settles = isinstance(order, CommitPayment | VoidPayment)
-            self.post(PaymentSettled(0, order.payment, None) if settles else PaymentCancelled(0, order.payment))
+            self.post(_unserved(order))
         self.post(TerminalLost(0))
 
     def restarted(self) -> None:
@@ -315,14 +339,28 @@ class PayRig(Rig):
             self.post(TerminalOpened(0, self.terminal.identity, restarted=True))
 
 
+def _unserved(order: TerminalOrder) -> Any:
+    """What the keeper of a terminal says of an order that it could not carry out."""
+    if isinstance(order, CommitPayment | VoidPayment):
+        return PaymentSettled(0, order.payment, None)
+    if isinstance(order, RaisePayment):
+        return PaymentRaised(0, order.payment, answered=False)
+    return PaymentCancelled(0, order.payment)
+
+
 class PayStreet(Street):
     """Deeds of people with bank cards, of the terminal and the bank."""
 
     rig: PayRig
 
-    def _rig(self, config: Config) -> Rig:
+    @staticmethod
+    def _terms_of(config: Config) -> PaymentTerms:
         served = {0: tuple(range(1, config.evses + 1))}
-        config.terms = PaymentTerms(HELD_CENTS, served, least_cents=30, receipts=ReceiptTerms({}, "CHY"))
+        raising = {"raise_cents": RAISE_CENTS, "most_cents": MOST_CENTS} if config.settings.pop("raises") else {}
+        return PaymentTerms(HELD_CENTS, served, least_cents=30, receipts=ReceiptTerms({}, "CHY"), **raising)
+
+    def _rig(self, config: Config) -> Rig:
+        config.terms = self._terms_of(config)
         config.offer = AdhocTariff(TARIFF)
         return PayRig(config)
 
@@ -530,6 +568,7 @@ def shape_of(draw: random.Random) -> dict[str, Any]:
         "payment_at_ceiling": draw.choice(("end", "suspend")),
         "payment_connect_timeout_s": draw.choice((30, 300)),
         "connection_timeout_s": 60,
+        "raises": draw.choice(YES_NO),
     }
     return {"settings": settings, "evses": draw.choice((1, 2)), "counts": draw.choice(YES_NO), **draw.choice(KINDS)}
 
@@ -543,9 +582,13 @@ def test_what_is_captured_is_what_was_owed(record_property: Callable[[str, objec
     """Agent, terminal, line, disk and bank fail at random, the process at every order: each card is charged what its
     session cost, once, or nothing and it is reported; no hold that the terminal has reported stays."""
     ends: Counter[str] = Counter()
+    raised = 0
     for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         ends.update(r["state"] for r in street.rig.store.get("payment", {}).values())
+        raised += street.rig.raised
     record_property("walks", WALKS)
+    record_property("raised", raised)
     record_property("payments", dict(ends))
     for state in (PayState.COMMITTED, PayState.VOIDED, PayState.UNCERTAIN):
         assert ends[state] >= 10, f"these walks hardly ever end a payment so: {ends}"
+    assert raised >= 10, f"these walks hardly ever raise a hold: {raised}"

@@ -9,16 +9,19 @@ import pytest
 
 from agent.domain.csms_cost import Cost
 from agent.domain.events import (
+    CablePlugged,
     CostReceived,
     LimitReceived,
     MeterRead,
     RequestReceived,
     TokenAuthorized,
+    VehicleConnected,
 )
 from agent.domain.evse import SessionState
-from agent.domain.messages import ChargingState, StopReason, TransactionUpdated, TriggerReason
+from agent.domain.messages import ChargingState, SettlementReported, StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import AuthorizeToken, Send, SetRelease
 from agent.domain.requests import RemoteStartRequest
+from agent.domain.terminal_messages import CommitPayment, VoidPayment
 from agent.domain.transaction import TxPoint
 from agent.model.types import Token, TokenType, TransactionLimit
 from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, Playbook, charging, energised, wh
@@ -182,6 +185,21 @@ def test_a_remote_start_by_a_payment_is_limited_by_its_backend() -> None:
     set_limit(play, energy_wh=1000)
     drawn(play, 1000)
     assert not released(play)
+
+
+def test_what_was_paid_elsewhere_is_settled_elsewhere() -> None:
+    """C24.FR.10, C25.FR.40: at the kiosk or at the page. The terminal of the station has no part in it."""
+    play = till(settlement_links=(LINK,), **LIMITED)
+    (play >> [CablePlugged(1), VehicleConnected(1)]).skip()
+    play.feed(RequestReceived(LINK, "r1", RemoteStartRequest(1, WEB, "5")))
+    for order in [o for o in play.log if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(order.request, order.token, ACCEPTED))
+    energised(play.skip())
+    unplugged(play, 6000).skip()
+    [ended] = play.ended()
+    assert (ended.meter_wh, ended.cost) == (6000, None)
+    assert not [o for o in play.log if isinstance(o, CommitPayment | VoidPayment)]
+    assert not [o for o in play.log if isinstance(o, Send) and isinstance(o.message, SettlementReported)]
 
 
 def test_a_station_without_such_a_backend_has_no_such_block() -> None:

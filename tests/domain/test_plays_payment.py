@@ -75,7 +75,10 @@ from tests.support.reading_purposes import LIVE, READING_TIMERS, payment_reading
 
 CARD, OTHER = BankCard("m1", "1234", "VISA"), BankCard("m2", "9876", "Maestro")
 AMOUNT = 5000
-TERMS = ("least_cents", "schedule_s", "reserve_s", "hold_s", "keep_s", "receipts")
+TERMS = (
+    "least_cents", "schedule_s", "reserve_s", "hold_s", "keep_s", "receipts", "raise_cents", "most_cents",
+    "vat_numbers", "vat_prefix",
+)  # fmt: skip
 TARIFF = Tariff(kwh=Decimal("0.50"))
 SELF = TerminalIdentity("Fake", "T1")
 PLUG = [CablePlugged(1), VehicleConnected(1)]

@@ -41,6 +41,8 @@ PRICES = {
 }  # fmt: skip
 LAW = {"tariff_currency": "EUR", "tariff_kwh_micro": 790_000, "tariff_occupancy_micro": 100_000, "tariff_grace_min": 30}
 BOUNDS = {"tariff_minimum_micro": 1_000_000, "tariff_maximum_micro": 45_000_000, "tariff_vat_percent": "8.1"}
+CHOSEN = {"limit_energy_wh": 40_000, "limit_time_s": 7200, "limit_cost_micro": 25_000_000}
+HELD = {"hold_micro": 50_000_000, "hold_most_micro": 120_000_000}
 TURN = {
     "tariff_next_at_utc_s": 1_795_600_000, "tariff_next_kwh_micro": 259_900, "tariff_next_minute_micro": 0,
     "tariff_next_occupancy_micro": 200_000,
@@ -136,6 +138,13 @@ CASES: list[Case] = [
     (S.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, "cost_final": True}),
     (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG, "qr_url": QR_URL}),
     (S.FINISHED, "fault", {**FINAL, "qr_url": QR_URL}),
+    # what a driver has chosen, what a bank will hold, a VAT number
+    (S.IDLE, "", {**LAW, **PAY, **CHOSEN}),
+    (S.IDLE, "", {**LAW, **HELD}),
+    (S.CHARGING, "", {**SESSION, **BILLED, **LAW, "vat_state": "entry", "vat_text": "LU123"}),
+    (S.PLUG_IN, "", {"remaining_s": 57.0, "vat_state": "incomplete", "vat_text": "12"}),
+    (S.CHARGING, "", {**SESSION, **BILLED, "vat_state": "accepted", "vat_text": "Société Exemple de Recharge"}),
+    (S.PAUSED, "car", {**SESSION, **BILLED, "vat_state": "rejected", "vat_text": "LU12345678901234567X"}),
 ]  # fmt: skip
 
 

@@ -150,9 +150,9 @@ def test_the_main_message_is_large(panel: tuple[int, int, int]) -> None:
 def test_the_large_panels_say_a_session_at_once() -> None:
     """Only words that turn up on few screens may take turns on 800x480 and more."""
     for (name, detail, values), _, shown in looks((800, 480, 16), "fr"):
-        long = {"tariff_session_micro", "bill_kwh_micro", "tariff_next_kwh_micro", "cost_text", "steps_good"} & set(
-            values
-        ) or values.get("price_line") == LONG
+        rare = {"tariff_session_micro", "bill_kwh_micro", "tariff_next_kwh_micro", "cost_text", "steps_good"}
+        rare |= {"vat_state"}
+        long = rare & set(values) or values.get("price_line") == LONG
         if not long and detail != "station":
             assert len(shown) == 1, f"{name} {detail} {values}: {len(shown)} faces"
 

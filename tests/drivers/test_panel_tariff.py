@@ -11,7 +11,7 @@ from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.page import Page, page_of_screen
 from drivers.panel.page_parts import faces_of_page
-from tests.drivers.screens import BILL, BILLED, BOUNDS, LANGUAGES, LAW, PRICES, TURN, hurry, words
+from tests.drivers.screens import BILL, BILLED, BOUNDS, CHOSEN, HELD, LANGUAGES, LAW, PRICES, TURN, hurry, words
 from tests.drivers.test_panel_layouts import PANELS
 
 FACTS = StationFacts(timezone="Europe/Luxembourg")
@@ -147,3 +147,30 @@ def test_that_a_vehicle_pays_which_never_charges_is_said_before(
 
 def squeezed_panel(whole: Page, panel: tuple[int, int, int]) -> str:
     return "".join("".join(text.split()) for text in read(whole, panel))
+
+
+@pytest.mark.parametrize(
+    ("language", "note", "chosen"),
+    [
+        (
+            "fr",
+            "Carte bancaire : 50,00 € réservés, ensuite jusqu’à 120,00 €",
+            "Au plus 40 kWh · 120 min · 25,00 €",
+        ),
+        ("de", "Bankkarte: 50,00 € werden vorgemerkt, später bis 120,00 €", "Höchstens 40 kWh · 120 min · 25,00 €"),
+        ("lb", "Bankkaart: 50,00 € gi reservéiert, spéider bis 120,00 €", "Héchstens 40 kWh · 120 min · 25,00 €"),
+        ("en", "Bank card: 50.00 € is held, later up to 120.00 €", "At most 40 kWh · 120 min · 25.00 €"),
+    ],
+)
+def test_what_a_bank_holds_and_what_a_driver_has_chosen(language: str, note: str, chosen: str) -> None:
+    found = said(language=language, **LAW, **HELD, **CHOSEN, qr_url="https://c.lu/1")
+    assert (found.price_notes[-1], found.lines) == (note, (chosen,))
+    assert said(language=language, **LAW).lines == ()
+
+
+def test_a_vat_number_takes_the_last_line() -> None:
+    typed = said(ScreenName.CHARGING, "en", energy_wh=1, stop_hint="card", vat_state="entry", vat_text="LU12")
+    assert typed.hint == "VAT number: LU12_"
+    long = said(ScreenName.PLUG_IN, "en", vat_state="accepted", vat_text="x" * 60)
+    assert long.hint == f"For the receipt: {'x' * 24}…"
+    assert said(ScreenName.CHARGING, "en", energy_wh=1, stop_hint="card").hint == "To stop, tap the same card."

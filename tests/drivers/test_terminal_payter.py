@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from agent.model.bank_card import AcquirerRecord, Settlement
-from agent.ports import Broken, Refused, Unreachable
+from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.driver import StationFacts, Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.terminal import DECLINES
 from drivers.terminal_payter import DRIVER, commands
 from drivers.terminal_payter.card import salt_file_problem
+from drivers.terminal_payter.messages import HoldUpdate, parse_update
 from drivers.terminal_payter.settings import PayterSettings
+from drivers.terminal_payter.terminal import PayterTerminal
 from drivers.testkit.terminal import check_terminal
 from tests.support.certificate_authorities import Authority
 from tests.support.terminal_process import Apollo, heard, running
@@ -70,6 +72,70 @@ async def test_an_approval_has_the_words_of_the_acquirer(tmp_path: Path) -> None
 async def test_an_approval_without_card_data_has_no_words_of_the_acquirer(tmp_path: Path) -> None:
     async with running(tmp_path, "tcp", "--bare") as apollo, apollo.opened() as port:
         assert (await hold(apollo, port)).acquirer == AcquirerRecord()
+
+
+@pytest.mark.parametrize("more", [(), ("--mute-orders",)], ids=["a result comes too", "the answer alone"])
+async def test_a_hold_is_raised_to_a_total(tmp_path: Path, more: tuple[str, ...]) -> None:
+    """Update Session (0x42) and its result (0x43); while the bank thinks, the terminal takes other orders."""
+    async with running(tmp_path, "tcp", *more) as apollo, apollo.opened() as port:
+        first, second = await hold(apollo, port), await hold(apollo, port, last4="9876")
+        assert isinstance(port, PayterTerminal)
+        both = await asyncio.gather(port.raise_hold(first.reservation, 7000), port.raise_hold(second.reservation, 6000))
+        assert both == [7000, 6000]
+        assert await port.raise_hold(first.reservation, 7000) == 7000, "twice the same total does no harm"
+        assert (await apollo.books()).holds == {first.reservation: 7000, second.reservation: 6000}
+        assert await port.commit(first.reservation, 6999) is Settlement.DONE
+        assert await port.commit(second.reservation, 6001) is Settlement.REFUSED
+        assert await port.raise_hold(first.reservation, 9000) is None, "it is settled"
+
+
+@pytest.mark.parametrize(("behaviour", "held"), [("raise_none", None), ("raise_part", 6000)])
+async def test_a_bank_may_hold_less_than_it_is_asked_for(tmp_path: Path, behaviour: str, held: int | None) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        approved = await hold(apollo, port, behaviour)
+        assert isinstance(port, PayterTerminal)
+        assert await port.raise_hold(approved.reservation, 7000) == held
+        assert (await apollo.books()).holds == {approved.reservation: held or 5000}
+
+
+async def test_a_terminal_that_cannot_raise_says_so(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        approved = await hold(apollo, port)
+        assert isinstance(port, PayterTerminal)
+        await apollo.spoil("refuse", code=0x42, detail=0x0D)
+        assert await port.raise_hold(approved.reservation, 7000) is None
+        assert await port.void(approved.reservation) is Settlement.DONE
+
+
+async def test_a_raise_without_an_answer_is_unreachable_and_may_have_happened(tmp_path: Path) -> None:
+    """The line is lost behind the order; asked again on the next one, the total is the same."""
+    async with running(tmp_path, "tcp", "--bank-s", "0.3") as apollo:
+        async with apollo.opened() as port:
+            approved = await hold(apollo, port)
+            assert isinstance(port, PayterTerminal)
+            raising = asyncio.create_task(port.raise_hold(approved.reservation, 7000))
+            while not port._updates:
+                await asyncio.sleep(0.01)
+            await apollo.spoil("hang_up", code=0x26)
+            with contextlib.suppress(Unreachable, Garbled):
+                await port._dialogue.request_status()
+            with pytest.raises(Unreachable):
+                await raising
+        async with apollo.opened() as port:
+            assert isinstance(port, PayterTerminal)
+            assert await port.raise_hold(approved.reservation, 7000) == 7000
+            assert await port.commit(approved.reservation, 7000) is Settlement.DONE
+            assert (await apollo.books()).captures == [(approved.reservation, 7000)]
+
+
+def test_the_result_of_a_raise_on_the_wire() -> None:
+    """0x43: outcome, session, amount, change, reason."""
+    whole = bytes.fromhex("00 00000007 00001B58 000007D0 00")
+    assert parse_update(whole) == HoldUpdate(7, 7000)
+    assert parse_update(b"\x01" + whole[1:]) == HoldUpdate(7, 7000)
+    assert parse_update(b"\x02" + whole[1:-1] + b"\x09") == HoldUpdate(7, None, 9)
+    assert parse_update(whole[:9]) == HoldUpdate(7, 7000)
+    assert parse_update(whole[:8]) is None
 
 
 async def test_every_reason_to_decline_is_a_word(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft6Validator, FormatChecker
 
-from agent.domain.events import LimitReceived, ReceiptReceived
+from agent.domain.events import CostReceived, LimitReceived, ReceiptReceived
 from agent.domain.messages import (
     MeterSampled,
     SettlementReported,
@@ -32,11 +32,22 @@ from agent.domain.requests import (
     RemoteStartRequest,
     ReserveNowRequest,
     SendLocalListRequest,
+    SetDisplayMessageRequest,
     SetNetworkProfileRequest,
     WebPaymentStartedRequest,
 )
+from agent.domain.serialization import dump_record, load_record
 from agent.domain.tariff import Tariff
-from agent.domain.variables import TARIFFS, Settings
+from agent.domain.variables import (
+    DISPLAY_MESSAGES,
+    TARIFFS,
+    TERMINAL,
+    TERMINAL_RAISES,
+    Settings,
+    web_limit_part,
+    web_payment_part,
+)
+from agent.domain.vat_messages import VatNumberGiven, VatNumberJudged
 from agent.model.types import (
     AuthorizationStatus,
     DirectPayment,
@@ -47,7 +58,6 @@ from agent.model.types import (
     Verdict,
 )
 from agent.ocpp.dialects.billing_scope import billing_only
-from agent.ocpp.dialects.device_model_v2x import NAMES
 from agent.ocpp.dialects.dialect import (
     Dialect,
     FixedAnswer,
@@ -147,7 +157,7 @@ def test_every_row_that_is_its_own_differs_from_that_of_2_0_1() -> None:
     assert len(own) < len(V21.rows) / 2
     assert {r.message for r in own if isinstance(r, MessageRow)} == {
         AuthorizeToken, SettlementReported, MeterSampled, VariableEvents, type(STARTED), type(AUTHORISED),
-        type(UPDATED), type(ENDED),
+        type(UPDATED), type(ENDED), VatNumberGiven,
     }  # fmt: skip
 
 
@@ -389,12 +399,109 @@ def test_of_a_payment_2_0_1_says_nothing_but_the_token() -> None:
         assert "transactionLimit" not in payload.get("transactionInfo", {})
 
 
-def test_what_a_payment_here_cannot_do_has_no_variable() -> None:
-    """C23.FR.01, C23.FR.02: no terminal can raise what it holds. C25.FR.03, C25.FR.04, C25.FR.05, C25.FR.06, C25.FR.56,
-    C25.FR.57, C25.FR.58: nothing can be entered at a display."""
-    there = {f"{n.component}.{n.variable}" for n in (*NAMES, *V21.added_variables)}
-    assert {"PaymentCtrlr.AuthorizationAmount", "WebPaymentsCtrlr.URLTemplate"} <= there
-    assert not {"PaymentCtrlr.IncrementalAuthorizationAmount", "WebPaymentsCtrlr.URLParameters"} & there
+def values_of(component: str, *fitted: str) -> dict[str, str]:
+    """Variables of a component in 2.1 that exist with these parts, and their values."""
+    amounts = {"payment_increment": "20.00", "payment_increment_threshold": "0.00"}
+    at = place(settings=Settings(amounts, frozenset(fitted)))
+    at.added_variables = V21.added_variables
+    found = {}
+    for entry in list_entries(at):
+        if entry.name.component == component and entry.name in V21.added_variables:
+            wanted: dict[str, Any] = {"component": {"name": component}, "variable": {"name": entry.name.variable}}
+            if entry.name.only:
+                wanted["component"]["evse"] = {"id": entry.name.only}
+            reply = Response("chargy", "1", "Accepted", {**INVENTORY, "settings": amounts})
+            (answer,) = row("GetVariables").answer(reply, {"getVariableData": [wanted]}, at)["getVariableResult"]
+            found[entry.name.variable] = answer.get("attributeValue", answer["attributeStatus"])
+    return found
+
+
+def test_what_raises_a_hold_exists_only_where_a_hold_is_raised() -> None:
+    """C23.FR.01: the variable exists with a value above 0 where the terminal can."""
+    raising = values_of("PaymentCtrlr", TERMINAL, TERMINAL_RAISES)
+    assert raising["IncrementalAuthorizationAmount"] == "20.00"
+    assert raising["IncrementalAuthorizationThreshold"] == "0.00"
+    assert "AuthorizationAmount" in values_of("PaymentCtrlr", TERMINAL)
+    assert "IncrementalAuthorizationAmount" not in values_of("PaymentCtrlr", TERMINAL)
+
+
+def test_the_parameters_that_a_driver_may_choose_are_reported() -> None:
+    """C25.FR.03: URLParameters is there where something can be chosen."""
+    assert values_of("WebPaymentsCtrlr", web_payment_part(1)) == {}
+    offered = [web_limit_part(1), web_limit_part(1, "maxcost"), web_limit_part(1, "maxtime")]
+    assert values_of("WebPaymentsCtrlr", web_payment_part(1), *offered) == {"URLParameters": "maxtime,maxcost"}
+
+
+def test_a_raised_hold_is_the_new_limit_of_the_transaction() -> None:
+    """C23.FR.02."""
+    line = encoded(replace(UPDATED, trigger=TriggerReason.LIMIT_SET, limit=TransactionLimit(cost_cents=7000)))
+    assert (line["triggerReason"], line["transactionInfo"]["transactionLimit"]) == ("LimitSet", {"maxCost": 70.0})
+
+
+def test_what_a_driver_has_chosen_is_a_limit_of_the_transaction() -> None:
+    """C25.FR.04, C25.FR.05, C25.FR.06."""
+    limit = TransactionLimit(cost_cents=1000, energy_wh=20_000, time_s=3600)
+    line = encoded(replace(UPDATED, trigger=TriggerReason.LIMIT_SET, limit=limit))
+    assert line["transactionInfo"]["transactionLimit"] == {"maxCost": 10.0, "maxEnergy": 20_000, "maxTime": 3600}
+
+
+ADDRESS = {"name": "Sàrl Example", "address1": "1, rue X", "city": "Luxembourg", "country": "LU"}
+
+
+def test_a_vat_number_is_validated_by_the_backend() -> None:
+    """C18.FR.08, C18.FR.09, C18.FR.10."""
+    question = VatNumberGiven("p1", 2, "LU12345678")
+    assert encoded(question) == {"vatNumber": "LU12345678", "evseId": 2}
+    found = V21.message_row(VatNumberGiven)
+    assert isinstance(found, MessageRow)
+
+    def judged(payload: dict[str, Any]) -> Any:
+        return found.decode_response(question, payload, place()).events
+
+    answer = {"vatNumber": "LU12345678", "evseId": 2, "status": "Accepted", "company": {**ADDRESS, "postalCode": "1"}}
+    valid("VatNumberValidationResponse", answer)
+    company = (("name", "Sàrl Example"), ("address1", "1, rue X"), ("city", "Luxembourg"), ("postalCode", "1"),
+               ("country", "LU"))  # fmt: skip
+    assert judged(answer) == (VatNumberJudged("chargy", "p1", "LU12345678", True, company),)
+    rejected = {"vatNumber": "LU12345678", "status": "Rejected"}
+    assert judged(rejected) == (VatNumberJudged("chargy", "p1", "LU12345678", False),)
+    spoiled = {**answer, "company": {"name": "a\x00b", "city": 7, "country": "x" * 99}}
+    assert judged(spoiled) == (VatNumberJudged("chargy", "p1", "LU12345678", True, (("country", "x" * 50),)),)
+    assert judged({**answer, "company": "none"})[0].company == ()
+    assert judged({"status": "Perhaps"}) == ()
+    assert not isinstance(V201.message_row(VatNumberGiven), MessageRow)
+
+
+def test_a_cancelled_transaction_costs_nothing() -> None:
+    """C20.FR.03: the backend's total of 0 is the final cost on the screen."""
+    found = V21.message_row(TransactionEnded)
+    assert isinstance(found, MessageRow)
+    valid("TransactionEventResponse", {"totalCost": 0})
+    events = found.decode_response(ENDED, {"totalCost": 0}, place(settings=Settings({"cost_display": True}))).events
+    [received] = [e for e in events if isinstance(e, CostReceived)]
+    assert (received.cost.total_micro, received.cost.final) == (0, True)
+
+
+def test_the_address_of_a_receipt_may_be_shown() -> None:
+    """C24.FR.11: SetDisplayMessage for a transaction, with the address as text."""
+    message = {"id": 7, "priority": "AlwaysFront", "transactionId": "s1",
+               "message": {"format": "UTF8", "content": "Receipt: https://kiosk.example/r/1"}}  # fmt: skip
+    valid("SetDisplayMessageRequest", {"message": message})
+    shows = place(settings=Settings({}, frozenset({DISPLAY_MESSAGES})))
+    found = row("SetDisplayMessage").decode({"message": message}, shows)
+    assert isinstance(found, SetDisplayMessageRequest)
+    assert found.message.transaction == "s1"
+
+
+def test_the_settlement_has_the_vat_number() -> None:
+    """C21.FR.02. A company without its address is none of AddressType."""
+    message = SettlementReported("PY1", SettlementStatus.SETTLED, 250, T0, "s1", vat_number="LU1",
+                                 vat_company=tuple(ADDRESS.items()))  # fmt: skip
+    line = encoded(message)
+    assert (line["vatNumber"], line["vatCompany"]) == ("LU1", ADDRESS)
+    assert "vatCompany" not in encoded(replace(message, vat_company=(("name", "x"),)))
+    assert not {"vatNumber", "vatCompany"} & encoded(replace(message, vat_number="")).keys()
+    assert load_record(dump_record(message)) == message
 
 
 def test_whether_tariffs_of_the_backend_are_taken() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -98,6 +99,59 @@ async def test_a_bank_card(tmp_path: Path) -> None:
         assert (settled["status"], settled["pspRef"]) == ("Settled", token["idToken"])
         assert settled["settlementAmount"] == capture["cents"] / 100
         assert settled["transactionId"] == ended["transactionInfo"]["transactionId"]
+        assert csms.violations == []
+
+
+RAISED = (
+    STATION.replace("[backend]\n", f"[backend]\n{ALL}\n")
+    .replace("[settings]\n", '[settings]\npayment_increment_threshold = "48.00"\n')
+    .replace("kwh = 0.50", "kwh = 5.00")
+    .replace(
+        "amount_cents = 5000",
+        """amount_cents = 5000
+raise_cents = 2000
+most_cents = 6500
+vat_numbers = true
+vat_prefix = "LU"
+""",
+    )
+    + """
+[display]
+driver = "display_framebuffer"
+[buttons]
+driver = "buttons_evdev"
+"""
+)
+
+
+async def test_a_bank_card_whose_hold_is_raised_and_a_vat_number(tmp_path: Path) -> None:
+    """C18.FR.08, C23.FR.01, C23.FR.02: Update Session at the terminal, up to what the driver has seen; the number is
+    validated by the backend and settled with the cost."""
+    verdict = {"vatNumber": "LU12345678", "evseId": 1, "status": "Accepted"}
+    says = {"VatNumberValidation": lambda id_: json.dumps([3, id_, verdict])}
+    async with (
+        Backend(speaks=("2.1",), instead=says) as csms,
+        Simulated(tmp_path, RAISED, csms.url, 20) as station,
+    ):
+        await station.until(waits)
+        s = Street201(station, csms)
+        await station.post("/terminal/card", {"pan_last4": "1234", "behaviour": "approve"})
+        await station.until(lambda p: p["ledger"]["holds"] == [{"terminal_session": 1, "cents": 5000}])
+        await station.post("/evses/1/plug", CAR)
+        await station.until(lambda p: p["ledger"]["holds"] == [{"terminal_session": 1, "cents": 6500}], 60)
+        raised = await s.event(lambda e: e["triggerReason"] == "LimitSet")
+        assert raised["transactionInfo"]["transactionLimit"] == {"maxCost": 65.0}
+        for key in ("vat", *(f"key-{digit}" for digit in "12345678"), "key-ok"):
+            await station.post(f"/buttons/{key}", {})
+        await s.heard(lambda: s.payloads("VatNumberValidation"))
+        assert s.payloads("VatNumberValidation") == [{"vatNumber": "LU12345678", "evseId": 1}]
+        await station.post("/evses/1/unplug", {"side": "ev"})
+        over = await station.until(lambda p: p["ledger"]["captures"] and not p["ledger"]["holds"], 60)
+        (capture,) = over["ledger"]["captures"]
+        await s.heard(lambda: s.payloads("NotifySettlement"))
+        (settled,) = s.payloads("NotifySettlement")
+        assert settled["settlementAmount"] == capture["cents"] / 100 > 0
+        assert settled["vatNumber"] == "LU12345678"
         assert csms.violations == []
 
 

@@ -31,6 +31,7 @@ languages = ["en"]
 [web_payment]
 dynamic = true
 allowed_hosts = ["127.0.0.1"]
+{limits}
 [backend]
 versions = ["{version}"]
 [settings]
@@ -43,6 +44,11 @@ number = 2
 port = 0
 state_dir = "world"
 """
+CHOICES = """max_energy_kwh = [20]
+[buttons]
+driver = "buttons_evdev"
+"""
+"""Limits that drivers may choose: since 2.1 only."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["1.6", "2.1"])
@@ -57,6 +63,7 @@ async def s(tmp_path_factory: pytest.TempPathFactory, request: Any) -> AsyncIter
         line = (await asyncio.wait_for(central.stdout.readline(), stretched(30))).decode()
         port = int(line.split("ws://127.0.0.1:")[1].split("/")[0])
         text = STATION.replace("{version}", request.param)
+        text = text.replace("{limits}", CHOICES if request.param == "2.1" else "")
         async with Simulated(folder, text, f"ws://127.0.0.1:{port}", 1.0) as station:
             picture = await station.until(lambda p: p["backend"]["boot"] == "Accepted")
             assert picture["backend"]["ocpp"] == request.param
@@ -86,14 +93,14 @@ async def pressed(url: str, text: str, wish: str = "") -> tuple[int, str, str]:
     return status, body.decode(), address
 
 
-async def scanned(s: Simulated, n: int, other_than: str = "") -> str:
-    """What the code on display ``n`` says."""
+async def scanned(s: Simulated, n: int, other_than: str = "", part: str = "") -> str:
+    """What the code on display ``n`` says, once it has this part."""
     zxingcpp: Any = pytest.importorskip("zxingcpp")
     async with deadline(90):
         while True:
             _, png, _ = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
             codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(png)).convert("L"))
-            if codes and codes[0].text != other_than:
+            if codes and codes[0].text != other_than and part in codes[0].text:
                 return str(codes[0].text)
             await asyncio.sleep(0.1)
 
@@ -106,13 +113,19 @@ async def frames(s: Simulated) -> list[list[Any]]:
 
 
 async def test_scan_pay_charge_receipt(s: Simulated) -> None:
-    """In 2.1, with the demonstration as the backend: C25.FR.01, C25.FR.07, C25.FR.09, C25.FR.21, C25.FR.22, C25.FR.23,
-    C25.FR.24, C25.FR.25, C25.FR.51, C25.FR.52."""
-    url = await scanned(s, 1)
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pay/CP%2B1%7Ca/1/[0-9A-Za-z]{8}/v1", url)
+    """In 2.1, with the demonstration as the backend: C25.FR.01, C25.FR.07, C25.FR.09, C25.FR.20, C25.FR.21, C25.FR.22,
+    C25.FR.23, C25.FR.24, C25.FR.25, C25.FR.40, C25.FR.41, C25.FR.51, C25.FR.52, and of a limit that its driver chooses
+    C25.FR.03, C25.FR.05, C25.FR.56, C25.FR.59."""
+    url, is_limited = await scanned(s, 1), (await s.picture())["backend"]["ocpp"] == "2.1"
+    if is_limited:
+        await s.post("/buttons/limit-energy-1", {})
+        url = await scanned(s, 1, url, "maxenergy")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pay/CP%2B1%7Ca/1/[0-9A-Za-z]{8}/v1(\?maxenergy=20000)?", url)
+    assert ("maxenergy" in url) is is_limited
     status, text = await page(url)
     assert status == 200, text
     assert "0.45 € per kWh" in text
+    assert ("At most 20 kWh" in text) is is_limited
     assert (await page(url)) == (200, text), "what looks at the page (a preview, a reload) does not use the code up"
     status, kept, progress = await pressed(url, text)
     assert status == 200, kept
@@ -145,7 +158,7 @@ async def test_scan_pay_charge_receipt(s: Simulated) -> None:
     if (await s.picture())["backend"]["ocpp"] == "2.1":
         events = [f[3] for f in await frames(s) if f[0] == 2 and f[2] == "TransactionEvent"]
         limits = [e["transactionInfo"].get("transactionLimit") for e in events if e["triggerReason"] == "LimitSet"]
-        assert limits == [{"maxCost": 50.0}]
+        assert limits == [{"maxEnergy": 20_000}, {"maxCost": 50.0, "maxEnergy": 20_000}]
         assert [e["idToken"] for e in events if "idToken" in e] == [{"idToken": tag, "type": "DirectPayment"}]
         assert [f for f in await frames(s) if f[0] == 2 and f[2] == "DataTransfer"] == []
 

@@ -20,7 +20,9 @@ from agent.domain.terminal_messages import (
     PaymentApproved,
     PaymentCancelled,
     PaymentDeclined,
+    PaymentRaised,
     PaymentSettled,
+    RaisePayment,
     TerminalLost,
     TerminalOpened,
     VoidPayment,
@@ -130,6 +132,61 @@ async def test_another_terminal_is_not_asked(tmp_path: Path) -> None:
             it.keeper.accept_order(CommitPayment(0, "p1", approved.reservation, 1234, serial))
             assert (await it.next(PaymentSettled)).outcome is outcome
         assert (await apollo.books()).captures == [(approved.reservation, 1234)]
+
+
+async def test_a_hold_is_raised_and_other_orders_do_not_wait_for_its_bank(tmp_path: Path) -> None:
+    async with running(tmp_path, "tcp", "--bank-s", "0.5") as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        it.keeper.accept_order(RaisePayment(0, "p1", approved.reservation, 7000))
+        it.keeper.accept_order(OfferPayment(0, "p2", 100))
+        it.keeper.accept_order(CancelPayment(0, "p2"))
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p2")
+        assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", 7000)
+        it.keeper.accept_order(CommitPayment(0, "p1", approved.reservation, 6543))
+        assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
+        assert (await apollo.books()).captures == [(approved.reservation, 6543)]
+
+
+async def test_a_raise_of_a_terminal_that_goes_away_is_answered_as_unknown(tmp_path: Path) -> None:
+    async with running(tmp_path, "tcp", "--bank-s", "20") as apollo, kept(apollo.opened) as it:
+        await it.next(TerminalOpened)
+        it.keeper.accept_order(RaisePayment(0, "p1", 1, 7000, "APO0041SIM"))
+        assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", answered=False), "of another terminal"
+        it.keeper.accept_order(RaisePayment(0, "p1", 1, 7000))
+        assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", None), "there is no such session"
+        await apollo.down()
+        await it.next(TerminalLost)
+        it.keeper.accept_order(RaisePayment(0, "p1", 1, 7000))
+        assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", answered=False)
+
+
+class NeverRaising:
+    """A terminal that has no such method."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "raise_hold":
+            raise AttributeError(name)
+        return getattr(self._port, name)
+
+
+async def test_a_terminal_that_cannot_raise_a_hold_refuses(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Any]:
+            async with apollo.opened() as port:
+                yield NeverRaising(port)
+
+        async with kept(opened) as it:
+            await it.next(TerminalOpened)
+            approved = await it.held(apollo)
+            it.keeper.accept_order(RaisePayment(0, "p1", approved.reservation, 7000))
+            assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", None)
+            assert (await apollo.books()).holds == {approved.reservation: 5000}
 
 
 async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ is."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.payment_settlement import authorized_evses, has_authorization
@@ -41,7 +40,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, WakeMe
 from agent.domain.payable_outlets import PayableOutlets
 from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
-from agent.domain.payment_amount import amount_to_hold_cents, describe_payment, is_usable_amount
+from agent.domain.payment_amount import amounts_of_offer, describe_payment, payment_value_checks
 from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.repeated_card import RepeatedCards
@@ -94,13 +93,13 @@ class CardPayments:
         SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed
     )
     def update_offers(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        if (
-            self._outlet_selection.waiting_payment
-            and self._journal.find_payment(self._outlet_selection.waiting_payment) is None
-        ):
+        waiting = self._outlet_selection.waiting_payment
+        if waiting and self._journal.find_payment(waiting) is None:
             yield from self._outlet_selection.withdraw_question()
         for terminal in self._journal.terms.terminals:
             yield from self._update_offer(terminal, now)
+            if isinstance(event, SettingChanged) and event.name.startswith("payment_"):  # what will be held is shown
+                yield from self._refresh_screens(terminal)
 
     def _update_offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
         """Start or withdraw the offer: compare what is wanted now with what the terminal does."""
@@ -109,10 +108,11 @@ class CardPayments:
             yield WakeMe(Timer(TimerKind.CARD_OFFER, terminal), until_s)
         wanted = self._should_offer(terminal, now)
         offered = self._journal.payments_at_terminal(terminal, *_OFFERED)
-        amount_cents = amount_to_hold_cents(self._site.settings, self._journal.terms)
+        amounts = amounts_of_offer(self._site.settings, self._journal.terms)
         for p in (p for p in offered if p.state is PayState.NEW):
             is_repriced = p.prices != self._outlets.presented_prices[terminal]
-            if is_repriced or not wanted or p.language != self._site.language or p.asked_cents != amount_cents:
+            is_outdated = p.language != self._site.language or (p.asked_cents, p.most_cents) != amounts
+            if is_repriced or is_outdated or not wanted:
                 yield from self._withdraw_payment(p, PRICE_CHANGED if is_repriced else "not wanted", now)
         if wanted and not offered and now.t_s >= self._next_offer_s.get(terminal, now.t_s):
             yield self._create_payment(terminal, now)
@@ -123,15 +123,15 @@ class CardPayments:
 
     def _create_payment(self, terminal: EvseId, now: Moment) -> OfferPayment:
         site, id_ = self._site, self._site.collaborators.new_id()
-        prefix = self._journal.terms.prefix
-        token = Token(payment_reference(prefix, id_), TokenType.DIRECT_PAYMENT)
-        amount_cents = amount_to_hold_cents(site.settings, self._journal.terms)
-        p = self._journal.payments[id_] = Payment(id_, terminal, token, amount_cents, now.stamp)
-        p.language, p.prices = site.language, self._outlets.presented_prices[terminal]
+        token = Token(payment_reference(self._journal.terms.prefix, id_), TokenType.DIRECT_PAYMENT)
+        amount_cents, most_cents = amounts_of_offer(site.settings, self._journal.terms)
+        p = Payment(id_, terminal, token, amount_cents, now.stamp, most_cents=most_cents, language=site.language)
+        p.prices = self._outlets.presented_prices[terminal]
+        self._journal.payments[id_] = p
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
 
     def value_checks(self) -> ValueChecks:
-        return {"payment_amount": partial(is_usable_amount, self._journal.terms)}
+        return payment_value_checks(self._journal.terms)
 
     def _should_offer(self, terminal: EvseId, now: Moment) -> bool:
         """True if the terminal should wait for a card, to begin a session or to end one that a card

@@ -1,30 +1,36 @@
 """Hold a session that is paid with a card below its ceiling: it ends, or pauses, before it costs
-more than is held."""
+more than is held. Where the terminal can, the hold is raised before that, up to what the driver has seen (2.1 C23)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import StopWanted, TimeCame
+from agent.domain.events import HoldRaised, StopWanted, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_timer
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.local_time import passed_s
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import WakeMe
-from agent.domain.payment import DAY_S, Payment
+from agent.domain.payment import DAY_S, Payment, RaiseWanted, parse_cents
+from agent.domain.payment_amount import raise_step_cents
 from agent.domain.payment_table import PaymentJournal
-from agent.domain.session.active import withhold_energy
+from agent.domain.session.active import restore_energy, withhold_energy
+from agent.domain.terminal_messages import PaymentRaised
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment
 
 FIRST_S = 10.0
 """How long a meter may take for its first reading after a restart (real seconds)."""
+RAISE_AHEAD_S = 180.0
+"""How long before the ceiling the bank is asked to hold more at the latest (real seconds)."""
 _AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.COST_LIMIT)
 
 
 class PaymentCeiling:
     def __init__(self, site: StationState, journal: PaymentJournal) -> None:
         self._site, self._journal = site, journal
+        self._withheld: set[str] = set()
+        """Sessions from which this ceiling withholds energy, as far as this process knows."""
 
     def check_ceiling(self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
         """Check the ceiling. It is not passed even if no reading comes any more. ``unseen_s``: for so
@@ -37,6 +43,7 @@ class PaymentCeiling:
             yield StopWanted(evse.number, StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.TIME_LIMIT)
             return
         left_s = p.tariff.headroom_s(p.usage, p.held_cents, _most_w(evse))
+        yield from self._raise_hold_in_time(evse, p, left_s, now)
         left_s -= self._journal.terms.reserve_s * self._journal.io_s
         if unseen_s:
             left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
@@ -45,13 +52,60 @@ class PaymentCeiling:
         else:
             yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), now.t_s + left_s if left_s < DAY_S else None)
 
+    def _raise_hold_in_time(self, evse: EvseRecord, p: Payment, left_s: float, now: Moment) -> Iterator[Yielded]:
+        """Ask the bank to hold more, before what is held is used up. Never more than the driver has seen, nor more than
+        the transaction may cost."""
+        if not p.most_cents or p.raise_refused or p.raise_under_way or p.terminal not in self._journal.open:
+            return
+        step_cents = raise_step_cents(self._site.settings, self._journal.terms)
+        if not step_cents or (p.raise_again_s is not None and now.t_s < p.raise_again_s):
+            return
+        total_cents = p.raising_cents or min(p.held_cents + step_cents, p.most_cents)
+        transaction, limit_cents = evse.pricing.cost_limit
+        if limit_cents is not None and transaction == p.session:
+            total_cents = min(total_cents, limit_cents)
+        if total_cents > p.held_cents and self._is_raise_due(p, left_s):
+            yield from self._journal.apply_payment_event(p, RaiseWanted(p.id, total_cents), now)
+
+    def _is_raise_due(self, p: Payment, left_s: float) -> bool:
+        """Return whether the cost exceeds what is held less the threshold (C23.FR.01), or the hold is used up soon: a
+        bank takes its time."""
+        assert p.tariff is not None
+        assert p.usage is not None
+        threshold_cents = parse_cents(self._site.settings.text_value("payment_increment_threshold") or "0")
+        ahead_s = (self._journal.terms.reserve_s + RAISE_AHEAD_S) * self._journal.io_s
+        return left_s < ahead_s or p.tariff.total_cents(p.usage) > p.held_cents - threshold_cents
+
     def stop_at_ceiling(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Stop the energy: the authorized amount is reached."""
         yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), None)
         if self._site.settings.text_value("payment_at_ceiling") == "suspend":
+            if evse.session is not None and not evse.session.held:
+                self._withheld.add(evse.session.id)
             yield from withhold_energy(self._site, evse, now, TriggerReason.COST_LIMIT)
         elif evse.state is SessionState.ACTIVE:
             yield StopWanted(evse.number, *_AMOUNT_REACHED)
+
+    def forget_session(self, session: str) -> None:
+        self._withheld.discard(session)
+
+    @handles_events(PaymentRaised)
+    def apply_raised_hold(self, event: PaymentRaised, now: Moment) -> Iterator[Yielded]:
+        """Go on with what the bank holds now, and report it (C23.FR.02). Energy that this ceiling withheld is given
+        again."""
+        p = self._journal.payments.get(event.payment)
+        if p is None:
+            return
+        before_cents = p.held_cents
+        yield from self._journal.apply_payment_event(p, event, now)
+        evse = self._site.evses.get(p.evse)
+        if evse is None or p.held_cents == before_cents or self.active_payment(evse) is not p:
+            return
+        yield HoldRaised(evse.number, p.session, p.held_cents)
+        if p.session in self._withheld:
+            self._withheld.discard(p.session)
+            yield from restore_energy(self._site, evse, now)
+        yield from self.check_ceiling(evse, p, now)
 
     @handles_timer(TimerKind.PAYMENT_CEILING)
     def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

@@ -153,6 +153,7 @@ class PaymentSettlement:
         """Charge the payment and make the bill, in the same store transaction as the end of the
         session."""
         p = self._journal.payment_of_session(event.session)
+        self._ceiling.forget_session(event.session)
         yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, event.evse), None)
         if p is None:
             return

@@ -1,6 +1,7 @@
-"""Hold a transaction to the limits that a backend sets for it (OCPP 2.1 E16): cost, energy, time. A limit is confirmed
-once. When it is reached, energy is withheld, or the transaction ends if its stop point is the end of energy. A higher
-limit gives energy again. What a bank holds for a card is a limit of its own (``payment_ceiling.py``)."""
+"""Hold a transaction to the limits that a backend sets for it (OCPP 2.1 E16), and to those that its driver has chosen
+(C25): cost, energy, time. The lower one counts. A limit is confirmed once. When it is reached, energy is withheld, or
+the transaction ends if its stop point is the end of energy. A higher limit gives energy again. What a bank holds for a
+card is a limit of its own (``payment_ceiling.py``)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 from agent.domain.events import (
     CostChanged,
     EvseEvent,
+    HoldRaised,
     LimitReceived,
     MeterRead,
     SessionClosed,
@@ -30,7 +32,7 @@ from agent.domain.session.tx_points import idle_charging_state, send_to_backends
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.transaction import TxPoint
 from agent.model.fastclass import mutable, replace
-from agent.model.types import Moment, TransactionLimit
+from agent.model.types import Moment, TokenType, TransactionLimit
 
 FACT = "tx_limit"
 STOP_REASONS: Mapping[TriggerReason, StopReason] = {
@@ -39,22 +41,34 @@ STOP_REASONS: Mapping[TriggerReason, StopReason] = {
     TriggerReason.TIME_LIMIT: StopReason.TIME_LIMIT,
 }
 
+_KINDS = ("cost_cents", "energy_wh", "time_s")
+
 
 @mutable
 class HeldLimit:
-    """``withholds``: the session has no energy because of it."""
+    """``limit``: of the backend; ``driver``: what the driver has chosen. ``withholds``: the session has no energy
+    because of it. ``to_report``: what the driver has chosen, until the transaction has begun for the backend."""
 
     limit: TransactionLimit
     withholds: bool = False
+    driver: TransactionLimit = TransactionLimit()
+    to_report: TransactionLimit | None = None
+
+    @property
+    def lowest(self) -> TransactionLimit:
+        """Return what counts: of each kind the lower one (E16.FR.04, C25.FR.60)."""
+        return _lower_limits(self.limit, self.driver)
 
     def to_record(self) -> dict[str, Any]:
         """Return the value for ``Persist("tx_limit", transaction, ...)``."""
-        return {"limit": dump_record(self.limit), "withholds": self.withholds}
+        chosen = {} if self.driver == TransactionLimit() else {"driver": dump_record(self.driver)}
+        return {"limit": dump_record(self.limit), "withholds": self.withholds, **chosen}
 
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> HeldLimit:
         """Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``."""
-        return cls(load_record(r["limit"], TransactionLimit), bool(r["withholds"]))
+        driver = load_record(r["driver"], TransactionLimit) if "driver" in r else TransactionLimit()
+        return cls(load_record(r["limit"], TransactionLimit), bool(r["withholds"]), driver)
 
 
 class TransactionLimits:
@@ -72,13 +86,19 @@ class TransactionLimits:
         if evse is None or event.link != self._site.config.links[0]:
             return
         held = self._limits.get(event.session) or HeldLimit(TransactionLimit())
-        wanted = _merge_limits(held.limit, _within_hold(evse, event.limit))
+        wanted = _merge_limits(held.limit, event.limit)
         if wanted == held.limit:
             return
         held.limit, self._limits[event.session] = wanted, held
-        yield Persist(FACT, event.session, held.to_record())
-        yield from self._confirm_limit(evse, event.session, _within_hold(evse, event.limit), now)
+        yield self._store_limit(evse, event.session)
+        confirmed = _within_hold(evse, _limits_of_kinds(held.lowest, event.limit))
+        yield from self._confirm_limit(evse, event.session, confirmed, now)
         yield from self._apply_limit(evse, now)
+
+    def _store_limit(self, evse: EvseRecord, transaction: str) -> Persist:
+        held = self._limits[transaction]
+        evse.pricing.cost_limit = transaction, held.lowest.cost_cents
+        return Persist(FACT, transaction, held.to_record())
 
     def _confirm_limit(
         self, evse: EvseRecord, transaction: str, limit: TransactionLimit, now: Moment
@@ -92,12 +112,50 @@ class TransactionLimits:
             offline=not self._site.backend_online, limit=limit,
         ))  # fmt: skip
 
+    # --- limits of the driver, and of the bank -------------------------------------------------------------------
+
+    @handles_events(SessionOpened)
+    def take_driver_limit(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
+        """Take what the driver has chosen for a charge that is paid without a contract, and report it (E16.FR.01,
+        C25.FR.04 to C25.FR.06)."""
+        evse = self._site.evses[event.evse]
+        session, chosen = evse.session, evse.driver_limit
+        is_begin = session is not None and event.trigger is not TriggerReason.TX_RESUMED
+        if session is None or chosen is None or chosen == TransactionLimit() or not is_begin:
+            return
+        if not session.web and session.token.type is not TokenType.DIRECT_PAYMENT:
+            return
+        held = self._limits.setdefault(session.id, HeldLimit(TransactionLimit()))
+        held.driver = held.to_report = chosen
+        yield self._store_limit(evse, session.id)
+
+    def _report_driver_limit(self, evse: EvseRecord, transaction: str, now: Moment) -> Iterator[Yielded]:
+        """Report what the driver has chosen, once. A transaction may begin for the backend with its first energy."""
+        held = self._limits.get(transaction)
+        if held is not None and held.to_report is not None and evse.open_transaction_id == transaction:
+            limit = _within_hold(evse, _limits_of_kinds(held.lowest, held.to_report))
+            held.to_report = None
+            yield from self._confirm_limit(evse, transaction, limit, now)
+
+    @handles_events(HoldRaised)
+    def report_raised_hold(self, event: HoldRaised, now: Moment) -> Iterator[Yielded]:
+        """Report that a bank holds more for the transaction (C23.FR.02)."""
+        evse = self._site.evses[event.evse]
+        if evse.session is not None and evse.session.id == event.session:
+            held = self._limits.get(event.session) or HeldLimit(TransactionLimit())
+            limit = _lower_limits(TransactionLimit(event.held_cents), TransactionLimit(held.lowest.cost_cents))
+            yield from self._confirm_limit(evse, event.session, limit, now)
+
     # --- when a limit is reached ---------------------------------------------------------------------------------
 
     @handles_events(SessionOpened, CostChanged, MeterRead)
     def check_transaction_limit(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
-        if self._limits:
-            yield from self._apply_limit(self._site.evses[event.evse], now)
+        if not self._limits:
+            return
+        evse = self._site.evses[event.evse]
+        if evse.session is not None:
+            yield from self._report_driver_limit(evse, evse.session.id, now)
+        yield from self._apply_limit(evse, now)
 
     @handles_timer(TimerKind.TRANSACTION_LIMIT)
     def check_time_limit(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -108,9 +166,9 @@ class TransactionLimits:
         held = self._limits.get(session.id) if session is not None else None
         if session is None or held is None or evse.state is not SessionState.ACTIVE:
             return
-        reached = self._reached_limit(evse, held.limit, now)
+        reached = self._reached_limit(evse, held.lowest, now)
         if reached is None:
-            yield from self._arm_time_limit(evse, held.limit, now)
+            yield from self._arm_time_limit(evse, held.lowest, now)
             if held.withholds:
                 held.withholds = False
                 yield Persist(FACT, session.id, held.to_record())
@@ -163,7 +221,8 @@ class TransactionLimits:
         for transaction, record in event.remembered.get(FACT, {}).items():
             try:
                 if transaction in known:
-                    self._limits[transaction] = HeldLimit.from_record(record)
+                    self._limits[transaction] = held = HeldLimit.from_record(record)
+                    known[transaction].pricing.cost_limit = transaction, held.lowest.cost_cents
                     continue
             except (UnreadableRecord, KeyError, TypeError):
                 pass
@@ -175,14 +234,25 @@ def _transactions_of(evse: EvseRecord) -> set[str]:
     return {transaction for transaction in found if transaction}
 
 
-def _open_transactions(site: StationState) -> set[str]:
-    return set().union(*(_transactions_of(e) for e in site.evses.values()))
+def _open_transactions(site: StationState) -> dict[str, EvseRecord]:
+    return {transaction: evse for evse in site.evses.values() for transaction in _transactions_of(evse)}
 
 
 def _merge_limits(known: TransactionLimit, wanted: TransactionLimit) -> TransactionLimit:
     """Return the limits after a change: one that is set cannot be unset (E16.FR.17)."""
-    changes = {n: v for n in ("cost_cents", "energy_wh", "time_s") if (v := getattr(wanted, n)) is not None}
+    changes = {n: v for n in _KINDS if (v := getattr(wanted, n)) is not None}
     return replace(known, **changes)
+
+
+def _lower_limits(one: TransactionLimit, other: TransactionLimit) -> TransactionLimit:
+    """Return the lower limit of each kind; None is none."""
+    pairs = ((n, [v for v in (getattr(one, n), getattr(other, n)) if v is not None]) for n in _KINDS)
+    return TransactionLimit(**{n: min(values) for n, values in pairs if values})
+
+
+def _limits_of_kinds(limit: TransactionLimit, kinds: TransactionLimit) -> TransactionLimit:
+    """Return the limits of those kinds that ``kinds`` has."""
+    return TransactionLimit(**{n: getattr(limit, n) for n in _KINDS if getattr(kinds, n) is not None})
 
 
 def _within_hold(evse: EvseRecord, limit: TransactionLimit) -> TransactionLimit:

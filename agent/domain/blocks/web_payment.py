@@ -30,6 +30,7 @@ from agent.domain.variables import OUTLETS_MOST, Value, ValueChecks
 from agent.domain.web_payment import (
     VERSION,
     WebPaymentConfig,
+    add_limit_parameters,
     address_problem,
     fill_template,
     one_time_token,
@@ -38,7 +39,7 @@ from agent.domain.web_payment import (
     totp_time_slot,
 )
 from agent.model.fastclass import frozen
-from agent.model.types import STATION, EvseId, Moment
+from agent.model.types import STATION, EvseId, Moment, TransactionLimit
 
 HOLD_MOST_S = 300
 _TEMPLATE, _ENABLED = "template", "enabled"
@@ -125,15 +126,21 @@ class WebPayments:
             "version": VERSION,
         }
         until_s = now.t_s + (at + 1) * validity_s - now.utc_s
-        return Code(
-            fill_template(template, values), until_s=until_s, quality=settings.text_value(f"web{number}_quality")
-        )
+        url = fill_template(template, values)
+        if evse.driver_limit is not None:
+            url = add_limit_parameters(url, evse.driver_limit)
+        return Code(url, until_s=until_s, quality=settings.text_value(f"web{number}_quality"))
 
     def idle_screen_values(self, evse: EvseRecord, now: Moment) -> Values:
         """Return the values for the idle screen."""
         code = self.current_code(evse, now)
         said = {"no_code": code.why, "qr_quality": code.quality}
-        return {"qr_url": code.url, **{name: text for name, text in said.items() if text}}
+        limit = evse.driver_limit if code.until_s is not None else None
+        return {
+            "qr_url": code.url,
+            **{name: text for name, text in said.items() if text},
+            **({} if limit is None else _limit_values(limit)),
+        }
 
     @handles_events(SettingChanged)
     def refresh_on_code_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
@@ -216,3 +223,13 @@ class WebPayments:
             again_s = min(evse.payer_until_s, now.t_s + self._site.config.io_s)
             yield WakeMe(Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), again_s)
             yield SituationChanged(evse.number)
+
+
+def _limit_values(limit: TransactionLimit) -> Values:
+    """Return what a driver has chosen, as screen values."""
+    values: Values = {
+        "limit_energy_wh": limit.energy_wh,
+        "limit_time_s": limit.time_s,
+        "limit_cost_micro": None if limit.cost_cents is None else limit.cost_cents * 10**4,
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -235,9 +235,10 @@ def withhold_energy(
 
 
 def restore_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """Give energy again to a running session from which it was withheld."""
+    """Give energy again to a running session from which it was withheld. A board that has ended the session of its
+    vehicle (DC) gives it none any more."""
     session = evse.session
-    if session is None or not session.held or evse.state is not SessionState.ACTIVE:
+    if session is None or not session.held or evse.state is not SessionState.ACTIVE or evse.board.session_used:
         return
     session.held = False
     yield Persist("session", session.id, session.to_record())

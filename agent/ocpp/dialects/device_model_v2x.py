@@ -537,7 +537,14 @@ UNNAMED_2: Mapping[str, str] = {
         "what charging costs: no name of 2.0.1",
     ),
     **dict.fromkeys(
-        ("payment_amount", "payment_details", "csms_settles", "csms_receipts"),
+        (
+            "payment_amount",
+            "payment_increment",
+            "payment_increment_threshold",
+            "payment_details",
+            "csms_settles",
+            "csms_receipts",
+        ),
         "of PaymentCtrlr in 2.1 alone (agent/ocpp/v21/payments.py)",
     ),
     "settlement_vendor_id": "1.x only; in 2.1 there is NotifySettlement",

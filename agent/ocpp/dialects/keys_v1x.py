@@ -199,7 +199,14 @@ def list_keys_16() -> tuple[Key, ...]:
 UNNAMED_16: Mapping[str, str] = {
     "payment_token_type": "2.x only; an idTag has no type",
     **dict.fromkeys(
-        ("payment_amount", "payment_details", "csms_settles", "csms_receipts"),
+        (
+            "payment_amount",
+            "payment_increment",
+            "payment_increment_threshold",
+            "payment_details",
+            "csms_settles",
+            "csms_receipts",
+        ),
         "2.1 only: 1.6 has no message about the money of a card",
     ),
     "settlement_vendor_id": "a matter between operator and backend: the station file says it (docs/payments.md)",

@@ -9,6 +9,8 @@ from agent.ocpp.dialects.dialect import RowContext
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 INFO_MAX, RECEIPT_ID_MAX, URL_MAX = 500, 50, 2000
+COMPANY_NEEDS = ("name", "address1", "city", "country")
+"""Fields without which a company is none of AddressType."""
 
 
 def format_amount(cents: int) -> float:
@@ -28,5 +30,9 @@ def encode_settlement(message: SettlementReported, ctx: RowContext) -> dict[str,
         "receiptId": message.receipt_id[:RECEIPT_ID_MAX],
         "receiptUrl": message.receipt_url if len(message.receipt_url) <= URL_MAX else "",
         "statusInfo": message.info[:INFO_MAX],
+        "vatNumber": message.vat_number,
     }
+    company = dict(message.vat_company)
+    if message.vat_number and company.keys() >= set(COMPANY_NEEDS):
+        payload["vatCompany"] = company
     return payload | {name: text for name, text in optional.items() if text}

@@ -24,7 +24,7 @@ from agent.ocpp.wire.schema import load_package_schemas
 if TYPE_CHECKING:
     from agent.ocpp.dialects.billing_scope import BackendScope
 
-STATION_SAYS = V201.station_actions | refusals.NOT_SENT.keys() | {"NotifySettlement"}
+STATION_SAYS = V201.station_actions | refusals.NOT_SENT.keys() | {"NotifySettlement", "VatNumberValidation"}
 
 
 def _load_scope() -> BackendScope:

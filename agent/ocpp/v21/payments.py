@@ -9,9 +9,11 @@ from agent.domain.events import ReceiptReceived
 from agent.domain.messages import SettlementReported
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import WebPaymentStartedRequest
-from agent.domain.variables import PAYMENT_DETAILS, TERMINAL
+from agent.domain.variables import OUTLETS_MOST, PAYMENT_DETAILS, TERMINAL, TERMINAL_RAISES, web_limit_part
+from agent.domain.vat_messages import VatNumberGiven, VatNumberJudged
+from agent.domain.web_payment import MAX_COST, MAX_ENERGY, MAX_TIME
 from agent.model.types import DirectPayment
-from agent.ocpp.dialects.device_model_v2x import Name
+from agent.ocpp.dialects.device_model_v2x import Name, Of
 from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, ResponseEffects, Row, RowContext
 from agent.ocpp.dialects.settlement import URL_MAX, encode_settlement
 from agent.ocpp.v21.derivation import derive_message_row
@@ -19,13 +21,43 @@ from agent.ocpp.v21.identifiers import replace_id_token
 from agent.ocpp.v21.tariffs import hear_driver_tariff
 from agent.ocpp.wire.text import is_plain
 
+COMPANY = {"name": 50, "address1": 100, "address2": 100, "city": 100, "postalCode": 20, "country": 50}
+"""Fields of AddressType, and how long each may be."""
+PARAMETERS = (MAX_TIME, MAX_ENERGY, MAX_COST)
+
+
+def _name_limit_parameters(n: int) -> Name:
+    """Return URLParameters of one EVSE, or (0) of the whole station: what drivers may choose there (C25.FR.03)."""
+    return Name(
+        "WebPaymentsCtrlr",
+        "URLParameters",
+        of=Of.EVSE if n else Of.STATION,
+        value=lambda facts, evse: ",".join(p for p in PARAMETERS if web_limit_part(n, p) in facts.parts),
+        kind="MemberList",
+        choices=",".join(PARAMETERS),
+        constant=True,
+        profile=web_limit_part(n),
+        only=n,
+    )
+
+
 VARIABLES = (
+    *map(_name_limit_parameters, range(OUTLETS_MOST + 1)),
     Name("PaymentCtrlr", "AuthorizationAmount", "payment_amount", kind="decimal", profile=TERMINAL),
+    Name(
+        "PaymentCtrlr", "IncrementalAuthorizationAmount", "payment_increment", kind="decimal", profile=TERMINAL_RAISES
+    ),
+    Name(
+        "PaymentCtrlr",
+        "IncrementalAuthorizationThreshold",
+        "payment_increment_threshold",
+        kind="decimal",
+        profile=TERMINAL_RAISES,
+    ),
     Name("PaymentCtrlr", "PaymentDetails", "payment_details", choices=",".join(PAYMENT_DETAILS), profile=TERMINAL),
     Name("PaymentCtrlr", "SettlementByCSMS", "csms_settles", profile=TERMINAL),
     Name("PaymentCtrlr", "ReceiptByCSMS", "csms_receipts", profile=TERMINAL),
 )
-"""There is no IncrementalAuthorizationAmount: no terminal here can raise what it holds (C23)."""
 
 
 def add_payment_details(payload: dict[str, Any], payment: DirectPayment | None) -> dict[str, Any]:
@@ -38,6 +70,26 @@ def add_payment_details(payload: dict[str, Any], payment: DirectPayment | None) 
 
 def _add_authorize_words(order: AuthorizeToken, payload: dict[str, Any], ctx: RowContext) -> dict[str, Any]:
     return add_payment_details(replace_id_token(order, payload, ctx), order.payment)
+
+
+def _encode_vat_number(message: VatNumberGiven, ctx: RowContext) -> dict[str, Any]:
+    """Encode VatNumberValidation (C18.FR.08)."""
+    return {"vatNumber": message.number, "evseId": message.evse}
+
+
+def _decode_vat_verdict(message: VatNumberGiven, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    """Decode the verdict on the number that was asked about, whatever number the answer repeats."""
+    if payload.get("status") not in ("Accepted", "Rejected"):
+        return ResponseEffects()
+    given = payload.get("company")
+    fields = given if isinstance(given, dict) else {}
+    company = tuple(
+        (name, text[:longest])
+        for name, longest in COMPANY.items()
+        if isinstance(text := fields.get(name), str) and text and is_plain(text)
+    )
+    accepted = payload["status"] == "Accepted"
+    return ResponseEffects((VatNumberJudged(ctx.link, message.payment, message.number, accepted, company),))
 
 
 def _decode_settlement_response(message: SettlementReported, payload: Payload, ctx: RowContext) -> ResponseEffects:
@@ -61,5 +113,6 @@ def _answer_web_payment_started(reply: Response, payload: Payload, ctx: RowConte
 ROWS: tuple[Row, ...] = (
     derive_message_row(AuthorizeToken, _add_authorize_words, hear_driver_tariff),
     MessageRow(SettlementReported, "NotifySettlement", encode_settlement, _decode_settlement_response),
+    MessageRow(VatNumberGiven, "VatNumberValidation", _encode_vat_number, _decode_vat_verdict),
     RequestRow("NotifyWebPaymentStarted", _decode_web_payment_started, _answer_web_payment_started),
 )

@@ -35,6 +35,5 @@ NOT_SENT: dict[str, str] = {
     "OpenPeriodicEventStream": _STREAM,
     "PullDynamicScheduleUpdate": _DYNAMIC,
     "ReportDERControl": _DER,
-    "VatNumberValidation": "the terminal asks for no VAT number",
 }
 """Actions that only a station sends, and why this one does not."""

@@ -45,6 +45,7 @@ from agent.domain.terminal_messages import (
     CancelPayment,
     CommitPayment,
     OfferPayment,
+    RaisePayment,
     TerminalOrder,
     VoidPayment,
 )
@@ -129,6 +130,7 @@ ANSWERS_WITHOUT_DEVICE: dict[type[Order], Callable[[Any, Post], None]] = {
     CancelPayment: _answer_payment,
     CommitPayment: _answer_payment,
     VoidPayment: _answer_payment,
+    RaisePayment: _answer_payment,
     InstallFirmware: _answer_installation,
     CommitFirmware: _answer_nothing,
     SetBearer: _answer_nothing,

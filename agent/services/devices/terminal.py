@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from agent.domain.events import Event, FaultRaised
@@ -18,7 +18,9 @@ from agent.domain.terminal_messages import (
     PaymentApproved,
     PaymentCancelled,
     PaymentDeclined,
+    PaymentRaised,
     PaymentSettled,
+    RaisePayment,
     TerminalLost,
     TerminalOpened,
     TerminalOrder,
@@ -45,7 +47,7 @@ class TerminalSupervisor(DeviceSupervisor):
     of ours asked for is reported with the payment ""."""
 
     fault = Fault.TERMINAL_SILENT
-    orders = (OfferPayment, AuthorizePayment, CancelPayment, CommitPayment, VoidPayment)
+    orders = (OfferPayment, AuthorizePayment, CancelPayment, CommitPayment, VoidPayment, RaisePayment)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
@@ -88,7 +90,7 @@ class TerminalSupervisor(DeviceSupervisor):
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive_news(port))
-                group.create_task(self._carry_out_orders(port))
+                group.create_task(self._carry_out_orders(port, group))
         finally:
             self._serving = False
             await self._receive_last_news(port)
@@ -142,11 +144,13 @@ class TerminalSupervisor(DeviceSupervisor):
 
     # --- orders to the terminal --------------------------------------------------------------------------------------
 
-    async def _carry_out_orders(self, port: TerminalPort) -> None:
+    async def _carry_out_orders(self, port: TerminalPort, group: asyncio.TaskGroup) -> None:
         while True:
             order = await self._orders.get()
             if isinstance(order, CommitPayment | VoidPayment):
                 await self._settle_payment(port, order)
+            elif isinstance(order, RaisePayment):  # a bank thinks as long as it likes: no other order waits for it
+                group.create_task(self._raise_hold(port, order))
             else:
                 await self._carry_out_offer(port, order)
 
@@ -165,6 +169,24 @@ class TerminalSupervisor(DeviceSupervisor):
         finally:
             self._settling -= 1
             self._post(PaymentSettled(self.evse, order.payment, outcome))
+
+    async def _raise_hold(self, port: TerminalPort, order: RaisePayment) -> None:
+        """Have more held, if the terminal can. A missing answer is reported as well: it may have happened."""
+        held_cents: int | None = None
+        answered = False
+        raise_hold: Callable[[int, int], Awaitable[int | None]] | None = getattr(port, "raise_hold", None)
+        try:
+            if order.serial and port.identity.serial not in ("", order.serial):
+                log.error("%s: it is another terminal than the one that holds the money", self.name)
+            elif raise_hold is None:
+                answered = True
+            else:
+                held_cents, answered = await raise_hold(order.reservation, order.total_cents), True
+        except Refused as e:
+            log.warning("%s: %s", self.name, e)
+            answered = True
+        finally:
+            self._post(PaymentRaised(self.evse, order.payment, held_cents, answered))
 
     async def _carry_out_offer(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
@@ -212,5 +234,7 @@ def answer_unserved(order: TerminalOrder, post: Callable[[Event], None]) -> None
     """Answer an order that no terminal can carry out."""
     if isinstance(order, CommitPayment | VoidPayment):
         post(PaymentSettled(order.terminal, order.payment, None))
+    elif isinstance(order, RaisePayment):
+        post(PaymentRaised(order.terminal, order.payment, answered=False))
     else:
         post(PaymentCancelled(order.terminal, order.payment))

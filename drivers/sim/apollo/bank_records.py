@@ -25,12 +25,24 @@ class Bank:
         self._unsent: list[tuple[str, int, int]] = []
         self._load_books()
 
-    def place_hold(self, cents: int, timeout_s: float, void: bool) -> int:
+    def place_hold(self, cents: int, timeout_s: float, void: bool, raises: str = "") -> int:
+        """Place a hold. ``raises``: "" if the bank would hold more, ``part`` or ``none``."""
         number, self._next = self._next, self._next + 1
-        self.open[number] = {"cents": cents, "left_s": timeout_s, "void": void}
+        self.open[number] = {"cents": cents, "left_s": timeout_s, "void": void, "raises": raises}
         self.holds[number] = cents
         self._save_books()
         return number
+
+    def update_hold(self, number: int, cents: int) -> int:
+        """Hold ``cents`` in all, or as much of the change as the bank allows. Return what is held now."""
+        before, raises = self.open[number]["cents"], self.open[number].get("raises", "")
+        if raises == "part":
+            cents = before + (cents - before) // 2
+        elif raises == "none" or not self.online:
+            cents = before
+        self.open[number]["cents"] = self.holds[number] = cents
+        self._save_books()
+        return cents
 
     def commit_session(self, number: int, cents: int) -> int:
         """Capture ``cents`` of the hold. Return a result code of the protocol.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.sim.apollo.bank_records import Bank
+from drivers.sim.apollo.bank_records import NO_SESSION, Bank
 from drivers.sim.apollo.blocks import BlockParser, encode_data_objects, parse_tag_list
 
 OFFLINE, ONLINE, DISABLED, ENABLED, WAIT_CARD, WAIT_AUTH = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
@@ -25,7 +25,9 @@ DECLINES = {
     "insufficient_funds": 0x09, "withdrawal_limit": 0x0A, "withdrawal_frequency": 0x0B, "database_unreachable": 0x0C,
     "other": 0xFF,
 }  # fmt: skip
-BEHAVIOURS = ("approve", "decline", "partial", "timeout", "slow", "cross", *DECLINES)
+RAISES = {"raise_part": "part", "raise_none": "none"}
+"""Cards whose bank holds what is asked for at first, and later half of what more is asked for, or nothing."""
+BEHAVIOURS = ("approve", "decline", "partial", "timeout", "slow", "cross", *RAISES, *DECLINES)
 READ_S, SLOW_S, HOLD_S, SHOW_S, OFFLINE_S = 0.1, 90.0, 3.0, 3.0, 0.5
 """Time to read a card, of a slow bank, a card is held, a result stays on the screen, and an offline bank gives up."""
 DETECT_S = 60.0
@@ -190,6 +192,26 @@ class TerminalMachine:
     def _commit_session(self, body: bytes) -> None:
         self._acknowledge_command(self.bank.commit_session(*struct.unpack(">II", body)))
 
+    def _update_session(self, body: bytes) -> None:
+        number, total = struct.unpack(">II", body)
+        if number not in self.bank.open:
+            self.refuse_command(NO_SESSION)
+            return
+        if self._answers:
+            self._acknowledge_command()
+        self._wait(self._bank_s if self.bank.online else OFFLINE_S, lambda: self._finish_update(number, total))
+
+    def _finish_update(self, number: int, total: int) -> None:
+        """Take the bank's answer. A session that was settled meanwhile holds nothing."""
+        if number not in self.bank.open:
+            self._send(0x43, struct.pack(">BIIIB", 2, number, 0, 0, DECLINES["other"]))
+            return
+        before = self.bank.open[number]["cents"]
+        held = self.bank.update_hold(number, total)
+        outcome = 0 if held == total else 1 if held > before else 2
+        reason = 0 if outcome < 2 else DECLINES["insufficient_funds" if self.bank.online else "host_error"]
+        self._send(0x43, struct.pack(">BIIIB", outcome, number, held, abs(held - before), reason))
+
     def _void_session(self, body: bytes) -> None:
         self._acknowledge_command(self.bank.void_session(*struct.unpack(">I", body)))
 
@@ -239,7 +261,7 @@ class TerminalMachine:
                 self._end_session(0x32, bytes([reason]) if self.options & DETAILS else b"", "Declined")
             return
         held = amount // 2 if card.behaviour == "partial" else amount
-        number = self.bank.place_hold(held, self._timeout_s or 86400, self._void)
+        number = self.bank.place_hold(held, self._timeout_s or 86400, self._void, RAISES.get(card.behaviour, ""))
         if here:
             shown_card = BankCard(card.said_as or card.last4)
             said = [("DFCA02", b"00"), ("DFCA03", f"HTR{number:08}".encode()), ("DFAA01", f"SIM,{number:06}".encode())]
@@ -323,4 +345,5 @@ _COMMANDS: dict[int, tuple[int, Callable[[TerminalMachine, bytes], None]]] = {
     0x36: (WAIT_AUTH, TerminalMachine._authorize_session),
     0x37: (WAIT_CARD | WAIT_AUTH, TerminalMachine._cancel_session),
     0x41: (_ANY, TerminalMachine._set_language),
+    0x42: (_SETTLING, TerminalMachine._update_session),
 }
