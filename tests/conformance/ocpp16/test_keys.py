@@ -13,8 +13,8 @@ from tests.conformance.ocpp16.play import Play, Shelf
 
 ELSEWHERE = ("AuthorizationKey", "SecurityProfile", "CpoName")
 """Keys that the station dials with: cases 073, 074, 083, 084."""
-PARTS = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.")
-"""Keys of parts that this station has not: scenarios of payment set them."""
+PARTS = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.", "AdhocTariff")
+"""Keys of parts that this station has not: scenarios of payment and of the tariff set them."""
 KEYS = [k for k in list_keys_16() if k.key not in ELSEWHERE and k.profile != COST and not k.key.startswith(PARTS)]
 WRITABLE = [k for k in KEYS if not k.is_readonly]
 LISTS = {"ConnectorPhaseRotation": ("0.RTS", "2.STR"), "": ("Energy.Active.Import.Register", "Voltage.L1-N")}
