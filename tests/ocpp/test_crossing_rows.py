@@ -39,7 +39,7 @@ from agent.ocpp.dialects.dialect import Dialect, MessageRow, RequestRow, Respons
 from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.transaction_openings import compress_messages, decode_record
 from agent.ocpp.outbound.transaction_queue import TransactionQueue
-from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer
+from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer, NotReceived
 from agent.ocpp.v16 import V16
 from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
@@ -53,8 +53,9 @@ from tests.support.simulated_station import CAMPAIGN
 T = TypeVar("T")
 ENERGY = "Energy.Active.Import.Register"
 DIALECTS = {"1.6": V16, "2.0.1": V201, "2.1": V21}
-FATES = ("answered", "answered", "answered", "lost", "unsent", "silent", "refused", "nonsense")
-"""Lost: the backend has it, the connection ended before the answer. Silent: the same, and the line lives."""
+FATES = ("answered", "answered", "answered", "lost", "unsent", "absent", "silent", "refused", "nonsense")
+"""Lost: the backend has it, the connection ended before the answer. Silent: the same, and the line lives. Absent: the
+connection ended, and the station knows that the backend does not have it."""
 DEEDS = (
     *("plug", "card", "card", "state", "sample", "end", "switch", "switch", "kill", "resend", "stuck", "long", "renew"),
     *FATES,
@@ -174,6 +175,8 @@ class Wire:
             return None
         if self.fate == "unsent":
             raise ConnectionLost
+        if self.fate == "absent":
+            raise NotReceived
         answer = self.books.hear(out.action, payload)
         if self.fate == "nonsense":
             return None
@@ -425,6 +428,7 @@ async def _play(deeds: Sequence[str]) -> Station:
 @example(["plug", "state", "state", *["silent"] * 3, "answered", "switch", *["answered"] * 3, "switch"])
 @example(["card", "silent", "end", "switch", "refused", "refused"])
 @example(["card", "answered", "end", "lost", "refused", "switch"])
+@example(["card", "answered", "end", "absent", "lost", "absent", "switch", "answered"])
 @example(["card", "answered", "end", "lost", "switch", "answered"])
 @example(["switch", "long", "card", "answered", "state", "end", "switch", "answered", "switch", "kill"])
 @example(["long", "card", "answered", "switch", "answered", "end", "lost", "switch", "answered", "switch"])
@@ -543,6 +547,19 @@ async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
         assert s.books.numbered == {}, "not even its start"
         await s.settle()  # an operator has looked: it had not
         assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
+
+
+async def test_an_end_that_the_backend_cannot_have_needs_no_person() -> None:
+    """The transport knows that it was not received; an earlier sending of it may have been."""
+    async with station("card", "answered", "end", "absent", "absent", "switch") as s:
+        while await s.send("answered"):
+            pass
+        assert (await s.store.list_dead_letters(), s.billed("1.6"), s.books.wrong) == ([], ["session-0"], [])
+    async with station("card", "answered", "end", "lost", "absent", "switch") as s:
+        while await s.send("answered"):
+            pass
+        (letter,) = await s.store.list_dead_letters()
+        assert letter.reason.endswith("it was sent in OCPP 2.0.1 and not answered: look there first")
 
 
 async def test_a_doubt_ends_when_the_version_comes_back() -> None:

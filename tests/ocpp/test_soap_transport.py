@@ -45,6 +45,7 @@ from agent.model.traffic import CONNECTION
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.transport.ocpp_s import http_exchange, request_server
+from agent.ocpp.transport.ocpp_s.tried_versions import REFUSALS_MOST
 from agent.ocpp.transport.traffic import TrafficCounter
 from agent.ocpp.v12 import V12
 from agent.ocpp.v15 import V15
@@ -754,6 +755,80 @@ async def test_a_version_that_was_accepted_stays() -> None:
         assert room.link.ocpp_version == "1.6"
         assert csms.actions().count("StartTransaction") == 1
         assert csms.other_versions == 0
+
+
+@pytest.mark.parametrize(("first", "then"), [("1.6", "1.5"), ("1.5", "1.6")])
+async def test_a_backend_that_speaks_another_version_from_now_on_gets_what_waits(first: str, then: str) -> None:
+    """One attempt is permitted, and the end of the session is refused more often: it is the version that is refused."""
+    before, after = ZeepCentral(version=first), ZeepCentral(version=then)
+    async with contextlib.AsyncExitStack() as stack:
+        async with before.listening():
+            room = await stack.enter_async_context(running_with_start(before))
+        after.port = before.port
+        async with after.listening():
+            room.outbox.put(END)
+            room.link.queue_changed()
+            await until(lambda: room.outbox.dead or not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert room.link.ocpp_version == then
+        assert [a for a in after.actions() if a != "BootNotification"] == ["StartTransaction", "StopTransaction"]
+        assert after.other_versions == 2 * REFUSALS_MOST, "a message and a registration each time"
+        assert before.complaints == after.complaints == []
+
+
+async def test_an_end_that_found_no_connection_is_sent_in_another_version() -> None:
+    """The backend cannot have it: no person has to look into its books."""
+    before, after = ZeepCentral(version="1.6"), ZeepCentral(version="1.5")
+    async with contextlib.AsyncExitStack() as stack:
+        async with before.listening():
+            room = await stack.enter_async_context(running_with_start(before))
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: room.of(ConnectFailed))
+        after.port = before.port
+        async with after.listening():
+            await until(lambda: room.outbox.dead or not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert [a for a in after.actions() if a != "BootNotification"] == ["StartTransaction", "StopTransaction"]
+        assert "StopTransaction" not in before.actions()
+
+
+@contextlib.asynccontextmanager
+async def running_with_start(central: ZeepCentral) -> AsyncIterator[Room]:
+    """A station that speaks 1.6 and 1.5, with a session that the backend knows. One attempt is permitted."""
+    async with running(soap_room(central, dialects=(V16, V15))) as room:
+        room.settings.put_value("message_attempts", 1)
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        yield room
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (fault_in("Sender", "ProtocolError"), ["StartTransaction", "BootNotification"]),
+        (
+            (200, ZeepCentral(version="1.6").envelope("StartTransaction", ANSWERS["StartTransaction"], "")),
+            ["StartTransaction"],
+        ),
+    ],
+    ids=["fault", "namespace"],
+)
+async def test_a_message_that_is_refused_alone_has_its_attempts(answer: tuple[int, bytes], asked: list[str]) -> None:
+    """The fault would also be the answer to another version; a registration shows that it is not that. What a backend
+    answers in another namespace it may have."""
+    async with soap_link(dialects=(V15, V16)) as (csms, room):
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
+        room.settings.put_value("retry_start_while_charging", False)
+        csms.answers["StartTransaction"] = answer
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: room.outbox.dead)
+        assert csms.actions() == ["BootNotification", *(asked * 2)]
+        assert room.link.is_up
+        assert [e.up for e in room.of(LinkChanged)] == [True]
 
 
 async def test_a_backend_that_cannot_be_reached_is_not_asked_for_soap() -> None:

@@ -107,6 +107,9 @@ class NotificationQueue:
     def sending_interrupted(self, row: OutboxRow) -> None:
         """Do nothing: the row is sent again on the next connection."""
 
+    async def row_not_received(self, row: OutboxRow) -> None:
+        """Do nothing: the row is sent again on the next connection."""
+
     def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
         """Return the events to report to the domain."""
         return list(effects.events)

@@ -68,6 +68,10 @@ class DurableQueue(Protocol):
         """Note that the connection ended before the row was answered."""
         ...
 
+    async def row_not_received(self, row: OutboxRow) -> None:
+        """Note that the connection ended, and the backend does not have the row."""
+        ...
+
     # --- what becomes of it --------------------------------------------------------------------------------------
 
     def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:

@@ -55,8 +55,7 @@ class TransactionQueue:
     has not been requeued yet."""
 
     def __init__(self, ctx: RowContext, store_retry_s: float = 5.0) -> None:
-        self._ctx = ctx
-        self._handover = VersionHandover(ctx)
+        self._ctx, self._handover = ctx, VersionHandover(ctx)
         self.rows = QueueRows(ctx, ctx.link, store_retry_s)
         self.encoder = RowEncoder(ctx, lambda row: self._handover.with_wire_number(row).number)
         self.answers = ReceivedAnswers(self._handover.has_left_queue)
@@ -65,8 +64,7 @@ class TransactionQueue:
         self._dead_letters = DeadLetterAnswers(ctx, self.rows, self._handover)
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
         self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
-        self._in_use, self._handover_due = VersionInUse(), False
-        self._unanswered = UnansweredCalls()
+        self._in_use, self._handover_due, self._unanswered = VersionInUse(), False, UnansweredCalls()
 
     @property
     def waiting_count(self) -> int:
@@ -201,6 +199,11 @@ class TransactionQueue:
     def sending_interrupted(self, row: OutboxRow) -> None:
         """Note that the connection ended before the row was answered."""
         self._merging.connection_lost(row)
+
+    async def row_not_received(self, row: OutboxRow) -> None:
+        """Note that the backend cannot have the row: an end may be sent in another version."""
+        if facts := self._handover.facts_of_refusal(row):
+            await self.rows.try_store(self._ctx.outbox.put_facts(facts))
 
     # --- delivered -----------------------------------------------------------------------------------------------
 

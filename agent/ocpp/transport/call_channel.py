@@ -55,6 +55,10 @@ class ConnectionLost(Exception):
     """The connection is dead."""
 
 
+class NotReceived(ConnectionLost):
+    """The connection is dead, and the other side cannot have the CALL."""
+
+
 class NoAnswer(Exception):
     """No answer came, but the connection works: whether the other side has received the CALL is
     unknown. ``str()`` says what came instead of an answer, "": nothing in time."""
@@ -197,8 +201,8 @@ class CallChannel:
 
     async def send_call(self, out: MessageRow, subject: Any, payload: dict[str, Any]) -> ResponseEffects | None:
         """Send a CALL and wait for its answer. Return None if it was refused, or the answer was
-        not understood. Raises ``NoAnswer``, ``ConnectionLost``, and ``NotExpressibleError`` for
-        a payload that cannot be written. ``subject``: the message, or the outbox row with it. Every
+        not understood. Raises ``NoAnswer``, ``ConnectionLost``, ``NotReceived``, and ``NotExpressibleError``
+        for a payload that cannot be written. ``subject``: the message, or the outbox row with it. Every
         CALL has a message id of its own, a repeated one too (OCPP 2.0.1 part 4, 4.1.4; OCPP-J
         1.6, 4.1.4)."""
         if self.transport is None:
@@ -242,8 +246,10 @@ class CallChannel:
             raise _unsent_by(e, action) from e
 
     def _call_unprocessed(self, finding: Unprocessed) -> NoReturn:
-        """Raise ``NoAnswer``. A server that processes nothing is no backend: raise ``ConnectionLost`` after the second
-        CALL, and while this station is not registered."""
+        """Raise ``NoAnswer``, or ``NotReceived``. A server that processes nothing is no backend: raise
+        ``ConnectionLost`` after the second CALL, and while this station is not registered."""
+        if not finding.is_received:
+            raise NotReceived(finding.why)
         line = f"{finding.action} is not processed ({finding.why})"
         was_in_doubt, self.unprocessed = self.unprocessed is not None, finding
         if was_in_doubt or self._ctx.boot != "Accepted":

@@ -74,13 +74,15 @@ class Errored:
 class Unprocessed:
     """The exchange of our CALL ``id`` is over, and what came is no answer of OCPP: an error page, or the fault of a
     gateway. The message is neither taken nor refused. ``why`` is a part of a line for the log; ``status``: of HTTP;
-    ``is_fault``: a fault of SOAP came."""
+    ``is_fault``: a fault of SOAP came; ``is_received`` False: the backend cannot have the message, for a reason that is
+    not in it, and the connection is over."""
 
     id: str
     action: str
     why: str
     status: int = 0
     is_fault: bool = False
+    is_received: bool = True
 
 
 @frozen

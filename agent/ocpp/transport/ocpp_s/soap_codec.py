@@ -120,6 +120,11 @@ class SoapCodec:
         is_answer = local_name(tag) == element_name(action, True)
         return is_answer and namespace_of(tag) not in ("", self._service.central_namespace)
 
+    def is_version_fault(self, octets: bytes) -> bool:
+        """Return whether an answer is a fault that may mean the version of OCPP. Raises ``NotSoap``."""
+        fault = read_envelope(octets).fault
+        return fault is not None and _means_version(fault)
+
     def _mismatch(self, envelope: ReceivedEnvelope, body: Element, id_: str, action: str) -> str:
         """Return why an envelope is not the answer to this request; "": it is. What belongs to another message must not
         acknowledge a bill."""

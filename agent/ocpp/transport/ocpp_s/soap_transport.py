@@ -13,7 +13,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from agent.model.fastclass import frozen, replace
 from agent.model.traffic import OTHER
@@ -45,6 +45,7 @@ from agent.ocpp.wire.calls import (
     CallResult,
     Code,
     Dropped,
+    Errored,
     Finding,
     SendNow,
     Unprocessed,
@@ -56,6 +57,9 @@ from agent.station_file.settings import Backend
 
 log = logging.getLogger("agent.ocpp")
 
+_Received: TypeAlias = tuple[Answered | Errored | Unprocessed, bytes]
+"""What came of a request, with its octets."""
+
 FROM_BEARER = "from bearer"
 REQUESTS_MOST = 4
 """Requests of the backend that are worked on at a time. Others wait in their connections."""
@@ -65,9 +69,10 @@ LATE = 2.0
 """The answer to a call is still welcome until so many times its time-out."""
 SENDER_STATUS, RECEIVER_STATUS = 400, 500
 """The status of HTTP of a fault (SOAP 1.2 part 2, table 20)."""
-FIRST_CALLS = ("BootNotification", "Heartbeat")
+REGISTRATION = "BootNotification"
+FIRST_CALLS = (REGISTRATION, "Heartbeat")
 """Calls whose fault may mean the version. The registration is the first one to a backend; the doctor asks with a
-heartbeat. A link sends that to a backend that has accepted the version, which stays then."""
+heartbeat."""
 ANSWERING = (200, 202, SENDER_STATUS, RECEIVER_STATUS)
 """Statuses that an answer may have. Every other one is not from OCPP, whatever comes with it."""
 
@@ -166,6 +171,8 @@ class SoapTransport:
             raise NotExpressibleError(f"not in the table of SOAP ({type(e).__name__})") from e
         if self._ended.is_set():
             return
+        if action == REGISTRATION:
+            self._versions.keep_registration(self._dialect.name, payload)
         self._trace_sent(envelope, payload, lambda shown: self._write_call(id_, action, shown))
         task = asyncio.create_task(self._run_exchange(id_, action, envelope, LATE * timeout_s))
         self._tasks.add(task)
@@ -181,46 +188,73 @@ class SoapTransport:
         raise NotExpressibleError("no version over SOAP knows errors of answers")
 
     async def _run_exchange(self, id_: str, action: str, envelope: bytes, timeout_s: float) -> None:
+        if (answered := await self._call_backend(id_, action, envelope, timeout_s)) is None:
+            return
+        finding, body = answered
+        if isinstance(finding, Errored):
+            if action in FIRST_CALLS:
+                if self._gives_way(action, body):
+                    self._end_connection(_version_refusal(self._dialect))
+                    return
+            elif self._codec.is_version_fault(body) and (why := await self._find_version_refusal(id_, timeout_s)):
+                finding = Unprocessed(id_, action, why, is_fault=True, is_received=False)
+        self._deliver_finding(finding, len(body))
+        if isinstance(finding, Unprocessed) and not finding.is_received:
+            self._end_connection(finding.why)
+
+    def _gives_way(self, action: str, refusal: bytes) -> bool:
+        """Return whether this refusal means the version, and the next connection uses another one."""
+        is_of_version = self._codec.refuses_version(action, refusal)
+        return is_of_version and self._versions.note_refusal(self._backend.connection_url)
+
+    async def _find_version_refusal(self, id_: str, timeout_s: float) -> str:
+        """Register again, to find out whether the fault in answer to a message means the version or the message. Return
+        why it does not count; "": it does."""
+        if (registration := self._versions.known_registration(self._dialect.name)) is None:
+            return ""
+        id_ = f"{id_}-version"
+        envelope = self._write_call(id_, REGISTRATION, registration)
+        self._trace_envelope("out", envelope)
+        answered = await self._call_backend(id_, REGISTRATION, envelope, timeout_s)
+        if answered is None or isinstance(answered[0], Unprocessed):
+            return "no answer to a registration after a fault"
+        finding, body = answered
+        if isinstance(finding, Answered) or not self._codec.refuses_version(REGISTRATION, body):
+            return ""
+        self._versions.note_refusal(self._backend.connection_url)
+        return _version_refusal(self._dialect)
+
+    async def _call_backend(self, id_: str, action: str, envelope: bytes, timeout_s: float) -> _Received | None:
+        """Return what came of a request, with its octets. None: nothing in time, or the connection has ended."""
         import aiohttp
 
         try:
             answer = await self._exchange.post_envelope(action, envelope, timeout_s)
         except TimeoutError:
-            return  # the call channel finds out whether the backend is still there
+            return None  # the call channel finds out whether the backend is still there
         except TooLarge:  # nothing shows that it is SOAP
-            self._deliver_finding(Unprocessed(id_, action, "an answer that is too large"), 0)
-            return
+            return Unprocessed(id_, action, "an answer that is too large"), b""
+        except aiohttp.ClientConnectorError as e:
+            return Unprocessed(id_, action, describe_failure(e), is_received=False), b""
         except (aiohttp.ClientError, OSError, ValueError) as e:
             self._end_connection(describe_failure(e))
-            return
-        self._take_answer(id_, action, answer)
+            return None
+        return self._read_answer(id_, action, answer)
 
-    def _take_answer(self, id_: str, action: str, answer: HttpAnswer) -> None:
+    def _read_answer(self, id_: str, action: str, answer: HttpAnswer) -> _Received:
         try:
             if answer.status not in ANSWERING:
                 raise NotSoap("an error page")
             finding = self._codec.read_answer(id_, action, answer.body)
         except NotSoap as e:  # a page of a proxy or of an application server neither acknowledges nor refuses a bill
             self._trace_text("in", f"<HTTP {answer.status} and no SOAP, {len(answer.body)} octets>")
-            why = f"HTTP {answer.status}, {e}"
-            self._deliver_finding(Unprocessed(id_, action, why, answer.status), len(answer.body))
-            return
+            return Unprocessed(id_, action, f"HTTP {answer.status}, {e}", answer.status), answer.body
         self._trace_envelope("in", answer.body)
         if isinstance(finding, Unprocessed):
-            why = f"HTTP {answer.status}, {finding.why}"
-            self._deliver_finding(replace(finding, why=why, status=answer.status), len(answer.body))
-            return
-        if isinstance(finding, Answered):
+            finding = replace(finding, why=f"HTTP {answer.status}, {finding.why}", status=answer.status)
+        elif isinstance(finding, Answered):
             self._versions.note_acceptance(self._backend.connection_url)
-        elif self._gives_way(action, answer.body):
-            self._end_connection(f"OCPP {self._dialect.name}: the {VERSION_REFUSED}")
-            return
-        self._deliver_finding(finding, len(answer.body))
-
-    def _gives_way(self, action: str, refusal: bytes) -> bool:
-        """Return whether this refusal means the version, and the next connection uses another one."""
-        is_of_version = action in FIRST_CALLS and self._codec.refuses_version(action, refusal)
-        return is_of_version and self._versions.try_next_version(self._backend.connection_url)
+        return finding, answer.body
 
     # --- requests of the backend -------------------------------------------------------------------------------------
 
@@ -349,6 +383,10 @@ class SoapTransport:
 class _OpenRequest:
     request: SoapRequest
     reply: asyncio.Future[HttpReply]
+
+
+def _version_refusal(dialect: Dialect) -> str:
+    return f"OCPP {dialect.name}: the {VERSION_REFUSED}"
 
 
 def own_address(setting: str, host: str, port: int, scheme: str = "http") -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from agent.model.entry_points import load_entry_point
 from agent.model.fastclass import frozen
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.dialects.over_soap import speak_over_soap
 from agent.ocpp.wire.soap_body import SoapService
+
+REFUSALS_MOST = 3
+"""So often in succession a version is refused that was accepted at the same address before another one is tried: a
+session that is running is opened a second time in it."""
 
 
 @frozen
@@ -19,26 +24,39 @@ class SpokenVersion:
 
 
 class TriedVersions:
-    """The versions with tables for SOAP, in the order in which they are tried. A version that was accepted stays: a
-    session that is running must not be opened a second time in another one."""
+    """The versions with tables for SOAP, in the order in which they are tried."""
 
     def __init__(self, dialects: Iterable[Dialect]) -> None:
         self._versions = deque(_spoken_version(d) for d in dialects if d.soap)
-        self._accepting_address = ""
+        self._registrations: dict[str, Mapping[str, Any]] = {}
+        self._accepting_address, self._refusals = "", 0
 
     def current_version(self) -> SpokenVersion | None:
         """Return the version of the next connection; None: no version is spoken over SOAP."""
         return self._versions[0] if self._versions else None
 
+    def keep_registration(self, version: str, payload: Mapping[str, Any]) -> None:
+        """Keep the payload with which the station registers in this version."""
+        self._registrations[version] = payload
+
+    def known_registration(self, version: str) -> Mapping[str, Any] | None:
+        """Return the payload of the latest registration in this version."""
+        return self._registrations.get(version)
+
     def note_acceptance(self, address: str) -> None:
         """Note that the backend at this address has answered in the present version."""
-        self._accepting_address = address
+        self._accepting_address, self._refusals = address, 0
 
-    def try_next_version(self, address: str) -> bool:
-        """Use the next version for the next connection to this address. Return False if there is none, or the present
-        one was accepted there before."""
-        if len(self._versions) < 2 or address == self._accepting_address:
+    def note_refusal(self, address: str) -> bool:
+        """Note that the backend at this address refuses the present version. Return whether the next connection uses
+        another one."""
+        if len(self._versions) < 2:
             return False
+        if address == self._accepting_address:
+            self._refusals += 1
+            if self._refusals < REFUSALS_MOST:
+                return False
+        self._accepting_address, self._refusals = "", 0
         self._versions.rotate(-1)
         return True
 
