@@ -20,6 +20,7 @@ LONG = (
     "verify/test_far_ends",
     "drivers/test_updater_rauc",
     "scenarios/test_dc",
+    "scenarios/test_same_day",
     "page/test_clicks",
     "board_package/",
     "scenarios/test_kill_sweep",

@@ -67,7 +67,7 @@ def read_body(version: str, side: str, element: Any) -> Any:
 
 class ZeepCentral:
     """``answers``: action -> fields of the answer; a bytes object is sent as it is, with status 200; a tuple is a
-    status and a body."""
+    status and a body; a coroutine function is called with the fields of the request and returns one of these."""
 
     def __init__(self, answers: Mapping[str, Any] = ANSWERS, version: str = "1.5") -> None:
         self.answers: dict[str, Any] = dict(answers)
@@ -135,6 +135,8 @@ class ZeepCentral:
             (action, {k: v for k, v in (read_body(self.version, "central", content) or {}).items() if v is not None})
         )
         answer, delay_s = self.answers.get(action, {}), self.delay_s
+        if callable(answer):
+            answer = await answer(self.calls[-1][1])
         await asyncio.sleep(delay_s)
         status, octets = answer if isinstance(answer, tuple) else (200, answer)
         if isinstance(octets, dict):
