@@ -93,6 +93,7 @@ class ReceiptSeries:
             "place": self._terms.places.get(p.evse, ""),
             "session": p.session,
             "language": p.language,
+            **_buyer_words(p),
             **_energy_words(p, supplied, now),
             **bill_words(p.tariff, p.usage, cents),
             "held_cents": p.held_cents,
@@ -142,6 +143,13 @@ def bill_words(tariff: Tariff, usage: Usage, cents: int) -> dict[str, Any]:
         "other_name": tariff.other_name,
         "tariff": tariff.to_record(),
     }
+
+
+def _buyer_words(p: Payment) -> dict[str, Any]:
+    """Return who buys, if the driver has entered a VAT number that the backend has not rejected."""
+    if not p.vat_number or p.vat_verdict == "rejected":
+        return {}
+    return {"buyer": {"vat_number": p.vat_number, "company": dict(p.vat_company)}}
 
 
 def _energy_words(p: Payment, supplied: SuppliedEnergy, now: Moment) -> dict[str, Any]:

@@ -32,9 +32,11 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
     VoidPayment,
 )
+from agent.domain.vat_messages import VatNumberJudged
 from agent.model.bank_card import AcquirerRecord, Settlement
 from agent.model.fastclass import replace
 from agent.model.types import Fault
+from agent.services.receipts.receipt_document import receipt_document
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, Playbook
 from tests.domain.test_plays_payment import (
     AMOUNT,
@@ -51,6 +53,7 @@ from tests.domain.test_plays_payment import (
     till,
     unplugged,
 )
+from tests.domain.test_plays_vat_number import COMPANY, entered
 
 SELLER = {"name": "Energy SA", "address": ["1, rue du Test", "L-1000 Luxembourg"], "vat_number": "LU12345678"}
 TERMS = ReceiptTerms(SELLER, "CHY42", "42", {1: "LU*CHY*E42*1"})
@@ -202,6 +205,25 @@ def test_the_sinks_learn_it_whatever_the_backend_speaks() -> None:
     assert isinstance(order.message, SettlementReported)
     assert (order.message.cents, order.message.receipt_id) == (350, receipts(play)[0]["number"])
     assert not [o for o in play.log if isinstance(o, Send) and isinstance(o.message, SettlementReported)]
+
+
+@pytest.mark.parametrize("accepted", [True, False, None])
+def test_the_receipt_names_the_buyer_who_has_entered_a_vat_number(accepted: bool | None) -> None:
+    """One that the backend has rejected is none."""
+    play = shop(vat_numbers=True, vat_prefix="LU", **SETTLES)
+    payment = paid(play)
+    entered(play)
+    if accepted is not None:
+        play.feed(VatNumberJudged(LINK, payment, "LU12345678", accepted, COMPANY))
+    charge(play, 5000, 100)
+    unplugged(play, 6001)
+    (receipt,) = receipts(play.skip())
+    company = dict(COMPANY) if accepted else {}
+    wanted = None if accepted is False else {"vat_number": "LU12345678", "company": company}
+    assert receipt.get("buyer") == wanted
+    shown = dict(receipt_document(receipt, None, "en", "UTC").facts)
+    assert shown.get("VAT number of the customer") == (wanted and "LU12345678")
+    assert shown.get("Customer") == ("Sàrl Example, 1, rue X, Luxembourg, LU" if accepted else None)
 
 
 def test_no_more_than_was_held_is_on_the_receipt() -> None:

@@ -12,6 +12,8 @@ from agent.services.receipts.receipt_texts import ReceiptTexts, receipt_texts
 
 Row = tuple[str, str]
 """Label and value."""
+COMPANY_FIELDS = ("name", "address1", "address2", "postalCode", "city", "country")
+"""Of a buyer (AddressType of OCPP 2.1), in the order of a letter."""
 _STATES = {
     PayState.VOID_PENDING.value: "released",
     PayState.VOIDED.value: "released",
@@ -85,6 +87,9 @@ def _fact_rows(receipt: Mapping[str, Any], texts: ReceiptTexts, timezone: str) -
     yield texts.text_of("number"), str(receipt["number"])
     yield texts.text_of("issued"), texts.time_text(receipt["issued_utc_s"], timezone)
     yield texts.text_of("reference"), str(receipt["reference"])
+    buyer = receipt.get("buyer", {})
+    yield texts.text_of("buyer"), ", ".join(filter(None, (buyer.get("company", {}).get(n) for n in COMPANY_FIELDS)))
+    yield texts.text_of("buyer_vat_number"), str(buyer.get("vat_number", ""))
     yield texts.text_of("station"), str(receipt["station"])
     yield texts.text_of("outlet"), str(receipt["outlet"])
     yield texts.text_of("place"), str(receipt["place"])
