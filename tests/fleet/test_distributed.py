@@ -43,7 +43,7 @@ def worker(file: Path, name: str) -> tuple[str, ...]:
 
 async def test_the_stations_of_a_killed_worker_go_on_at_another_one(tmp_path: Path) -> None:
     file = tmp_path / "scheduler.json"
-    profile = write_profile(tmp_path, PROFILE.replace("duration_s = 90", "duration_s = 900"))
+    profile = write_profile(tmp_path, PROFILE.replace("duration_s = 150", "duration_s = 900"))
     scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
     async with (
         deadline(300),

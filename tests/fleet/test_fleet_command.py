@@ -16,7 +16,7 @@ from tests.support.busy_machine import deadline
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = """
 about = "lively"
-duration_s = 90
+duration_s = 150
 rate = 60
 [visits]
 per_hour = 120
@@ -89,7 +89,7 @@ async def test_an_interrupt_ends_the_profile_in_order(tmp_path: Path) -> None:
     async with open_bare_backend() as backend:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agent", "fleet", "3", *backend_arguments(backend), "--profile",
-            write_profile(tmp_path, PROFILE.replace("duration_s = 90", "duration_s = 600000")), "--json", "-",
+            write_profile(tmp_path, PROFILE.replace("duration_s = 150", "duration_s = 600000")), "--json", "-",
             cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:

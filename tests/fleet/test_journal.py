@@ -71,7 +71,7 @@ async def test_an_outlet_goes_on_drawing_while_no_process_looks() -> None:
 
 
 async def start_command(backend: BareBackend, folder: Path, duration_s: int) -> asyncio.subprocess.Process:
-    profile = write_profile(folder, PROFILE.replace("duration_s = 90", f"duration_s = {duration_s}"))
+    profile = write_profile(folder, PROFILE.replace("duration_s = 150", f"duration_s = {duration_s}"))
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent", "fleet", "4", *backend_arguments(backend), "--profile", profile, "--quiet",
         "--store", str(folder / "store"), "--json", "-", cwd=ROOT,
