@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from agent.assembly.domain_setup import initial_evses, initial_settings, initial_terms, wall_clock, web_plan
+from agent.assembly.domain_setup import (
+    initial_evses,
+    initial_settings,
+    initial_terms,
+    unusable_certificates,
+    wall_clock,
+    web_plan,
+)
+from agent.assembly.files import tariff_keys
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.variables import TERMINAL_RAISES, Settings, web_limit_part
@@ -374,3 +382,39 @@ def test_what_drivers_may_choose() -> None:
     terms = initial_terms(file)
     assert terms is not None
     assert (terms.raise_cents, terms.most_cents, terms.vat_numbers, terms.vat_prefix) == (2000, 9000, True, "LU")
+
+
+# --- a tariff from afar ----------------------------------------------------------------------------------------------
+
+SIGNED = '[tariff]\nkwh = 0.4\nsigned_by = "operator.pem"\n'
+SINK = '[[sinks]]\nname = "prices"\nkind = "mqtt"\nhost = "broker"\ntariffs = true\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (AC + SIGNED + SINK, []),
+        (AC + "[tariff]\nkwh = 0.4\n" + SINK, ["sinks[1].tariffs: nothing would be taken: [tariff] has no signed_by"]),
+        (
+            AC + '[evse.tariff]\nkwh = 0.3\nsigned_by = "x.pem"\n' + SIGNED,
+            ["evse[1].tariff.signed_by: is of the whole station: it belongs to [tariff]"],
+        ),
+    ],
+)
+def test_who_may_sign_a_tariff_file(text: str, wanted: list[str]) -> None:
+    assert complaints(text) == wanted
+
+
+def test_keys_that_cannot_be_read_are_reported_before_a_file_comes(tmp_path: Path) -> None:
+    file = parse_station_file(tomllib.loads(AC + SIGNED), tmp_path / "station.toml")
+    assert tariff_keys(file) == tmp_path / "operator.pem"
+    [problem] = unusable_certificates(file)
+    assert "tariff.signed_by" in problem
+    assert "no tariff file would be taken" in problem
+    assert unusable_certificates(parse_station_file(tomllib.loads(AC), tmp_path / "station.toml")) == []
+
+
+def test_a_station_file_has_its_price_in_its_own_table() -> None:
+    text = AC + "[settings]\nadhoc_tariff = '{}'\n"
+    with pytest.raises(SettingsError, match="is a backend's to set"):
+        initial_settings(parse_station_file(tomllib.loads(text), Path("station.toml")))
