@@ -776,6 +776,26 @@ async def test_a_backend_that_speaks_another_version_from_now_on_gets_what_waits
         assert before.complaints == after.complaints == []
 
 
+async def test_a_version_that_was_accepted_gives_way_at_the_pace_of_connections() -> None:
+    """The registration is refused. The pause between registrations, half a minute and more, is for a backend that does
+    not know the station."""
+    before, after = ZeepCentral(version="1.6"), ZeepCentral(version="1.5")
+    async with contextlib.AsyncExitStack() as stack:
+        async with before.listening():
+            room = await stack.enter_async_context(running_with_start(before))
+        after.port = before.port
+        async with after.listening():
+            connections = len(room.of(Connected))
+            for _ in range(REFUSALS_MOST):
+                refused = after.other_versions
+                await until(lambda: room.link.is_up)
+                room.link.send(BootWanted())
+                await until(lambda refused=refused: after.other_versions > refused)
+            await until(lambda: room.link.is_up and room.link.ocpp_version == "1.5")
+        assert after.other_versions == REFUSALS_MOST
+        assert len(room.of(Connected)) >= connections + REFUSALS_MOST
+
+
 async def test_an_end_that_found_no_connection_is_sent_in_another_version() -> None:
     """The backend cannot have it: no person has to look into its books."""
     before, after = ZeepCentral(version="1.6"), ZeepCentral(version="1.5")

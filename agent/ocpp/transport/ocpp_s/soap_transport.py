@@ -203,7 +203,7 @@ class SoapTransport:
             self._end_connection(finding.why)
 
     def _gives_way(self, action: str, refusal: bytes) -> bool:
-        """Return whether this refusal means the version, and the next connection uses another one."""
+        """Return whether this refusal means the version, and the connection ends: another one is tried soon."""
         is_of_version = self._codec.refuses_version(action, refusal)
         return is_of_version and self._versions.note_refusal(self._backend.connection_url)
 

@@ -48,16 +48,14 @@ class TriedVersions:
         self._accepting_address, self._refusals = address, 0
 
     def note_refusal(self, address: str) -> bool:
-        """Note that the backend at this address refuses the present version. Return whether the next connection uses
-        another one."""
+        """Note that the backend at this address refuses the present version. Return whether there is another one, which
+        a connection soon uses."""
         if len(self._versions) < 2:
             return False
-        if address == self._accepting_address:
-            self._refusals += 1
-            if self._refusals < REFUSALS_MOST:
-                return False
-        self._accepting_address, self._refusals = "", 0
-        self._versions.rotate(-1)
+        self._refusals += 1
+        if address != self._accepting_address or self._refusals >= REFUSALS_MOST:
+            self._accepting_address, self._refusals = "", 0
+            self._versions.rotate(-1)
         return True
 
 
