@@ -38,9 +38,9 @@ COMMANDS = {
     "scenario": "agent.commands.scenario.command:COMMAND",
     "audit": "agent.commands.audit.command:COMMAND",
     "replay": "agent.commands.replay.command:COMMAND",
-    "fleet": "agent.commands.fleet.command:COMMAND",
 }
-"""The commands of this program. Other packages add commands by entry points (``GROUP``), as the simulation does."""
+"""The commands of this program. Other packages add commands by entry points (``GROUP``), as the simulation does, and
+the fleet, which no board has."""
 
 ABOUT = """\
 Station-side OCPP agent for public EV charge points.

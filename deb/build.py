@@ -38,6 +38,9 @@ FROM_DEBIAN = {"cryptography": "python3-cryptography", "pillow": "python3-pil"}
 """Packages of Python that are compiled."""
 UNUSED_PARTS = ("qrcode/tests/", "websockets/legacy/", "websockets/sync/", "websockets/trio/")
 """Parts of bundled packages that nothing on a board imports: a megabyte."""
+DESK_PARTS = ("drivers/sim/", "agent/fleet/", "agent/commands/fleet/", "agent/desk/", "config/fleets/")
+"""Our own parts that no board needs: two megabytes. Their commands (``simulate``, ``bench``, ``fleet``) are entry
+points, which go with them."""
 FROM_SOURCE: dict[str, dict[str, str]] = {"pydes": {}, "dbus-fast": {"SKIP_CYTHON": "1"}}
 """Pure Python, but its makers publish no wheel of that: how to build one."""
 EXTRAS = ("mqtt", "dbus")
@@ -230,12 +233,19 @@ def fill_environment(root: Path, wheels: Sequence[Path], scratch: Path) -> None:
 
 
 def leave_out_parts(site: Path) -> None:
-    """Remove the ``UNUSED_PARTS`` of other packages, and their lines from the lists of files."""
-    for part in UNUSED_PARTS:
+    """Remove the ``UNUSED_PARTS`` of other packages and our ``DESK_PARTS``, their lines from the lists of files, and
+    their entry points."""
+    parts = UNUSED_PARTS + DESK_PARTS
+    modules = tuple(part.replace("/", ".") for part in DESK_PARTS)
+    for part in parts:
         shutil.rmtree(site / part)
     for record in site.glob("*.dist-info/RECORD"):
         lines = record.read_text("utf-8").splitlines(keepends=True)
-        record.write_text("".join(line for line in lines if not line.startswith(UNUSED_PARTS)), "utf-8")
+        record.write_text("".join(line for line in lines if not line.startswith(parts)), "utf-8")
+    for entries in site.glob("chargy_agent-*.dist-info/entry_points.txt"):
+        lines = entries.read_text("utf-8").splitlines(keepends=True)
+        kept = (line for line in lines if not line.rpartition("=")[2].strip().startswith(modules))
+        entries.write_text("".join(kept), "utf-8")
 
 
 def compile_tree(site: Path) -> None:
