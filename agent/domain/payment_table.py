@@ -43,6 +43,7 @@ from agent.domain.payment_journal import (
 )
 from agent.domain.session.table import IllegalEvent
 from agent.domain.settlement_orders import (
+    GIVEN_UP,
     PaymentRetryOrdered,
     PaymentVoidOrdered,
     PaymentWriteOffOrdered,
@@ -412,7 +413,8 @@ def _retry_unanswered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Mo
 
 
 def _mark_uncertain(j: PaymentBook, p: Payment, why: str) -> Iterator[Yielded]:
-    p.state, p.why = PayState.UNCERTAIN, why
+    _, given_up, reason = p.why.partition(GIVEN_UP)
+    p.state, p.why = PayState.UNCERTAIN, f"{why}; {given_up}{reason}" if given_up else why
     yield WakeMe(payment_timer(TimerKind.PAYMENT_SETTLEMENT, p), None)
     yield j.persist_payment(p)
 
@@ -437,10 +439,11 @@ def retry_by_order(j: PaymentBook, p: Payment, event: PaymentRetryOrdered, now: 
 
 @leads_to_states(PayState.VOID_PENDING, PayState.UNCERTAIN)
 def void_by_order(j: PaymentBook, p: Payment, event: PaymentVoidOrdered, now: Moment) -> Iterator[Yielded]:
-    """Give the bill up and release the hold. Never after a commit that may have happened."""
+    """Give the bill up and release the hold. Never after a commit that may have happened; and what is given up is
+    never charged, whatever is ordered later."""
     if not p.under_way and not settlement_order_problem(p, event):
-        p.reviewed = False
-        yield from _void_hold(j, p, now, f"voided by a person: {event.why}")
+        p.reviewed, p.cents = False, 0
+        yield from _void_hold(j, p, now, f"{GIVEN_UP}{event.why}")
 
 
 @leads_to_states(PayState.WRITTEN_OFF)
@@ -537,7 +540,8 @@ TABLE: dict[PayState, dict[type[Event], Rule]] = {
         PaymentApproved: void_late_hold,
         HoldSought: try_sought_hold,
     },
-    **dict.fromkeys(FINISHED - {PayState.UNCERTAIN}, _NOTHING),
+    **dict.fromkeys(FINISHED - {PayState.UNCERTAIN, PayState.WRITTEN_OFF}, _NOTHING),
+    PayState.WRITTEN_OFF: {**_NOTHING, PaymentApproved: void_late_hold},
 }
 
 

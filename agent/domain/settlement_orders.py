@@ -30,14 +30,16 @@ class PaymentWriteOffOrdered(SettlementOrdered):
 
 
 ASKED_IN_VAIN = ("no answer within the schedule", "the terminal was never there")
-"""Why a payment is uncertain that the terminal may be asked about again."""
+"""What is first in the reason of an uncertain payment that the terminal may be asked about again."""
+GIVEN_UP = "voided by a person: "
+"""Comes before the reason of a person. It stays in the reason when the release becomes uncertain."""
 _UNSETTLED = frozenset((PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING))
 
 
 def settlement_order_problem(p: Payment, order: SettlementOrdered) -> str:
     """Return why this order of a person cannot be followed; "": it can, unless the terminal is being asked in this
     moment. What was asked and not answered may be charged: it is asked again, and never released instead."""
-    in_vain = p.state is PayState.UNCERTAIN and p.reservation is not None and p.why in ASKED_IN_VAIN
+    in_vain = p.state is PayState.UNCERTAIN and p.reservation is not None and p.why.startswith(ASKED_IN_VAIN)
     if isinstance(order, PaymentWriteOffOrdered):
         return "" if p.state in _UNSETTLED or p.state is PayState.UNCERTAIN else "nothing of it is open"
     if p.state not in _UNSETTLED and not in_vain:
@@ -45,8 +47,10 @@ def settlement_order_problem(p: Payment, order: SettlementOrdered) -> str:
         return "the terminal cannot be asked about it" if open_still else "nothing of it is open"
     if isinstance(order, PaymentRetryOrdered):
         return ""
-    if not p.cents or p.state is PayState.VOID_PENDING:
-        return "it is released already, or is about to be"
+    if p.state is PayState.VOID_PENDING:
+        return "it is about to be released"
+    if not p.cents:  # what was asked was a release
+        return ""
     return "a charge was sent and not answered: it may have happened; retry it" if p.asked else ""
 
 

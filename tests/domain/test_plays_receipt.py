@@ -327,6 +327,58 @@ def test_a_bill_that_was_never_sent_can_be_given_up() -> None:
     assert kept["receipt"] == receipts(play)[0]["number"], "the number was used"
 
 
+def voided_in_vain(schedule_s: tuple[float, ...] = SCHEDULE) -> tuple[Playbook, str]:
+    """A bill that a person has given up. The terminal has not answered the release."""
+    play = shop(schedule_s=schedule_s)
+    payment = session(play)
+    play.feed(PaymentSettled(0, payment, Settlement.REFUSED))
+    play.feed(PaymentVoidOrdered(payment, "the meter was wrong"))
+    for _ in range(len(schedule_s) + 1):
+        play.feed(PaymentSettled(0, payment, None))
+        play.skip().wait(70).skip()
+    return play, payment
+
+
+@pytest.mark.parametrize("order", [PaymentRetryOrdered, PaymentVoidOrdered])
+def test_a_bill_that_was_given_up_is_never_charged(order: Any) -> None:
+    """Whatever is ordered after it, and over a restart."""
+    play, payment = voided_in_vain()
+    left = record(play, payment)
+    reason = "no answer within the schedule; voided by a person: the meter was wrong"
+    assert (left["state"], left["why"]) == ("Uncertain", reason)
+    play.skip().restart(state=EMPTY).skip()
+    (play >> OPENED).skip()
+    mark = len(play.log)
+    play.feed(order(payment, "again"))
+    assert [o for o in play.log[mark:] if isinstance(o, CommitPayment | VoidPayment)] == [VoidPayment(0, payment, 7)]
+    play.feed(PaymentSettled(0, payment, Settlement.DONE))
+    play.skip()
+    kept = record(play, payment)
+    assert (kept["state"], kept["cents"], kept["owed_cents"], commits(play)) == ("Voided", 0, 350, 1)
+
+
+def test_a_bill_that_was_given_up_is_not_reported_as_owed() -> None:
+    play, payment = voided_in_vain((60.0, 40 * DAY_S))
+    play.wait(3 * DAY_S).skip()
+    assert record(play, payment)["state"] == "VoidPending"
+    assert Fault.PAYMENT_UNCERTAIN not in play.statuses[1].faults
+
+
+def test_a_hold_that_is_reported_late_is_released_after_a_write_off() -> None:
+    play = shop()
+    (play >> PLUG).skip()
+    payment = offer(play)
+    play.feed(BankCardRead(0, payment, CARD))
+    play.skip().wait(700).skip()
+    assert record(play, payment)["state"] == "Uncertain"
+    play.feed(PaymentWriteOffOrdered(payment, "gone"))
+    play.feed(PaymentApproved(0, payment, 7, AMOUNT))
+    assert VoidPayment(0, payment, 7) in play.log
+    play.feed(PaymentSettled(0, payment, Settlement.DONE))
+    play.feed(PaymentApproved(0, payment, 7, AMOUNT))
+    assert sum(isinstance(o, VoidPayment) for o in play.log) == 1
+
+
 def test_a_payment_that_is_written_off_is_asked_about_no_more() -> None:
     play, payment = unanswered()
     play.feed(PaymentWriteOffOrdered(payment, "paid in cash"))

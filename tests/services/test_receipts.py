@@ -209,6 +209,9 @@ def test_a_receipt_says_what_has_become_of_the_money(sale: Sale, state: str, tex
     document = receipt_document(sale.receipt, {**sale.payment, "state": state}, "de", ZONE)
     assert document.state == TEXTS["de"]["states"][text]
     assert receipt_document(sale.receipt, None, "de", ZONE).state == ""
+    if state == "Uncertain":
+        given_up = receipt_document(sale.receipt, {**sale.payment, "state": state, "cents": 0}, "de", ZONE)
+        assert given_up.state == TEXTS["de"]["states"]["written_off"]
 
 
 def test_nothing_of_a_record_becomes_markup(sale: Sale) -> None:

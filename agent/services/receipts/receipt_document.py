@@ -141,6 +141,8 @@ def _state_text(payment: Mapping[str, Any] | None, texts: ReceiptTexts, timezone
     if state == PayState.COMMITTED:
         time = texts.time_text(payment.get("settled_utc_s"), timezone)
         return texts.text_of("states.paid", time=time) if time else texts.text_of("states.paid_undated")
+    if state == PayState.UNCERTAIN and payment["cents"] == 0:  # given up: only its release is uncertain
+        state = PayState.WRITTEN_OFF
     return texts.text_of(f"states.{_STATES.get(state, 'pending')}")
 
 
