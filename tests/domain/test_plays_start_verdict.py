@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import TokenAuthorized, TransactionAcknowledged
+from agent.domain.events import RequestReceived, TokenAuthorized, TransactionAcknowledged
 from agent.domain.evse import SessionState
 from agent.domain.orders import AuthorizeToken, LogNote
-from agent.model.types import AuthorizationStatus, Verdict
+from agent.domain.requests import RemoteStartRequest
+from agent.model.types import AuthorizationStatus, Token, TokenType, Verdict
 from tests.domain.playbook import ACCEPTED, LINK, Playbook, charging
 from tests.domain.test_plays_payment import PLUG, energised, tapped, till
 
@@ -56,6 +57,31 @@ def test_what_is_heeded_can_be_set(status: AuthorizationStatus) -> None:
     assert answered(status, "all").state() is SessionState.ENDING
     assert answered(status, "none").state() is SessionState.ACTIVE
     assert answered(status, "none", first=True).state() is SessionState.ACTIVE
+
+
+@pytest.mark.parametrize("status", UNKNOWN)
+def test_a_backend_that_could_not_be_asked_before_does_not_know_the_token(status: AuthorizationStatus) -> None:
+    """The bank alone has decided: the backend gave no answer."""
+    play = till(settings={"payment_authorize_first": True, "offline_payments": True})
+    (play >> PLUG).skip()
+    tapped(play)
+    (order,) = [o for o in play.log if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(order.request, order.token, None))
+    energised(play.skip())
+    play.feed(TransactionAcknowledged(LINK, play.session().id, "42", Verdict(status)))
+    assert play.skip().state() is SessionState.ACTIVE
+
+
+@pytest.mark.parametrize("heeds", ["known", "none"])
+def test_a_payment_that_the_backend_has_started_is_judged_by_it(heeds: str) -> None:
+    """No bank of this station has decided about it."""
+    play = till(settings={"payment_heed_start_verdict": heeds})
+    (play >> PLUG).skip()
+    token = Token("ELSEWHERE", TokenType.DIRECT_PAYMENT)
+    play.feed(RequestReceived(LINK, "q1", RemoteStartRequest(1, token, "77", asks=False)))
+    energised(play.skip())
+    play.feed(TransactionAcknowledged(LINK, play.session().id, "42", Verdict(S.INVALID)))
+    assert play.skip().state() is SessionState.ENDING
 
 
 def test_a_badge_that_is_unknown_ends_its_session() -> None:

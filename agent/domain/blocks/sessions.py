@@ -28,7 +28,7 @@ from agent.domain.session.resume import RECOVER_S, await_board
 from agent.domain.session.table import EVENTS, apply_session_event
 from agent.domain.session_records import Session
 from agent.domain.timers import SESSION_TIMERS, Timer, TimerKind
-from agent.model.types import AuthorizationStatus, Fault, Moment, TokenType, Verdict
+from agent.model.types import AuthorizationStatus, Fault, Judge, Moment, Verdict
 
 _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
 
@@ -132,10 +132,10 @@ class Sessions:
         """True if a refusal by the backend ends what was begun. The token of a bank card is made here, and its driver
         has paid: that a backend does not know it says nothing, unless it was asked before (decision 68)."""
         holder = evse.session or evse.authorization
-        if holder is None or holder.token.type is not TokenType.DIRECT_PAYMENT:
+        if holder is None or holder.judged_by not in (Judge.BANK, Judge.BANK_AND_AUTHORIZE):
             return True
         heeds = self._site.settings.text_value("payment_heed_start_verdict")
-        if heeds == "known" and not self._site.settings.bool_value("payment_authorize_first"):
+        if heeds == "known" and holder.judged_by is Judge.BANK:
             return verdict.status not in (AuthorizationStatus.INVALID, AuthorizationStatus.UNKNOWN)
         return heeds != "none"
 
