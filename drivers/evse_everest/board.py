@@ -179,7 +179,8 @@ class EverestBoard:
                               f"{self._settings.manager.replace('{evse}', str(self._evse))} run?")  # fmt: skip
 
     def _current_state(self) -> EvseState:
-        return evse_state(self._reports.session, self._token.is_in_effect, self._offered_w(), self._reports.faults)
+        r = self._reports
+        return evse_state(r.session, self._token.is_in_effect, self._offered_w(), r.faults, self.traits.dc)
 
     def _offered_w(self) -> float | None:
         return self._offered if self.traits.dc else None

@@ -30,7 +30,7 @@ _LOW = "Low"
 @dataclass(frozen=True, slots=True)
 class EverestSession:
     """What is known. ``plugged`` None: not reported yet. ``prepares``: cable check, precharge.
-    ``held``: paused by the station's side. ``spent``: this vehicle has had its transaction."""
+    ``held``: paused by the station's side, or without energy. ``spent``: this vehicle has had its transaction."""
 
     plugged: bool | None = None
     disabled: bool = False
@@ -51,7 +51,8 @@ _FLOWS = {**_RUNS, "prepares": False, "flows": True, "asks": True, "held": False
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "SessionStarted": {**_OVER, "plugged": True, "spent": False, "stopped_for": "", "soc_percent": None},
     "TransactionStarted": {**_RUNS, "stopped_for": ""},
-    "PrepareCharging": {"prepares": True},
+    "PrepareCharging": {"prepares": True, "held": False},
+    "WaitingForEnergy": {"prepares": False, "flows": False, "asks": False, "held": True},
     "ChargingStarted": _FLOWS,
     "ChargingResumed": _FLOWS,
     "ChargingPausedEV": {"flows": False, "asks": False, "held": False},
@@ -143,12 +144,13 @@ def fault_of(error: Any) -> Fault | None:
 
 
 def evse_state(
-    seen: EverestSession, released: bool | None, offered_w: float | None, faults: frozenset[Fault]
+    seen: EverestSession, released: bool | None, offered_w: float | None, faults: frozenset[Fault], dc: bool = False
 ) -> EvseState:
-    """Build the state of the EVSE. The API does not report the pilot state: C is a vehicle in its charging loop."""
+    """Build the state of the EVSE. The API does not report the pilot state: C is a vehicle in its charging loop. Cable
+    check and precharge (DC) are the station's own work: it offers nothing to the vehicle then."""
     return EvseState(
         pilot=_pilot_state(seen),
-        pwm=not seen.held,
+        pwm=not (seen.held or (dc and seen.prepares)),
         cable=bool(seen.plugged),
         contactor=_contactor_closed(seen),
         released=released,

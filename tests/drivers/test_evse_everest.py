@@ -20,6 +20,7 @@ from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import StationFacts, Where
 from agent.station_file.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, limits
+from drivers.evse_everest.decoded_state import EverestSession, apply_session_event, evse_state
 from drivers.evse_everest.mqtt_link import MANAGER
 from drivers.evse_everest.settings import EverestSettings
 from drivers.sim.car import Car
@@ -195,6 +196,32 @@ async def test_a_dc_session_by_the_topics(tmp_path: Path) -> None:
     assert [e for e in far.events() if e in wanted] == wanted
     assert far.said("communication_check")
     assert all(v is True for v in far.said("communication_check"))
+
+
+@pytest.mark.parametrize("kind", ["DC", "AC"])
+async def test_an_everest_without_energy_pauses_on_its_own_side(kind: str) -> None:
+    """A vehicle that waits for it is not idle: its driver does not pay for that time."""
+    far = Far(kind)
+    async with charging(far) as seen:
+        far.everest.has_energy = False
+        await until(lambda: "WaitingForEnergy" in far.events() and seen.last.contactor is not True)
+        await until(lambda: not far.evse.contactor.closed)
+        assert (seen.last.pwm, seen.last.requests_energy, seen.last.vehicle_connected) == (False, False, True)
+        far.everest.has_energy = True
+        await until(lambda: seen.last.contactor is True)
+        assert (seen.last.pwm, seen.last.requests_energy) == (True, True)
+    after = far.events()[far.events().index("WaitingForEnergy") :]
+    assert after[:3] == ["WaitingForEnergy", "PrepareCharging", "ChargingResumed"]
+
+
+@pytest.mark.parametrize(("kind", "offers"), [("DC", False), ("AC", True)])
+def test_cable_check_and_precharge_are_work_of_the_station(kind: str, offers: bool) -> None:
+    seen = EverestSession()
+    for name in ("SessionStarted", "TransactionStarted", "WaitingForEnergy", "PrepareCharging"):
+        seen = apply_session_event(seen, {"event": name})
+    assert evse_state(seen, True, None, frozenset(), kind == "DC").pwm is offers
+    seen = apply_session_event(seen, {"event": "ChargingStarted"})
+    assert evse_state(seen, True, None, frozenset(), kind == "DC").pwm is True
 
 
 async def test_a_limit_that_everest_does_not_enforce_is_no_limit() -> None:

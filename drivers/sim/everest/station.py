@@ -51,19 +51,24 @@ class Phase(StrEnum):
     EMPTY = "Unplugged"
     WAITS = "AuthRequired"
     PREPARES = "Preparing"
+    LACKS_ENERGY = "WaitingForEnergy"
     CHARGES = "Charging"
     STOPS = "FinishedEV"
     FINISHED = "Finished"
 
 
+_RUNS = (Phase.PREPARES, Phase.LACKS_ENERGY, Phase.CHARGES)
+
+
 class Everest:
-    """``rate``: seconds of the physics in a real second."""
+    """``rate``: seconds of the physics in a real second. ``has_energy``: its energy manager gives this EVSE some."""
 
     def __init__(self, evse: Evse, broker: Broker, rng: random.Random, mains: Mains, rate: float = 1.0,
                  prefix: str = "") -> None:  # fmt: skip
         self.broker = broker
         self._mains = mains
         self.phase = Phase.EMPTY
+        self.has_energy = True
         self.api = Api(broker, evse.number, {
             (MANAGER, "get_evse"): self._get_evse_info,
             (MANAGER, "enable_disable"): self._enable_or_disable,
@@ -122,7 +127,7 @@ class Everest:
         self._token = None
         if self.phase is Phase.STOPS:
             return True  # the transaction runs until the contactors are open
-        if self.phase not in (Phase.PREPARES, Phase.CHARGES):
+        if self.phase not in _RUNS:
             return False
         self._reason, self.phase = reason, Phase.STOPS
         self._left_s = self._rng.uniform(*STOP_S) if self._dc and self._flowed else 0.0
@@ -167,13 +172,15 @@ class Everest:
         self.api.silent = Fault.BOARD_SILENT in self._evse.faults
         self.api.step(real_s)
         self._publish_errors()
-        if self._is_inoperative and self.phase in (Phase.PREPARES, Phase.CHARGES):
+        if self._is_inoperative and self.phase in _RUNS:
             self._stop_transaction("Other")
         self._auth_s = max(0.0, self._auth_s - dt_s)
         if not self._auth_s:
             self._token = None
         self._watch_cable()
         self._left_s = max(0.0, self._left_s - dt_s)
+        if not self.has_energy and self.phase in (Phase.PREPARES, Phase.CHARGES):
+            self._suspend_supply()
         _PHASES[self.phase](self)
         self._enforced_s += real_s
         if self._enforced_s >= ENFORCE_S:
@@ -191,7 +198,7 @@ class Everest:
         """Watch the cable. Another car begins another session, however fast it was connected."""
         car = self._evse.car
         if self._car is not None and car is not self._car:
-            if self.phase in (Phase.PREPARES, Phase.CHARGES, Phase.STOPS):
+            if self.phase in (*_RUNS, Phase.STOPS):
                 self._finish_transaction("EVDisconnected")
             self.phase, self._token = Phase.EMPTY, None
             self._publish_session_event("SessionFinished", session_finished={"meter_value": self._powermeter_value()})
@@ -209,11 +216,25 @@ class Everest:
             return
         token, self._token = self._token, None
         self.phase, self._paused, self._flowed, self._car_pauses = Phase.PREPARES, False, False, False
-        self._left_s = self._rng.uniform(*CABLE_CHECK_S) + self._rng.uniform(*PRECHARGE_S) if self._dc else 0.0
         self._publish_session_event(
             "TransactionStarted", transaction_started={"id_tag": token, "meter_value": self._powermeter_value()}
         )
+        self._begin_preparation()
+
+    def _begin_preparation(self) -> None:
+        self.phase = Phase.PREPARES
+        self._left_s = self._rng.uniform(*CABLE_CHECK_S) + self._rng.uniform(*PRECHARGE_S) if self._dc else 0.0
         self._publish_session_event("PrepareCharging")
+
+    def _suspend_supply(self) -> None:
+        """Open the contactors until there is energy again."""
+        self._car_pauses, self._flowed, self.phase = self._car_pauses or self._flowed, False, Phase.LACKS_ENERGY
+        self._publish_session_event("WaitingForEnergy")
+
+    def _await_energy(self) -> None:
+        self._evse.set_release(False)
+        if self.has_energy:
+            self._begin_preparation()
 
     def _prepare_charging(self) -> None:
         if not self._left_s:
@@ -304,6 +325,7 @@ _PHASES: dict[Phase, Callable[[Everest], None]] = {
     Phase.EMPTY: lambda e: None,
     Phase.WAITS: Everest._await_authorization,
     Phase.PREPARES: Everest._prepare_charging,
+    Phase.LACKS_ENERGY: Everest._await_energy,
     Phase.CHARGES: Everest._supply_energy,
     Phase.STOPS: Everest._open_contactors,
     Phase.FINISHED: lambda e: None,
