@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from agent.assembly.payment_queries import find_receipt
@@ -72,7 +73,7 @@ class ArchiveUpkeep:
         now_s = self._utc_s()
         if now_s is None:
             return False
-        receipts = self._terms.receipts or ReceiptTerms({}, "")  # what was issued before leaves in time as well
+        receipts = self._terms.receipts or ReceiptTerms({}, "", keep_s=inf)  # the file does not say how long
         await self._clean_kind(ARCHIVE, lambda r: _cleaned_payment(r, now_s, self._terms.keep_s, receipts.card_s))
         await self._clean_kind(RECEIPT, lambda r: _cleaned_receipt(r, now_s, receipts.keep_s, receipts.card_s))
         return True

@@ -54,6 +54,7 @@ from agent.ocpp.link import Link
 from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.transport.families import preload_libraries
 from agent.ocpp.transport.timeouts import wait_for_event
+from agent.ports.store import StoreError
 from agent.services.clock import Clock, Scale
 from agent.services.devices.dispatch import LateExecutor, OrderDispatch
 from agent.services.devices.supervisor import SupervisorServices
@@ -65,6 +66,7 @@ from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
 from agent.services.sd_notify import notify_systemd
 from agent.services.status import QuestionHandler, StatusSocket
+from agent.services.store.facts import ARCHIVED
 from agent.services.store.store import Store
 from agent.services.watchdog import LivenessSignal, feed_watchdogs
 from agent.station_file.settings import Backend, StationFile
@@ -250,8 +252,7 @@ class Station:
                 self._begin_work(self._run_metrics())
             if self._page is not None:
                 self._begin_work(self._run_field_page())
-            if (terms := self.site.config.payment_terms) is not None:
-                self._begin_work(_run_payment_services(self, terms))
+            self._begin_work(_run_payment_services(self, self.site.config.payment_terms))
             code = await self._exit
             await self._shut_down()
             for supervisor in self.dispatch.supervisors:
@@ -434,12 +435,27 @@ class SinkReports:
             sinks.report_message(order.message)
 
 
-async def _run_payment_services(station: Station, terms: PaymentTerms) -> None:
+async def _run_payment_services(station: Station, terms: PaymentTerms | None) -> None:
+    """Run them where payments are taken, or where some are archived: their cards are to leave in time."""
     while not station.ready:  # noqa: ASYNC110  nothing waits for it, and a start has other things to do
         await asyncio.sleep(SERVICES_S)
+    if terms is None:
+        if not await _archive_has_rows(station.store):
+            return
+        from agent.station_file.payment import remaining_terms
+
+        terms = remaining_terms(station.file)
     from agent.assembly.payment_services import run_payment_services
 
     await run_payment_services(station.file, station.store, station.clock, terms)
+
+
+async def _archive_has_rows(store: Store) -> bool:
+    try:
+        pages = [await store.read_fact_page(kind, "", 1) for kind in ARCHIVED]
+    except StoreError:
+        return True  # what reads it later says so
+    return any(found or after for found, after in pages)
 
 
 def _late_service_examiner(

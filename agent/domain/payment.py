@@ -24,6 +24,8 @@ SCHEDULE_S = (MINUTE_S,) * 5 + (HOUR_S,) * 24 + (DAY_S,) * 7
 """How long after each unanswered commit or void it is asked again, as the maker of the terminal publishes it."""
 HOLD_HOURS = 48.0
 """Unless the station file says otherwise: a session ends so long after its card."""
+CARD_S = 180 * DAY_S
+"""How long the card and the words of its acquirer are kept, unless ``[payment.receipts]`` says otherwise."""
 TOKEN_LENGTH = 20
 """Of an idTag of 1.6 (CiString20Type)."""
 _BITS, _REFERENCE = 5, 12

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.local_time import clock_s, passed_s
 from agent.domain.orders import Persist
-from agent.domain.payment import Payment, payment_reference
+from agent.domain.payment import CARD_S, Payment, payment_reference
 from agent.domain.tariff_cost import cap_bill_parts
 from agent.model.fastclass import frozen
 from agent.model.types import Moment, SignedReading, Stamp
@@ -36,7 +36,7 @@ class ReceiptTerms:
     station: str = ""
     places: Mapping[int, str] = field(default_factory=dict)
     """What roaming calls each outlet."""
-    card_s: float = 180 * 86400.0
+    card_s: float = CARD_S
     keep_s: float = 400 * 86400.0
 
 

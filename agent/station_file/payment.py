@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from math import inf
 from typing import Annotated, Any
 
 from agent.domain.adhoc_tariff import AdhocTariff
@@ -120,8 +121,8 @@ def uncovered_holds(file: StationFile, offers: Mapping[EvseId, AdhocTariff]) -> 
 
 def remaining_terms(file: StationFile) -> PaymentTerms:
     """Return the terms of a station that takes no payments (any more). What was begun is brought to
-    its end by the terminals that are still there."""
-    return PaymentTerms(0, _evses_by_terminal(file))
+    its end by the terminals that are still there. No record is deleted: the file does not say any more when."""
+    return PaymentTerms(0, _evses_by_terminal(file), keep_s=inf)
 
 
 def stranded_payments(records: Mapping[str, Any], file: StationFile) -> list[str]:

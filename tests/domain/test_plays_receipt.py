@@ -4,6 +4,7 @@ person may order about a payment that is not settled (decision 67)."""
 from __future__ import annotations
 
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import pytest
@@ -460,3 +461,11 @@ def test_the_card_is_forgotten_before_the_payment() -> None:
     assert (record(play, payment)["card"], record(play, payment)["cents"]) == (["", "", ""], 350)
     play.wait(5 * DAY_S).skip()
     assert payment not in play.store["payment"]
+
+
+def test_the_card_is_forgotten_where_no_receipts_are_issued() -> None:
+    play = till(tariff=TARIFF, keep_s=inf)
+    payment = session_settled(play)
+    assert record(play, payment)["card"] == ["m1", "1234", "VISA"]
+    play.wait(181 * DAY_S).skip()
+    assert (record(play, payment)["card"], record(play, payment)["cents"]) == (["", "", ""], 350)

@@ -4,6 +4,7 @@ finds every difference that was planted and invents none. The acquirer's side is
 from __future__ import annotations
 
 import argparse
+import asyncio
 import csv
 import json
 import random
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from agent.assembly import payment_services
 from agent.assembly.payment_queries import PAGE, answer_payments
 from agent.assembly.payment_services import ArchiveUpkeep
 from agent.commands import payments
@@ -31,6 +33,10 @@ from agent.model.fastclass import replace
 from agent.model.types import Stamp, Token, TokenType
 from agent.ports.store import Put
 from agent.services.store.store import Store
+from agent.station_file.payment import remaining_terms
+from agent.station_file.settings import load_station_file
+from tests.support.busy_machine import deadline
+from tests.support.card_shop import put_into_store, running_shop, write_station_file
 
 COUNT = 10_000
 BEGIN_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
@@ -86,8 +92,6 @@ def booked(p: Payment, amount: int | None = None, **more: str) -> dict[str, str]
 @pytest.fixture(scope="module")
 def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Payment]]:
     """A station file, and the payments in its store."""
-    import asyncio
-
     folder = tmp_path_factory.mktemp("month")
     station = folder / "station.toml"
     station.write_text(
@@ -333,3 +337,42 @@ async def test_cards_and_payments_leave_the_archive_in_time(tmp_path: Path) -> N
         assert not await ArchiveUpkeep(store, lambda: None, terms).clean_archive(), "no clock is known"
     finally:
         await store.close()
+
+
+def archived_pair(n: int) -> list[Put]:
+    p = stored(n, random.Random(n))
+    receipt = {"issued_utc_s": p.settled_utc_s, "card": {"last4": "1234"}, "acquirer": {"reference": "R"}}
+    return [Put(ARCHIVE, p.id, p.to_record()), Put(RECEIPT, p.token.value, receipt)]
+
+
+@pytest.mark.parametrize("sells", [True, False])
+async def test_without_its_table_no_record_is_deleted_and_the_cards_are(tmp_path: Path, sells: bool) -> None:
+    """The file may have said ten years."""
+    path = tmp_path / "station.toml"
+    path.write_text('[station]\nid = "X"\n[[evse]]\nnumber = 1\n')
+    terms = PaymentTerms(6000, {0: (1,)}, keep_s=3660 * DAY_S) if sells else remaining_terms(load_station_file(path))
+    store = await Store.open(tmp_path / "agent.db")
+    try:
+        await store.commit(archived_pair(0))
+        assert await ArchiveUpkeep(store, lambda: BEGIN_S + 3000 * DAY_S, terms).clean_archive()
+        (kept,) = (await store.read_fact_page(ARCHIVE, "", 9))[0].values()
+        (receipt,) = (await store.read_fact_page(RECEIPT, "", 9))[0].values()
+        assert (kept["card"], receipt["card"]) == (["", "", ""], {})
+    finally:
+        await store.close()
+
+
+async def test_a_station_that_sells_no_more_forgets_the_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class LaterUpkeep(ArchiveUpkeep):
+        def __init__(self, store: Store, utc_s: Any, terms: PaymentTerms) -> None:
+            super().__init__(store, lambda: BEGIN_S + 3000 * DAY_S, terms)
+
+    monkeypatch.setattr(payment_services, "FIRST_S", 0.0)
+    monkeypatch.setattr(payment_services, "ArchiveUpkeep", LaterUpkeep)
+    path = write_station_file(tmp_path)
+    path.write_text(path.read_text().partition("[tariff]")[0])
+    puts = archived_pair(0)
+    await put_into_store(tmp_path, puts)
+    async with running_shop(path) as station, deadline(60):
+        while (await station.store.read_fact(ARCHIVE, puts[0].key) or {})["card"] != ["", "", ""]:
+            await asyncio.sleep(0.05)

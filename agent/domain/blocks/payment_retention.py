@@ -9,7 +9,7 @@ from agent.domain.blocks.payment_ceiling import payment_age_s
 from agent.domain.events import Started, TimeCame
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import WakeMe
-from agent.domain.payment import DAY_S, Payment, PayState
+from agent.domain.payment import CARD_S, DAY_S, Payment, PayState
 from agent.domain.payment_journal import PaymentBook
 from agent.domain.timers import Timer, TimerKind
 from agent.model.bank_card import AcquirerRecord, BankCard
@@ -37,6 +37,7 @@ class PaymentRetention:
         """Forget payments by age, and keep the oldest beyond the number on disk only. A payment that needs review
         stays."""
         terms = self._journal.terms
+        card_s = CARD_S if terms.receipts is None else terms.receipts.card_s
         done = [p for p in self._journal.done.values() if p.reviewed or p.state is not PayState.UNCERTAIN]
         done.sort(key=lambda p: p.at)
         for n, p in enumerate(done):
@@ -45,7 +46,7 @@ class PaymentRetention:
                 yield from self._journal.forget_payment(p)
             elif n < len(done) - FINISHED_MAX:
                 yield from self._journal.archive_payment(p)
-            elif terms.receipts is not None and age_s > terms.receipts.card_s:
+            elif age_s > card_s:
                 yield from self._forget_card(p)
         yield WakeMe(Timer(TimerKind.PAYMENT_PRUNING), now.t_s + DAY_S)
 
