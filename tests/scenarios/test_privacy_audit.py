@@ -86,7 +86,7 @@ async def archives(s: Street201, web: WebServer) -> str:
 
 def misspelt(file: Path) -> Path:
     wrong = file.with_name("wrong.toml")
-    wrong.write_text(file.read_text().replace("password = ", "passwort = 1\npassword = "))
+    wrong.write_text(file.read_text().replace("\npassword = ", "\npasswort = 1\npassword = "))
     return wrong
 
 
