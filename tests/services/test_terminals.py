@@ -161,6 +161,60 @@ async def test_a_raise_of_a_terminal_that_goes_away_is_answered_as_unknown(tmp_p
         assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", answered=False)
 
 
+async def test_a_raise_without_an_answer_harms_no_other_payment(tmp_path: Path) -> None:
+    """The line is healthy: the driver has only waited long enough. Another card is being authorized meanwhile."""
+    async with running(tmp_path, "tcp", "--bank-s", "1.5") as apollo, kept(lambda: apollo.opened(raise_s=0.5)) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        it.keeper.accept_order(OfferPayment(0, "p2", 3000))
+        await apollo.tap(last4="9999")
+        assert (await it.next(BankCardRead)).payment == "p2"
+        it.keeper.accept_order(RaisePayment(0, "p1", approved.reservation, 7000))
+        it.keeper.accept_order(AuthorizePayment(0, "p2"))
+        assert await it.next(PaymentRaised) == PaymentRaised(0, "p1", answered=False)
+        assert (await it.next(PaymentApproved)).payment == "p2"
+
+
+class DyingLine:
+    """A terminal whose line ends when it is said."""
+
+    identity = TerminalIdentity()
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def news(self) -> AsyncIterator[TerminalNews]:
+        await self.ended.wait()
+        raise Unreachable("the line is gone")
+        yield
+
+    async def raise_hold(self, reservation: int, total_cents: int) -> int | None:
+        return total_cents
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_raise_is_answered_once_whenever_the_line_ends(turns: int) -> None:
+    """Also one whose task has not taken its first step."""
+    ports: list[DyingLine] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Any]:
+        ports.append(DyingLine())
+        yield ports[-1]
+
+    async with kept(opened) as it:
+        await it.next(TerminalOpened)
+        ports[-1].ended.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        it.keeper.accept_order(RaisePayment(0, "p1", 7, 7000))
+        async with deadline(15):
+            while sum(isinstance(e, TerminalOpened) for e in it.events) < 2:
+                await asyncio.sleep(0.005)
+        raised = [e for e in it.events if isinstance(e, PaymentRaised)]
+        assert len(raised) == 1
+
+
 class NeverRaising:
     """A terminal that has no such method."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Any
 
 from agent.domain.events import Event, FaultRaised
@@ -150,7 +151,8 @@ class TerminalSupervisor(DeviceSupervisor):
             if isinstance(order, CommitPayment | VoidPayment):
                 await self._settle_payment(port, order)
             elif isinstance(order, RaisePayment):  # a bank thinks as long as it likes: no other order waits for it
-                group.create_task(self._raise_hold(port, order))
+                raising = group.create_task(self._raise_hold(port, order))
+                raising.add_done_callback(partial(self._report_raised_hold, order))
             else:
                 await self._carry_out_offer(port, order)
 
@@ -170,23 +172,25 @@ class TerminalSupervisor(DeviceSupervisor):
             self._settling -= 1
             self._post(PaymentSettled(self.evse, order.payment, outcome))
 
-    async def _raise_hold(self, port: TerminalPort, order: RaisePayment) -> None:
-        """Have more held, if the terminal can. A missing answer is reported as well: it may have happened."""
-        held_cents: int | None = None
-        answered = False
+    async def _raise_hold(self, port: TerminalPort, order: RaisePayment) -> tuple[int | None, bool]:
+        """Have more held, if the terminal can. Return what is held now, and whether that was answered. A missing answer
+        ends nothing else: where the line is dead, the news end."""
         raise_hold: Callable[[int, int], Awaitable[int | None]] | None = getattr(port, "raise_hold", None)
         try:
             if order.serial and port.identity.serial not in ("", order.serial):
                 log.error("%s: it is another terminal than the one that holds the money", self.name)
-            elif raise_hold is None:
-                answered = True
-            else:
-                held_cents, answered = await raise_hold(order.reservation, order.total_cents), True
-        except Refused as e:
+                return None, False
+            held_cents = None if raise_hold is None else await raise_hold(order.reservation, order.total_cents)
+        except DeviceError as e:
             log.warning("%s: %s", self.name, e)
-            answered = True
-        finally:
-            self._post(PaymentRaised(self.evse, order.payment, held_cents, answered))
+            return None, isinstance(e, Refused)
+        return held_cents, True
+
+    def _report_raised_hold(self, order: RaisePayment, raising: asyncio.Task[tuple[int | None, bool]]) -> None:
+        """Report the end of a raise, also of one that was cancelled before its first step: it may have happened."""
+        has_failed = raising.cancelled() or raising.exception() is not None
+        held_cents, answered = (None, False) if has_failed else raising.result()
+        self._post(PaymentRaised(self.evse, order.payment, held_cents, answered))
 
     async def _carry_out_offer(self, port: TerminalPort, order: TerminalOrder) -> None:
         if isinstance(order, OfferPayment):
