@@ -4,6 +4,7 @@ disk (``Session``)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.charging.profiles import Profile
@@ -41,6 +42,14 @@ class Authorization:
     """The remote start that an outlet was kept for: its driver has paid at a web page."""
 
 
+class EnergyHolder(StrEnum):
+    """What withholds energy from a session that stays open."""
+
+    TOKEN = "token"
+    CEILING = "ceiling"
+    LIMIT = "limit"
+
+
 @mutable
 class Session:
     """A right and a vehicle: energy. ``last_wh`` is the newest register that is on disk or better.
@@ -59,6 +68,8 @@ class Session:
     remote_id: str = ""
     offline: bool = False
     held: bool = False
+    withheld_by: frozenset[EnergyHolder] = frozenset()
+    """What withholds energy from a session that is ``held``, as far as it is known."""
     until_wh: int | None = None
     """Register at which a session whose token turned out bad is held (MaxEnergyOnInvalidId)."""
     stop: PendingStop | None = None
@@ -104,6 +115,7 @@ class Session:
             "web": self.web,
             "judged_by": self.judged_by.value,
             "price": self.price,
+            **({"withheld_by": sorted(self.withheld_by)} if self.withheld_by else {}),
             **({"payment": dump_record(self.payment)} if self.payment else {}),
             **({"tariff": self.tariff.to_record()} if self.tariff else {}),
         }
@@ -125,6 +137,7 @@ class Session:
             remote_id=str(r["remote_id"]),
             offline=bool(r["offline"]),
             held=bool(r.get("held", False)),
+            withheld_by=frozenset(EnergyHolder(name) for name in r.get("withheld_by", ())),
             until_wh=None if r.get("until_wh") is None else int(r["until_wh"]),
             stop=PendingStop.from_record(r["stop"]) if r["stop"] else None,
             samples=tuple(load_record(x, Sample) for x in r["samples"]),

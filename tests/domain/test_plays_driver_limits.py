@@ -28,6 +28,7 @@ from agent.domain.transaction import TxPoint
 from agent.domain.web_payment import MAX_COST, MAX_ENERGY, MAX_TIME, WebPaymentConfig, add_limit_parameters
 from agent.model.types import ScreenName, Token, TokenType, TransactionLimit
 from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, charging, energised, make_site, wh
+from tests.domain.test_plays_payment import paid, till
 from tests.support.domain_state import configure
 from tests.support.reading_purposes import LIVE
 
@@ -259,3 +260,13 @@ def test_a_station_without_choices_has_no_such_block() -> None:
     play = pressed(street(choices={}), "limit-energy")
     assert query(play) == ""
     assert play.evse().driver_limit is None
+
+
+def test_a_bank_card_has_no_limit_that_another_driver_has_chosen() -> None:
+    """Its token is a direct payment as well, but it was read at the terminal: its driver has chosen nothing."""
+    plan = WebPaymentConfig(station="CP", dynamic=True, limit_choices=CHOICES)
+    play = pressed(till(settings=SETTINGS, web_payment=plan, limits_transactions=True), "limit-energy")
+    assert play.evse().driver_limit == TransactionLimit(energy_wh=10_000)
+    paid(play)
+    drawn(play, 11_000)
+    assert (confirmed(play), play.session().held) == ([], False)

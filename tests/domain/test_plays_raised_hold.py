@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import LimitReceived, MeterRead, RequestReceived
+from agent.domain.events import LimitReceived, MeterRead, RequestReceived, TransactionAcknowledged
 from agent.domain.messages import StopReason, TransactionUpdated, TriggerReason
-from agent.domain.orders import Persist, Response, Send
+from agent.domain.orders import Persist, Response, Send, SetRelease
 from agent.domain.payment import PayState
 from agent.domain.requests import SetVariablesRequest
 from agent.domain.tariff import Tariff
@@ -25,7 +25,7 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
 )
 from agent.model.bank_card import Settlement, TerminalIdentity
-from agent.model.types import TransactionLimit
+from agent.model.types import AuthorizationStatus, TransactionLimit, Verdict
 from tests.domain.playbook import LINK, Playbook, wh
 from tests.domain.test_plays_payment import OPENED, EvseAt, charge, offer, paid, record, till, unplugged
 from tests.support.reading_purposes import LIVE
@@ -242,6 +242,71 @@ def test_a_raised_hold_frees_no_session_that_is_paused_for_another_reason() -> N
     play.feed(PaymentRaised(0, payment, 7000))
     play.skip()
     assert play.session().held
+
+
+SUSPENDING = {"payment_at_ceiling": "suspend"}
+
+
+def released(play: Playbook) -> bool:
+    return [o.on for o in play.log if isinstance(o, SetRelease)][-1]
+
+
+@pytest.mark.parametrize("limit", [TransactionLimit(energy_wh=91_000), TransactionLimit(time_s=1)], ids=str)
+def test_a_limit_that_is_reached_at_the_ceiling_goes_on_withholding(limit: TransactionLimit) -> None:
+    """The ceiling withheld first. Energy flows when neither withholds it, whichever ends last."""
+    play, payment = asked(raising(SUSPENDING), kwh=99.95)
+    session = play.session().id
+    play.feed(LimitReceived(LINK, session, limit))
+    play.skip().feed(PaymentRaised(0, payment, 7000))
+    assert (play.skip().session().held, released(play)) == (True, False)
+    play.feed(LimitReceived(LINK, session, TransactionLimit(energy_wh=150_000, time_s=10**6)))
+    assert (play.skip().session().held, released(play)) == (False, True)
+
+
+def test_a_limit_that_is_raised_does_not_pass_the_ceiling() -> None:
+    play, payment = asked(raising(SUSPENDING))
+    session = play.session().id
+    play.feed(LimitReceived(LINK, session, TransactionLimit(energy_wh=91_000)))
+    drawn(play.skip(), 99.95)
+    before = len(play.log)
+    play.feed(LimitReceived(LINK, session, TransactionLimit(energy_wh=150_000)))
+    play.skip()
+    assert play.session().held
+    assert not [o for o in play.log[before:] if isinstance(o, SetRelease)]
+    play.feed(PaymentRaised(0, payment, 7000))
+    assert (play.skip().session().held, released(play)) == (False, True)
+
+
+@pytest.mark.parametrize("is_ceiling_first", [True, False])
+@pytest.mark.parametrize("more_wh", [0, 500])
+def test_a_raised_hold_gives_a_refused_token_no_more_than_it_may_have(is_ceiling_first: bool, more_wh: int) -> None:
+    """MaxEnergyOnInvalidId counts, whether the ceiling or the verdict of the start came first."""
+    tolerant = {"stop_on_invalid_id": False, "max_energy_on_invalid_wh": more_wh, "payment_heed_start_verdict": "all"}
+    play, payment = asked(raising({**SUSPENDING, **tolerant}), kwh=99.95 if is_ceiling_first else 91.0)
+    refused = TransactionAcknowledged(LINK, play.session().id, None, Verdict(AuthorizationStatus.BLOCKED))
+    play.feed(refused)
+    drawn(play.skip(), 99.95)
+    play.feed(PaymentRaised(0, payment, 7000))
+    play.skip()
+    assert play.session().held is (more_wh == 0 or not is_ceiling_first)
+    drawn(play, 100.45)
+    assert (play.session().held, released(play)) == (True, False)
+
+
+def test_who_withholds_energy_outlives_the_agent() -> None:
+    play, _ = asked(raising(SUSPENDING), kwh=99.95)
+    play.feed(LimitReceived(LINK, play.session().id, TransactionLimit(energy_wh=91_000)))
+    play.skip().restart(20, state=EvseAt(play)).skip()
+    assert play.session().withheld_by == {"ceiling", "limit"}
+
+
+def test_the_cost_that_is_shown_is_that_of_the_raised_hold() -> None:
+    """What the transaction reports is what is captured, although no reading has come since."""
+    play, payment = asked(raising(SUSPENDING, reserve_s=0.0), kwh=110.0)
+    assert play.evse().pricing.bill.cents == HELD
+    play.feed(PaymentRaised(0, payment, 7000))
+    bill = play.skip().evse().pricing.bill
+    assert (bill.held_cents, bill.cents) == (7000, 5500)
 
 
 def test_a_backend_sets_by_how_much_and_switches_it_off() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.driver_cost import DriverBill
 from agent.domain.events import HoldRaised, StopWanted, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
@@ -15,6 +16,7 @@ from agent.domain.payment import DAY_S, Payment, RaiseWanted, parse_cents
 from agent.domain.payment_amount import raise_step_cents
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.session.active import restore_energy, withhold_energy
+from agent.domain.session_records import EnergyHolder
 from agent.domain.terminal_messages import PaymentRaised
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment
@@ -29,8 +31,6 @@ _AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.COST_LIMIT)
 class PaymentCeiling:
     def __init__(self, site: StationState, journal: PaymentJournal) -> None:
         self._site, self._journal = site, journal
-        self._withheld: set[str] = set()
-        """Sessions from which this ceiling withholds energy, as far as this process knows."""
 
     def check_ceiling(self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
         """Check the ceiling. It is not passed even if no reading comes any more. ``unseen_s``: for so
@@ -80,14 +80,9 @@ class PaymentCeiling:
         """Stop the energy: the authorized amount is reached."""
         yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), None)
         if self._site.settings.text_value("payment_at_ceiling") == "suspend":
-            if evse.session is not None and not evse.session.held:
-                self._withheld.add(evse.session.id)
-            yield from withhold_energy(self._site, evse, now, TriggerReason.COST_LIMIT)
+            yield from withhold_energy(self._site, evse, now, TriggerReason.COST_LIMIT, by=EnergyHolder.CEILING)
         elif evse.state is SessionState.ACTIVE:
             yield StopWanted(evse.number, *_AMOUNT_REACHED)
-
-    def forget_session(self, session: str) -> None:
-        self._withheld.discard(session)
 
     @handles_events(PaymentRaised)
     def apply_raised_hold(self, event: PaymentRaised, now: Moment) -> Iterator[Yielded]:
@@ -101,11 +96,20 @@ class PaymentCeiling:
         evse = self._site.evses.get(p.evse)
         if evse is None or p.held_cents == before_cents or self.active_payment(evse) is not p:
             return
+        self.update_driver_bill(evse, p)
         yield HoldRaised(evse.number, p.session, p.held_cents)
-        if p.session in self._withheld:
-            self._withheld.discard(p.session)
-            yield from restore_energy(self._site, evse, now)
+        if evse.session is not None and EnergyHolder.CEILING in evse.session.withheld_by:
+            yield from restore_energy(self._site, evse, now, EnergyHolder.CEILING)
         yield from self.check_ceiling(evse, p, now)
+
+    def update_driver_bill(self, evse: EvseRecord, p: Payment) -> None:
+        """Update what the session costs so far: no more than what is held."""
+        assert p.tariff is not None
+        assert p.usage is not None
+        cents = min(p.tariff.total_cents(p.usage), p.held_cents)
+        evse.pricing.bill = DriverBill(
+            p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff, usage=p.usage
+        )
 
     @handles_timer(TimerKind.PAYMENT_CEILING)
     def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

@@ -120,7 +120,7 @@ class PaymentSettlement:
             resumed = event.trigger is TriggerReason.TX_RESUMED
             if resumed and p.usage is not None:
                 p.usage = p.usage.advance_over_absence(now.stamp, KEEP_S)
-            self._update_bill(evse, p)
+            self._ceiling.update_driver_bill(evse, p)
             yield from self._ceiling.check_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
         else:
             yield StopWanted(evse.number, *_UNPAID, note="fault")
@@ -137,23 +137,14 @@ class PaymentSettlement:
         if now.t_s - self._last_stored_s.get(p.id, 0.0) >= KEEP_S:
             self._last_stored_s[p.id] = now.t_s
             yield self._journal.persist_payment(p)
-        self._update_bill(evse, p)
+        self._ceiling.update_driver_bill(evse, p)
         yield from self._ceiling.check_ceiling(evse, p, now)
-
-    def _update_bill(self, evse: EvseRecord, p: Payment) -> None:
-        assert p.tariff is not None
-        assert p.usage is not None
-        cents = min(p.tariff.total_cents(p.usage), p.held_cents)
-        evse.pricing.bill = DriverBill(
-            p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff, usage=p.usage
-        )
 
     @handles_events(SessionClosed)
     def charge_closed_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Charge the payment and make the bill, in the same store transaction as the end of the
         session."""
         p = self._journal.payment_of_session(event.session)
-        self._ceiling.forget_session(event.session)
         yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, event.evse), None)
         if p is None:
             return

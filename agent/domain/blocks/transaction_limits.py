@@ -29,10 +29,11 @@ from agent.domain.orders import Persist, WakeMe
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session.active import restore_energy, withhold_energy
 from agent.domain.session.tx_points import idle_charging_state, send_to_backends
+from agent.domain.session_records import EnergyHolder
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.transaction import TxPoint
 from agent.model.fastclass import mutable, replace
-from agent.model.types import Moment, TokenType, TransactionLimit
+from agent.model.types import Judge, Moment, TokenType, TransactionLimit
 
 FACT = "tx_limit"
 STOP_REASONS: Mapping[TriggerReason, StopReason] = {
@@ -123,7 +124,8 @@ class TransactionLimits:
         is_begin = session is not None and event.trigger is not TriggerReason.TX_RESUMED
         if session is None or chosen is None or chosen == TransactionLimit() or not is_begin:
             return
-        if not session.web and session.token.type is not TokenType.DIRECT_PAYMENT:
+        is_bank_card = session.judged_by in (Judge.BANK, Judge.BANK_AND_AUTHORIZE)  # at the terminal of this station
+        if not session.web and (is_bank_card or session.token.type is not TokenType.DIRECT_PAYMENT):
             return
         held = self._limits.setdefault(session.id, HeldLimit(TransactionLimit()))
         held.driver = held.to_report = chosen
@@ -172,13 +174,13 @@ class TransactionLimits:
             if held.withholds:
                 held.withholds = False
                 yield Persist(FACT, session.id, held.to_record())
-                yield from restore_energy(self._site, evse, now)
+                yield from restore_energy(self._site, evse, now, EnergyHolder.LIMIT)
         elif TxPoint.ENERGY in self._site.tx_stop_points():
             yield StopWanted(evse.number, STOP_REASONS[reached], reached)
-        elif not session.held:
+        elif not held.withholds:
             held.withholds = True
             yield Persist(FACT, session.id, held.to_record())
-            yield from withhold_energy(self._site, evse, now, reached)
+            yield from withhold_energy(self._site, evse, now, reached, by=EnergyHolder.LIMIT)
 
     def _reached_limit(self, evse: EvseRecord, limit: TransactionLimit, now: Moment) -> TriggerReason | None:
         session = evse.session

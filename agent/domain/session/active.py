@@ -33,6 +33,7 @@ from agent.domain.session.common import (
 from agent.domain.session.end import end_session
 from agent.domain.session.release import pause_release, set_release
 from agent.domain.session.tx_points import UNPLUGGING
+from agent.domain.session_records import EnergyHolder
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, Moment
 
@@ -194,7 +195,7 @@ def update_register(s: StationState, evse: EvseRecord, event: MeterRead, now: Mo
     session.last_wh = max(session.last_wh, event.reading.energy_wh)
     mark_session_alive(evse, now)
     if session.until_wh is not None and session.last_wh >= session.until_wh:
-        yield from withhold_energy(s, evse, now)
+        yield from withhold_energy(s, evse, now, by=EnergyHolder.TOKEN)
 
 
 def mark_session_alive(evse: EvseRecord, now: Moment) -> None:
@@ -213,32 +214,46 @@ def limit_invalid_token_energy(s: StationState, evse: EvseRecord, now: Moment) -
     if session is None or session.until_wh is not None:
         return
     if more_wh == 0:
-        yield from withhold_energy(s, evse, now)
-    elif evse.state in (SessionState.ACTIVE, SessionState.RECOVERING) and not session.held:
+        yield from withhold_energy(s, evse, now, by=EnergyHolder.TOKEN)
+    elif evse.state in (SessionState.ACTIVE, SessionState.RECOVERING):
         session.until_wh = session.last_wh + more_wh
         yield Persist("session", session.id, session.to_record())
 
 
 def withhold_energy(
-    s: StationState, evse: EvseRecord, now: Moment, trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED
+    s: StationState,
+    evse: EvseRecord,
+    now: Moment,
+    trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED,
+    *,
+    by: EnergyHolder,
 ) -> Iterator[Yielded]:
     """Withdraw release until the session is ended or gets energy again; the session stays open.
-    ``trigger``: why, for the backends."""
+    ``trigger``: why, for the backends. ``by``: what withholds it; each must give it again."""
     session = evse.session
-    if session is None or session.held or evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING):
+    if session is None or evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING):
         return
-    session.held = True
+    was_held, is_known = session.held, by in session.withheld_by
+    session.held, session.withheld_by = True, session.withheld_by | {by}
+    if was_held:
+        if not is_known:
+            yield Persist("session", session.id, session.to_record())
+        return
     yield from set_release(s, evse, False)
     yield Persist("session", session.id, session.to_record())
     if evse.state is SessionState.ACTIVE:
         yield from report_charging_state(s, evse, now, trigger)
 
 
-def restore_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """Give energy again to a running session from which it was withheld. A board that has ended the session of its
-    vehicle (DC) gives it none any more."""
+def restore_energy(s: StationState, evse: EvseRecord, now: Moment, by: EnergyHolder) -> Iterator[Yielded]:
+    """Give energy again to a running session, unless something else than ``by`` withholds it as well. A board that has
+    ended the session of its vehicle (DC) gives it none any more."""
     session = evse.session
     if session is None or not session.held or evse.state is not SessionState.ACTIVE or evse.board.session_used:
+        return
+    session.withheld_by -= {by}
+    if session.withheld_by:
+        yield Persist("session", session.id, session.to_record())
         return
     session.held = False
     yield Persist("session", session.id, session.to_record())
