@@ -19,6 +19,7 @@ from agent.domain.events import (
     TokenAuthorized,
     VehicleConnected,
 )
+from agent.domain.evse import SessionState
 from agent.domain.messages import TransactionEnded, TransactionStarted, TransactionUpdated, TriggerReason
 from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send
 from agent.domain.requests import (
@@ -30,6 +31,7 @@ from agent.domain.requests import (
 )
 from agent.domain.tariff import Tariff
 from agent.domain.transaction import TxPoint
+from agent.model.fastclass import replace
 from agent.model.types import TransactionLimit
 from tests.domain.playbook import (
     ACCEPTED,
@@ -266,7 +268,7 @@ def change_tariff_of(play: Playbook, session: str, id_: str, tariff: Tariff, lin
 def test_the_tariff_of_a_running_transaction_is_changed() -> None:
     """I11.FR.06, I11.FR.07, I11.FR.08: what was used before costs what it cost, and the fee is due once."""
     play = street()
-    set_tariff(play, "T1", Tariff(kwh=Decimal("0.20"), session=Decimal("0.50")))
+    set_tariff(play, "T1", Tariff(kwh=Decimal("0.20"), session=Decimal("0.50"), vat_percent=Decimal(17)))
     charging(play)
     drawn(play, 3000)
     play.wait(30).skip()
@@ -330,11 +332,12 @@ def test_a_transaction_without_a_tariff_gets_one() -> None:
 
 def test_a_changed_tariff_outlives_the_agent() -> None:
     play = street()
-    set_tariff(play, "T1")
+    cheap = replace(CHEAP, vat_percent=DEAR.vat_percent)
+    set_tariff(play, "T1", cheap)
     charging(play)
     drawn(play, 1001)
     session = play.session().id
-    for n, tariff in enumerate((DEAR, CHEAP)):
+    for n, tariff in enumerate((DEAR, cheap)):
         assert change_tariff_of(play, session, f"C{n}", tariff) == "Accepted"
         drawn(play, 2001 + 1000 * n)
     play.wait(61).skip()
@@ -366,6 +369,39 @@ def test_a_change_before_the_session_begins_is_its_tariff() -> None:
     assert sent(play, TransactionEnded)[0].cost.tariff_id == "T2"
 
 
+def test_a_changed_tariff_is_of_its_transaction_alone() -> None:
+    """Its session never came: the next one of the same card has the default of the EVSE."""
+    play = street(settings={"tx_start_points": (TxPoint.AUTHORIZED, TxPoint.POWER_PATH), "connection_timeout_s": 30})
+    set_tariff(play, "T1")
+    play.feed(CardPresented(1, A))
+    [ask] = [o for o in play.log if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(ask.request, ask.token, ACCEPTED))
+    [first] = [o for o in play.log if isinstance(o, ReadMeter)]
+    play.feed(MeterRead(1, first.purpose, wh(1000)))
+    play.skip()
+    assert change_tariff_of(play, play.evse().tx.id, "T2", DEAR) == "Accepted"
+    play.wait(40).skip()
+    for order in [o for o in play.log if isinstance(o, ReadMeter) and o is not first]:
+        play.feed(MeterRead(1, order.purpose, wh(1000)))
+    assert play.skip().evse().tx is None
+    assert ("T2", []) not in present(play)
+    charging(play)
+    assert play.evse().pricing.priced.tariff_id == "T1"
+
+
+def test_a_change_while_the_session_recovers_counts_no_absence() -> None:
+    """The agent was away: of that time no more is charging than may have passed since the usage was stored."""
+    play = street()
+    set_tariff(play, "T1", Tariff(minute=Decimal("1.00")))
+    drawn(charging(play), 1000).wait(61).skip()
+    drawn(play, 1001)
+    session = play.session().id
+    play.restart(after_s=280.0).skip()
+    assert play.state() is SessionState.RECOVERING
+    assert change_tariff_of(play, session, "T2", Tariff(minute=Decimal("1.00"))) == "Accepted"
+    assert play.evse().pricing.priced.cents == 202, "1.02 before, and a minute of 280 s"
+
+
 def test_which_changes_are_refused() -> None:
     """I11.FR.04, I11.FR.05."""
     play = street()
@@ -376,6 +412,7 @@ def test_which_changes_are_refused() -> None:
     dollars = Tariff(kwh=Decimal("0.50"), currency="USD")
     assert change_tariff_of(play, session, "T2", dollars) == "NoCurrencyChange"
     assert change_tariff_of(play, session, "T2", DEAR, link="another") == "Rejected"
+    assert change_tariff_of(play, session, "T2", replace(CHEAP, vat_percent=Decimal(17))) == "Rejected", "one bill"
     assert play.evse().pricing.priced.tariff_id == "T1"
     unplugged(play, 2000).skip()
     assert change_tariff_of(play, session, "T2", DEAR) == "TxNotFound", "it is over"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.domain.backend_tariff import BackendTariff, is_valid_now, without_replaced_tariffs
-from agent.domain.events import DriverTariffReceived, Started
+from agent.domain.events import DriverTariffReceived, Started, TransactionClosed
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.orders import Persist
@@ -16,6 +16,7 @@ from agent.domain.requests import (
     GetTariffsRequest,
     SetDefaultTariffRequest,
 )
+from agent.domain.session_records import Session
 from agent.model.types import EvseId, Moment, Token
 
 FACT = "default_tariffs"
@@ -30,25 +31,35 @@ class BackendTariffs:
         self._site = site
         self._defaults: dict[EvseId, tuple[BackendTariff, ...]] = {}
         self._drivers: dict[str, tuple[Token, BackendTariff | None]] = {}
+        self._changed: dict[str, tuple[Token, BackendTariff | None]] = {}
+        """By transaction."""
 
     # --- tariffs for sessions ------------------------------------------------------------------------------------
 
-    def tariff_for_session(self, evse: EvseRecord, token: Token, now: Moment) -> BackendTariff | None:
-        """Return the tariff that a session of this driver begins with: that of the driver, otherwise the default of
-        the EVSE (I07.FR.14, I08.FR.04); None: the backend computes the cost. A driver's tariff is used up."""
-        key = token.value.casefold()
-        if key in self._drivers:
-            return self._drivers.pop(key)[1]
+    def tariff_for_session(self, evse: EvseRecord, session: Session, now: Moment) -> BackendTariff | None:
+        """Return the tariff that a session begins with: that of its transaction if the backend has changed it,
+        that of the driver, otherwise the default of the EVSE (I07.FR.14, I08.FR.04); None: the backend computes the
+        cost. A driver's tariff is used up."""
+        driver = self._drivers.pop(session.token.value.casefold(), None)
+        own = self._changed.pop(session.id, driver)
+        if own is not None:
+            return own[1]
         valid = [t for t in self._present_defaults(evse.number, now) if is_valid_now(t, now.utc_s)]
         return valid[-1] if valid else None
 
-    def keep_tariff_of_driver(self, token: Token, tariff: BackendTariff) -> None:
+    def keep_changed_tariff(self, transaction: str, token: Token, tariff: BackendTariff) -> None:
         """Keep a tariff that a backend has changed for a transaction whose session is still to come (I11)."""
-        self._drivers[token.value.casefold()] = token, tariff
+        self._changed[transaction] = token, tariff
 
-    def has_driver_tariff(self, token: Token) -> bool:
-        """Return whether the session of this driver begins with a tariff of its own."""
-        return token.value.casefold() in self._drivers
+    @handles_events(TransactionClosed)
+    def forget_changed_tariff(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
+        """Forget the tariff of a transaction whose session never came: it is of no other one of the same driver."""
+        self._changed.pop(event.session, None)
+        yield from ()
+
+    def has_driver_tariff(self, session: Session) -> bool:
+        """Return whether the session begins with a tariff of its own."""
+        return session.id in self._changed or session.token.value.casefold() in self._drivers
 
     def _present_defaults(self, evse: EvseId, now: Moment) -> tuple[BackendTariff, ...]:
         return without_replaced_tariffs(self._defaults.get(evse, ()), now.utc_s)
@@ -132,7 +143,7 @@ class BackendTariffs:
             bill = evse.pricing.priced
             if evse.session is not None and bill is not None and bill.tariff_id and bill.is_driver_tariff:
                 yield {"id": bill.tariff_id, "evses": [number], "tokens": [evse.session.token.value]}
-        for token, tariff in self._drivers.values() if is_station else ():
+        for token, tariff in (*self._drivers.values(), *self._changed.values()) if is_station else ():
             if tariff is not None:
                 yield {"id": tariff.id, "evses": [], "tokens": [token.value]}
 

@@ -103,8 +103,8 @@ class TariffSessions:
                 evse.pricing.unreported_tariff = session.id, priced.priced_by.id  # may be named twice, never not at all
                 yield from self._show_cost(evse, session.id)
             return
-        is_of_driver = self._tariffs.has_driver_tariff(session.token)
-        chosen = self._tariffs.tariff_for_session(evse, session.token, now)
+        is_of_driver = self._tariffs.has_driver_tariff(session)
+        chosen = self._tariffs.tariff_for_session(evse, session, now)
         if chosen is None:
             return
         usage = self._start_usage(chosen, now).advance_to(clock_s(now), session.start_wh, None, now.stamp)
@@ -136,12 +136,14 @@ class TariffSessions:
             yield reply("Rejected", {"reason": "NotAllowed"})
         elif request.tariff.tariff.currency != self._present_currency(request.session):
             yield reply("NoCurrencyChange")
+        elif self._has_other_vat(request.session, request.tariff):
+            yield reply("Rejected", {"reason": "VatChange"})
         elif evse.session is not None:
             yield reply("Accepted")
             yield from self._change_session_tariff(evse, evse.session, request.tariff, now)
         elif evse.tx is not None and evse.tx.token is not None:
             yield reply("Accepted")
-            self._tariffs.keep_tariff_of_driver(evse.tx.token, request.tariff)
+            self._tariffs.keep_changed_tariff(evse.tx.id, evse.tx.token, request.tariff)
             yield from self._report_tariff_to_come(evse, evse.tx, request.tariff, now)
         else:
             yield reply("Rejected", {"reason": "NotAllowed"})  # there is no driver yet whom it could be for
@@ -149,6 +151,12 @@ class TariffSessions:
     def _present_currency(self, session: str) -> str:
         priced = self._priced.get(session)
         return self._site.settings.text_value("currency") if priced is None else priced.priced_by.tariff.currency
+
+    def _has_other_vat(self, session: str, wanted: BackendTariff) -> bool:
+        """Return whether the VAT is another one. A transaction is reported with one rate, which must be that of all of
+        its cost."""
+        priced = self._priced.get(session)
+        return priced is not None and priced.priced_by.tariff.vat_percent != wanted.tariff.vat_percent
 
     def _change_session_tariff(
         self, evse: EvseRecord, session: Session, wanted: BackendTariff, now: Moment
@@ -164,7 +172,10 @@ class TariffSessions:
         else:
             from agent.domain.changed_tariff import change_tariff, close_period
 
-            usage = priced.usage.advance_to(clock_s(now), register_wh, counts_as_charging(evse), now.stamp)
+            usage = priced.usage
+            if evse.state is not SessionState.ACTIVE:  # it recovers: the absence of the agent is no time of charging
+                usage = usage.advance_over_absence(now.stamp, KEEP_S)
+            usage = usage.advance_to(clock_s(now), register_wh, counts_as_charging(evse), now.stamp)
             changed = change_tariff(priced.priced_by.tariff, usage, wanted.tariff)
             closed = close_period(usage, priced.priced_by.id, priced.begun, priced.periods)
             self._priced[session.id] = TariffSession(
