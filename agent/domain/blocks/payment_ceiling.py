@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.driver_cost import DriverBill
-from agent.domain.events import HoldRaised, StopWanted, TimeCame
+from agent.domain.events import StopWanted, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events, handles_timer
+from agent.domain.functional_block import Yielded, handles_timer
 from agent.domain.local_time import passed_s
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import WakeMe
@@ -17,7 +16,6 @@ from agent.domain.payment_amount import raise_step_cents
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.session.active import restore_energy, withhold_energy
 from agent.domain.session_records import EnergyHolder
-from agent.domain.terminal_messages import PaymentRaised
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment
 
@@ -84,32 +82,11 @@ class PaymentCeiling:
         elif evse.state is SessionState.ACTIVE:
             yield StopWanted(evse.number, *_AMOUNT_REACHED)
 
-    @handles_events(PaymentRaised)
-    def apply_raised_hold(self, event: PaymentRaised, now: Moment) -> Iterator[Yielded]:
-        """Go on with what the bank holds now, and report it (C23.FR.02). Energy that this ceiling withheld is given
-        again."""
-        p = self._journal.payments.get(event.payment)
-        if p is None:
-            return
-        before_cents = p.held_cents
-        yield from self._journal.apply_payment_event(p, event, now)
-        evse = self._site.evses.get(p.evse)
-        if evse is None or p.held_cents == before_cents or self.active_payment(evse) is not p:
-            return
-        self.update_driver_bill(evse, p)
-        yield HoldRaised(evse.number, p.session, p.held_cents)
+    def apply_higher_ceiling(self, evse: EvseRecord, p: Payment, now: Moment) -> Iterator[Yielded]:
+        """Give energy again that this ceiling withheld, and check against what is held now."""
         if evse.session is not None and EnergyHolder.CEILING in evse.session.withheld_by:
             yield from restore_energy(self._site, evse, now, EnergyHolder.CEILING)
         yield from self.check_ceiling(evse, p, now)
-
-    def update_driver_bill(self, evse: EvseRecord, p: Payment) -> None:
-        """Update what the session costs so far: no more than what is held."""
-        assert p.tariff is not None
-        assert p.usage is not None
-        cents = min(p.tariff.total_cents(p.usage), p.held_cents)
-        evse.pricing.bill = DriverBill(
-            p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff, usage=p.usage
-        )
 
     @handles_timer(TimerKind.PAYMENT_CEILING)
     def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

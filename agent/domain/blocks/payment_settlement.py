@@ -13,6 +13,7 @@ from agent.domain.events import (
     BoardOpened,
     FaultCleared,
     FaultRaised,
+    HoldRaised,
     MeterFailed,
     MeterRead,
     ReceiptReceived,
@@ -47,6 +48,7 @@ from agent.domain.tariff_cost import cap_bill_parts, final_usage
 from agent.domain.terminal_messages import (
     PaymentCancelled,
     PaymentDeclined,
+    PaymentRaised,
     PaymentReviewed,
     PaymentSettled,
     TerminalLost,
@@ -120,7 +122,7 @@ class PaymentSettlement:
             resumed = event.trigger is TriggerReason.TX_RESUMED
             if resumed and p.usage is not None:
                 p.usage = p.usage.advance_over_absence(now.stamp, KEEP_S)
-            self._ceiling.update_driver_bill(evse, p)
+            self._update_bill(evse, p)
             yield from self._ceiling.check_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
         else:
             yield StopWanted(evse.number, *_UNPAID, note="fault")
@@ -137,8 +139,32 @@ class PaymentSettlement:
         if now.t_s - self._last_stored_s.get(p.id, 0.0) >= KEEP_S:
             self._last_stored_s[p.id] = now.t_s
             yield self._journal.persist_payment(p)
-        self._ceiling.update_driver_bill(evse, p)
+        self._update_bill(evse, p)
         yield from self._ceiling.check_ceiling(evse, p, now)
+
+    def _update_bill(self, evse: EvseRecord, p: Payment) -> None:
+        assert p.tariff is not None
+        assert p.usage is not None
+        cents = min(p.tariff.total_cents(p.usage), p.held_cents)
+        evse.pricing.bill = DriverBill(
+            p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff, usage=p.usage
+        )
+
+    @handles_events(PaymentRaised)
+    def apply_raised_hold(self, event: PaymentRaised, now: Moment) -> Iterator[Yielded]:
+        """Go on with what the bank holds now, and report it (C23.FR.02). Energy that the ceiling withheld is given
+        again."""
+        p = self._journal.payments.get(event.payment)
+        if p is None:
+            return
+        before_cents = p.held_cents
+        yield from self._journal.apply_payment_event(p, event, now)
+        evse = self._site.evses.get(p.evse)
+        if evse is None or p.held_cents == before_cents or self._ceiling.active_payment(evse) is not p:
+            return
+        self._update_bill(evse, p)
+        yield HoldRaised(evse.number, p.session, p.held_cents)
+        yield from self._ceiling.apply_higher_ceiling(evse, p, now)
 
     @handles_events(SessionClosed)
     def charge_closed_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
