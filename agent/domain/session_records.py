@@ -4,7 +4,6 @@ disk (``Session``)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.charging.profiles import Profile
@@ -12,6 +11,7 @@ from agent.domain.messages import Sample
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import frozen, mutable
+from agent.model.string_enum import StrEnum
 from agent.model.types import DirectPayment, EvseId, Judge, SignedReading, Stamp, Token, Verdict
 
 if TYPE_CHECKING:  # of stations that sell without a contract
