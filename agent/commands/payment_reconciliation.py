@@ -96,14 +96,14 @@ def _booking_of(place: str, row: Mapping[str, Any], named: Mapping[str, str]) ->
             raise UnusableFile(f"{place}: has no {named[name]!r}; name its columns: --columns reference=...,amount=...")
     cents = _cents_of(place, found["amount"])
     refund = str(found["type"] or "").strip().lower() in REFUNDS
-    words = (str(found[name] or "").strip() for name in ("currency", "terminal"))
-    return Booking(place, str(found["reference"]).strip(), -abs(cents) if refund else cents, *words)
+    currency, terminal = (str(found[name] or "").strip() for name in ("currency", "terminal"))
+    return Booking(place, str(found["reference"]).strip(), -abs(cents) if refund else cents, currency.upper(), terminal)
 
 
 def _cents_of(place: str, value: Any) -> int:
     """Return an amount in cents: a decimal with a point or a comma, without separators of thousands."""
     text = str(value).strip().replace("\u00a0", "").removesuffix("€").strip()
-    if not re.fullmatch(r"[+-]?\d{1,9}([.,]\d{1,2}0*)?", text):
+    if not re.fullmatch(r"[+-]?\d{1,9}([.,]\d{1,2})?", text):
         raise UnusableFile(f"{place}: {text!r} is no amount with two decimals")
     try:
         return int(Decimal(text.replace(",", ".")) * 100)
@@ -140,6 +140,23 @@ def find_differences(rows: Sequence[Row], expected: Iterable[str], bookings: Seq
     return sorted(found, key=lambda d: (d.kind, d.reference))
 
 
+def bookings_of_station(serials: Iterable[str], bookings: Sequence[Booking]) -> list[Booking]:
+    """Return the bookings without those of terminals of other stations. ``serials``: of the terminal of each payment;
+    if one is not known (""), all may be of this station."""
+    known = {serial.lower() for serial in serials}
+    if not known or "" in known:
+        return list(bookings)
+    return [b for b in bookings if b.terminal.lower() in ("", *known)]
+
+
+def _booked_cents(row: Row) -> int | None:
+    """Return what is to be in the file of a payment, if it is there; None: it is not to be there. What the backend
+    settles is charged elsewhere, with the same amount."""
+    if row["state"] == PayState.LEFT_TO_CSMS:
+        return min(row["owed_cents"] or 0, row["held_cents"])
+    return row["charged_cents"] if row["state"] == PayState.COMMITTED else None
+
+
 def _payments_by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Return the payments by everything that a file may call them."""
     by_name: dict[str, list[Row]] = defaultdict(list)
@@ -154,20 +171,24 @@ def _payment_of_booking(
     booking: Booking, by_name: Mapping[str, list[Row]], booked: Mapping[str, list[Booking]]
 ) -> Row | None:
     """Return the payment of a booking. An acquirer may give a reference again after some time: one that was charged
-    with this amount and has no booking yet comes first."""
-    here = [r for r in by_name.get(booking.reference.lower(), ()) if booking.terminal in ("", r["terminal"])]
-    same = [r for r in here if r["charged_cents"] == booking.cents and r["reference"] not in booked]
-    return next(iter((*same, *here)), None)
+    with this amount and has no booking yet comes first, then one with this amount, then one that was charged."""
+    here = [
+        r for r in by_name.get(booking.reference.lower(), ()) if booking.terminal.lower() in ("", r["terminal"].lower())
+    ]
+    charged = [r for r in here if _booked_cents(r) is not None]
+    same = [r for r in charged if _booked_cents(r) == abs(booking.cents)]
+    free = [r for r in same if booking.cents > 0 and r["reference"] not in booked]
+    return next(iter((*free, *same, *charged, *here)), None)
 
 
 def _compare_payment(row: Row, bookings: Sequence[Booking]) -> Iterator[Difference]:
-    reference, charged = row["reference"], row["charged_cents"]
+    reference, charged = row["reference"], _booked_cents(row)
     charges = [b for b in bookings if b.cents > 0]
     net_cents = sum(b.cents for b in bookings)
     wrong = sorted({b.currency for b in bookings} - {"", row["currency"]})
     if wrong:
         yield Difference("currency", reference, f"booked in {', '.join(wrong)}, charged in {row['currency']}")
-    if row["state"] != PayState.COMMITTED:
+    if charged is None:
         text = f"{amount_text(net_cents)} booked, and here it is {row['state']}{': ' if row['why'] else ''}{row['why']}"
         yield Difference("not_charged", reference, text)
     elif len(charges) > 1:

@@ -226,7 +226,11 @@ def _reconcile_payments(file: StationFile, options: argparse.Namespace) -> int:
         print(e, file=sys.stderr)
         return EXIT_CANNOT
     period = payment_export.Period(options.first, options.last)
-    rows = payment_export.export_rows(collect_payments(file, "list", None), file.station.timezone)
+    entries = collect_payments(file, "list", None)
+    rows = payment_export.export_rows(entries, file.station.timezone)
+    read = len(bookings)
+    serials = [entry["serial"] for entry in entries if "tariff" in entry]
+    bookings = payment_reconciliation.bookings_of_station(serials, bookings)
     expected = [row["reference"] for row in rows if period.holds_day(row["day"])]
     found = payment_reconciliation.find_differences(rows, expected, bookings)
     if options.format == "json":
@@ -236,6 +240,8 @@ def _reconcile_payments(file: StationFile, options: argparse.Namespace) -> int:
         for d in found:
             print(f"{d.kind:<12} {d.reference:<24} {d.says}")
     print(f"{len(expected)} payments, {len(bookings)} bookings, {len(found)} differences", file=sys.stderr)
+    if read > len(bookings):
+        print(f"{read - len(bookings)} bookings of terminals of other stations are left out", file=sys.stderr)
     return 1 if found else 0
 
 

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from agent.assembly import payment_services
-from agent.assembly.payment_queries import PAGE, answer_payments
+from agent.assembly.payment_queries import PAGE, answer_payments, payment_entry
 from agent.assembly.payment_services import ArchiveUpkeep
-from agent.commands import payments
+from agent.commands import payment_export, payments
+from agent.commands.payment_reconciliation import NAMES, Booking, _booking_of, bookings_of_station, find_differences
 from agent.domain.blocks.payment_retention import FINISHED_MAX
 from agent.domain.payment import DAY_S, Payment, PaymentTerms, PayState
 from agent.domain.payment_journal import ARCHIVE
@@ -41,6 +42,7 @@ from tests.support.card_shop import put_into_store, running_shop, write_station_
 COUNT = 10_000
 BEGIN_S = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 TARIFF = Tariff(kwh=Decimal("0.49"), vat_percent=Decimal(17))
+NAMED = {name: name for name in NAMES}
 SALE = {"terminals": {0: (1,)}, "amount_cents": 6000}
 
 
@@ -261,6 +263,7 @@ def test_a_month_whose_last_day_is_booked_later_is_not_missing(
     [
         ("reference,amount\nX,1.234.00\n", "no amount"),
         ("reference,amount\nX,1.005\n", "no amount"),
+        ("reference,amount\nX,1.000\n", "no amount"),
         ("reference,betrag\nX,1.00\n", "has no 'amount'"),
         ('[{"reference": "X", "amount": 1.00}, 7]', "is no object"),
         ("[{", "is no JSON"),
@@ -273,6 +276,43 @@ def test_a_file_that_cannot_be_read_says_where(
     path.write_text(text)
     assert command("reconcile", str(month[0]), str(path)) == 2
     assert wrong in capsys.readouterr().err
+
+
+def row_of(p: Payment) -> dict[str, Any]:
+    return payment_export.export_rows([payment_entry(p.id, p.to_record())], "UTC")[0]
+
+
+def test_what_a_file_may_say_otherwise_is_no_difference() -> None:
+    """Currencies in small letters; the file of several stations; what the backend charges."""
+    paid, left = stored(1, random.Random(1)), stored(2, random.Random(2))
+    left = replace(left, state=PayState.LEFT_TO_CSMS)
+    assert paid.cents is not None
+    assert left.cents is not None
+    bookings = [
+        _booking_of("f:1", {"reference": paid.token.value, "amount": f"{paid.cents / 100:.2f}", "currency": "eur",
+                            "terminal": "apo1"}, NAMED),
+        _booking_of("f:2", {"reference": left.token.value, "amount": f"{left.cents / 100:.2f}"}, NAMED),
+        _booking_of("f:3", {"reference": "ELSEWHERE", "amount": "1.00", "terminal": "OTHER"}, NAMED),
+    ]  # fmt: skip
+    rows = [row_of(paid), row_of(left)]
+    ours = bookings_of_station(["APO1", "APO0"], bookings)
+    assert len(ours) == 2
+    assert find_differences(rows, [paid.token.value], ours) == []
+    assert bookings_of_station(["APO1", ""], bookings) == bookings
+    short = replace(ours[1], cents=ours[1].cents - 1)
+    assert [d.kind for d in find_differences(rows, [], [ours[0], short])] == ["amount"]
+
+
+def test_a_refund_belongs_to_the_payment_with_its_amount() -> None:
+    """The acquirer has given one reference to three payments, of which the first was released."""
+    made = [replace(stored(n, random.Random(n)), acquirer=AcquirerRecord("H1")) for n in (3, 4, 5)]
+    rows = [row_of(p) for p in made]
+    amounts = [p.cents for p in made]
+    charges = [Booking("f", "H1", cents) for cents in amounts if cents]
+    refund = Booking("f", "H1", -int(made[2].cents or 0))
+    names = [p.token.value for p in made[1:]]
+    found = find_differences(rows, names, [refund, *charges])
+    assert [(d.kind, d.reference) for d in found] == [("refund", names[1])]
 
 
 # --- the questions of the status socket ------------------------------------------------------------------------------
