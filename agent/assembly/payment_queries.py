@@ -79,9 +79,17 @@ FIRST = "*"
 
 
 async def _archived_page(store: Store, after: str, names: Sequence[str] | None) -> dict[str, Any]:
-    found, last = await store.read_fact_page(ARCHIVE, after, PAGE)
-    wanted = {k: r for k, r in found.items() if _is_wanted(k, _payment_reference(r), names)}
-    return {"payments": [payment_entry(k, r) for k, r in wanted.items()], "next": last}
+    damaged: dict[str, str] = {}
+    found, last = await store.read_fact_page(ARCHIVE, after, PAGE, damaged)
+    entries = []
+    for k, r in found.items():
+        try:
+            if _is_wanted(k, _payment_reference(r), names):
+                entries.append(payment_entry(k, r))
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            damaged[k] = f"it cannot be interpreted: {e!r}"
+    unread = {k: why for k, why in damaged.items() if _is_wanted(k, payment_reference("", k), names)}
+    return {"payments": [*entries, *(_unreadable_entry(k, {"why": why}) for k, why in unread.items())], "next": last}
 
 
 async def find_receipt(store: Store, reference: str) -> tuple[Record, Record | None] | None:

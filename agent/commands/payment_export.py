@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from agent.domain.payment import PayState
 from agent.domain.payment_receipt import bill_words
+from agent.domain.serialization import UnreadableRecord
 from agent.domain.tariff import Tariff, Usage
 from agent.model.fastclass import frozen
 from agent.ports.zone import local_time
@@ -44,9 +45,15 @@ class Period:
         )
 
 
-def export_rows(entries: Iterable[Entry], timezone: str) -> list[Row]:
-    """Return a row for each payment, in the order of their days. Amounts are in cents. Damaged records have none."""
-    rows = [_export_row(entry, timezone) for entry in entries if "tariff" in entry]
+def export_rows(entries: Iterable[Entry], timezone: str, unreadable: list[str]) -> list[Row]:
+    """Return a row for each payment, in the order of their days. Amounts are in cents. The references of damaged
+    records, which have none, are added to ``unreadable``."""
+    rows = []
+    for entry in entries:
+        try:
+            rows.append(_export_row(entry, timezone))
+        except (UnreadableRecord, KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+            unreadable.append(entry["reference"])
     return sorted(rows, key=lambda row: (row["settled_utc_s"] or row["begun_utc_s"] or 0.0, row["reference"]))
 
 

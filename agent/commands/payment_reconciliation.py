@@ -153,8 +153,8 @@ def _booked_cents(row: Row) -> int | None:
     """Return what is to be in the file of a payment, if it is there; None: it is not to be there. What the backend
     settles is charged elsewhere, with the same amount."""
     if row["state"] == PayState.LEFT_TO_CSMS:
-        return min(row["owed_cents"] or 0, row["held_cents"])
-    return row["charged_cents"] if row["state"] == PayState.COMMITTED else None
+        return min(int(row["owed_cents"] or 0), int(row["held_cents"]))
+    return int(row["charged_cents"]) if row["state"] == PayState.COMMITTED else None
 
 
 def _payments_by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -202,7 +202,9 @@ def _export_payments(file: StationFile, options: argparse.Namespace) -> int:
 
     period = payment_export.Period(options.first, options.last)
     entries = collect_payments(file, "list", options.names or None)
-    rows = [r for r in payment_export.export_rows(entries, file.station.timezone) if period.holds_day(r["day"])]
+    unreadable: list[str] = []
+    exported = payment_export.export_rows(entries, file.station.timezone, unreadable)
+    rows = [r for r in exported if period.holds_day(r["day"])]
     totals = payment_export.total_rows(rows)
     if options.format == "json":
         payment_export.write_json(rows, totals, sys.stdout)
@@ -210,10 +212,13 @@ def _export_payments(file: StationFile, options: argparse.Namespace) -> int:
         payment_export.write_csv(totals, payment_export.TOTAL_COLUMNS, sys.stdout)
     else:
         payment_export.write_csv(rows, payment_export.COLUMNS, sys.stdout)
-    for entry in entries:
-        if entry["state"] == UNREADABLE:
-            print(f"{entry['reference']}: is not exported: its record cannot be read", file=sys.stderr)
-    return 0
+    return _report_unreadable(unreadable, "is not exported")
+
+
+def _report_unreadable(references: Sequence[str], consequence: str) -> int:
+    for reference in references:
+        print(f"{reference}: {consequence}: its record cannot be read", file=sys.stderr)
+    return 1 if references else 0
 
 
 def _reconcile_payments(file: StationFile, options: argparse.Namespace) -> int:
@@ -227,7 +232,8 @@ def _reconcile_payments(file: StationFile, options: argparse.Namespace) -> int:
         return EXIT_CANNOT
     period = payment_export.Period(options.first, options.last)
     entries = collect_payments(file, "list", None)
-    rows = payment_export.export_rows(entries, file.station.timezone)
+    unreadable: list[str] = []
+    rows = payment_export.export_rows(entries, file.station.timezone, unreadable)
     read = len(bookings)
     serials = [entry["serial"] for entry in entries if "tariff" in entry]
     bookings = payment_reconciliation.bookings_of_station(serials, bookings)
@@ -242,7 +248,7 @@ def _reconcile_payments(file: StationFile, options: argparse.Namespace) -> int:
     print(f"{len(expected)} payments, {len(bookings)} bookings, {len(found)} differences", file=sys.stderr)
     if read > len(bookings):
         print(f"{read - len(bookings)} bookings of terminals of other stations are left out", file=sys.stderr)
-    return 1 if found else 0
+    return max(_report_unreadable(unreadable, "is not compared"), 1 if found else 0)
 
 
 def _show_receipt(file: StationFile, options: argparse.Namespace) -> int:

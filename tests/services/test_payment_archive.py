@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import json
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,7 +25,7 @@ from agent.assembly.payment_services import ArchiveUpkeep
 from agent.commands import payment_export, payments
 from agent.commands.payment_reconciliation import NAMES, Booking, _booking_of, bookings_of_station, find_differences
 from agent.domain.blocks.payment_retention import FINISHED_MAX
-from agent.domain.payment import DAY_S, Payment, PaymentTerms, PayState
+from agent.domain.payment import DAY_S, Payment, PaymentTerms, PayState, payment_reference
 from agent.domain.payment_journal import ARCHIVE
 from agent.domain.payment_receipt import KIND as RECEIPT
 from agent.domain.payment_receipt import ReceiptTerms
@@ -279,7 +281,7 @@ def test_a_file_that_cannot_be_read_says_where(
 
 
 def row_of(p: Payment) -> dict[str, Any]:
-    return payment_export.export_rows([payment_entry(p.id, p.to_record())], "UTC")[0]
+    return payment_export.export_rows([payment_entry(p.id, p.to_record())], "UTC", [])[0]
 
 
 def test_what_a_file_may_say_otherwise_is_no_difference() -> None:
@@ -313,6 +315,26 @@ def test_a_refund_belongs_to_the_payment_with_its_amount() -> None:
     names = [p.token.value for p in made[1:]]
     found = find_differences(rows, names, [refund, *charges])
     assert [(d.kind, d.reference) for d in found] == [("refund", names[1])]
+
+
+def test_payments_that_cannot_be_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Damaged on the disk, without a field, and with a tariff that is none."""
+    path = write_station_file(tmp_path)
+    made = [stored(n, random.Random(n)) for n in range(4)]
+    records = [p.to_record() for p in made]
+    del records[1]["held_cents"]
+    records[2]["tariff"] = {"kwh": "much", "currency": "EUR"}
+    asyncio.run(put_into_store(tmp_path, [Put(ARCHIVE, p.id, r) for p, r in zip(made, records, strict=True)]))
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "agent.db")) as db, db:
+        db.execute("UPDATE facts SET body = substr(body, 9) WHERE key = ?", (made[0].id,))
+    unread = {payment_reference("", made[0].id), payment_reference("", made[1].id), made[2].token.value}
+    assert command("export", str(path)) == 1
+    said = capsys.readouterr()
+    assert {line.partition(":")[0] for line in said.err.splitlines()} == unread
+    assert [row["reference"] for row in csv.DictReader(said.out.splitlines())] == [made[3].token.value]
+    lines = [{"Ref": made[3].token.value, "Brutto": "1,00"}]
+    assert command("reconcile", str(path), str(written(tmp_path, lines)), *COLUMNS) == 1
+    assert unread <= {line.partition(":")[0] for line in capsys.readouterr().err.splitlines()}
 
 
 # --- the questions of the status socket ------------------------------------------------------------------------------

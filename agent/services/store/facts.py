@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -44,16 +43,23 @@ ARCHIVED = ("payment_archive", "receipt")
 """Kinds of which there may be thousands, and of which nothing is needed at a start: they are read by page."""
 
 
-def read_fact_page(db: sqlite3.Connection, kind: str, after: str, count: int) -> tuple[dict[str, dict[str, Any]], str]:
+def read_fact_page(
+    db: sqlite3.Connection, kind: str, after: str, count: int, damaged: dict[str, str] | None = None
+) -> tuple[dict[str, dict[str, Any]], str]:
     """Return facts of a kind by their keys, in the order of the keys, behind the key ``after``; and the last key that
-    was looked at, "" if there are no more. What cannot be read is left out."""
+    was looked at, "" if there are no more. What cannot be read is left out; its key and why are put into ``damaged``.
+    """
     sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
     where = "WHERE kind=? AND key>? ORDER BY key LIMIT ?"
     rows = db.execute(f"{sql} {where}", (kind, encoding.escape_surrogates(after), count)).fetchall()
     found = {}
     for raw in rows:
-        with contextlib.suppress(ValueError):
-            found[encoding.decode_bytes(raw[1])] = encoding.decode_fact(raw, kind)
+        key = encoding.decode_bytes(raw[1])
+        try:
+            found[key] = encoding.decode_fact(raw, kind)
+        except ValueError as e:
+            if damaged is not None:
+                damaged[key] = str(e)
     return found, encoding.decode_bytes(rows[-1][1]) if len(rows) == count else ""
 
 

@@ -99,9 +99,12 @@ class Store:
         """Return one fact from the disk; None: there is none. Raises ``StoreError``."""
         return await self._file.run_in_thread(lambda: records.read_fact(self._file.db, kind, key))
 
-    async def read_fact_page(self, kind: str, after: str, count: int) -> tuple[dict[str, dict[str, Any]], str]:
+    async def read_fact_page(
+        self, kind: str, after: str, count: int, damaged: dict[str, str] | None = None
+    ) -> tuple[dict[str, dict[str, Any]], str]:
         """Return a page of the facts of a kind (``facts.read_fact_page``). Raises ``StoreError``."""
-        return await self._file.run_in_thread(lambda: records.read_fact_page(self._file.db, kind, after, count))
+        page = kind, after, count, damaged
+        return await self._file.run_in_thread(lambda: records.read_fact_page(self._file.db, *page))
 
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None:
         """Put facts and queue messages (link, message) in one durable transaction. Raises ``StoreError``."""
