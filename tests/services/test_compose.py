@@ -23,6 +23,7 @@ from agent.model.types import Fault, Reading, ReadingContext, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services import clock
 from agent.services.clock import BUILT_UTC_S
+from agent.services.files import orders as file_orders
 from agent.services.store.store import Store
 from agent.station_file.settings import parse_station_file
 from tests.support.busy_machine import deadline, stretched
@@ -259,12 +260,15 @@ def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     "order", [SendLog("j", "http://127.0.0.1:1/", name="x"), ListRoots("j", tuple(CertificateUse))]
 )
-async def test_what_was_not_expected_of_a_file_or_a_key_does_not_end_the_process(tmp_path: Path, order, caplog):
+async def test_what_was_not_expected_of_a_file_or_a_key_does_not_end_the_process(
+    tmp_path: Path, order, caplog, monkeypatch
+):
     def broken(*_):
         raise RuntimeError("a defect")
 
     async with running(tmp_path) as station:
-        station.files._parts = station.keys.pki.installed_roots = broken
+        monkeypatch.setattr(file_orders, "_pack_parts", broken)
+        station.keys.pki.installed_roots = broken
         station.dispatch.dispatch_order(order)
         await until(lambda: "not done: RuntimeError" in caplog.text)
         await station.events.wait_until_handled()
