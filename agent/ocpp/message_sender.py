@@ -22,6 +22,8 @@ from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAns
 STATUS_RETRY_S = 60.0
 """Domain seconds until an unanswered status is sent again, and until a message follows an idle one
 that was not answered. The pause grows while the silence lasts."""
+HEARTBEAT = "Heartbeat"
+"""The action that shows whether there is a backend. After one that was itself not processed the next message does."""
 IDLE_KEPT = 100
 """Messages that wait until nothing else does. Of more the oldest are given up."""
 
@@ -89,7 +91,8 @@ class MessageSender:
         if self._boot.is_due:
             await self._boot.send_boot()
             return True
-        if self._boot.is_accepted and self._channel.unprocessed is not None:
+        doubt = self._channel.unprocessed
+        if self._boot.is_accepted and doubt is not None and doubt.action != HEARTBEAT:
             await self._send_message(HeartbeatWanted())  # is it the backend, or that message?
             self._channel.unprocessed = None
             return True

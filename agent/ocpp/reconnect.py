@@ -88,8 +88,7 @@ class Reconnector:
             await _close_unused(connecting)
             raise
         finally:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            waiting.cancel()  # not waited for: a cancellation here would lose the open connection
 
     async def connect(self) -> Transport:
         """Open a connection and report the result to the domain. Raises ``NoConnection``."""

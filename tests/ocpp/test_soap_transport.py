@@ -206,6 +206,32 @@ async def test_a_server_that_processes_nothing_is_no_backend(page: tuple[int, by
         assert [a for a in csms.actions() if "Transaction" in a][-2:] == ["StartTransaction", "StopTransaction"]
 
 
+@pytest.mark.parametrize("is_waiting", [False, True], ids=["later", "waiting"])
+async def test_a_heartbeat_at_which_the_server_stumbles_holds_no_bill(is_waiting: bool) -> None:
+    """The message in doubt cannot show whether there is a backend: the next one does, also on a new connection."""
+    async with soap_link() as (csms, room):
+        room.settings.put_value("message_retry_interval_s", 0)
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        csms.answers["Heartbeat"] = (500, b"<html>NullPointerException</html>")
+        if is_waiting:  # the doubt of another message is asked after with a heartbeat
+            csms.answers["StopTransaction"] = (500, b"<html>busy</html>")
+        else:
+            room.link.send(HeartbeatWanted())
+            await until(lambda: room.link.unprocessed)
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: csms.of("StopTransaction") and csms.of("Heartbeat"))
+        csms.answers["StopTransaction"] = {}
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert room.link.is_up
+        if not is_waiting:
+            assert [e.up for e in room.of(LinkChanged)] == [True]
+            assert len(csms.of("Heartbeat")) == 1
+
+
 async def test_an_end_that_is_never_processed_holds_the_queue_and_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -846,9 +872,76 @@ async def test_a_message_that_is_refused_alone_has_its_attempts(answer: tuple[in
         room.outbox.put(START)
         room.link.queue_changed()
         await until(lambda: room.outbox.dead)
-        assert csms.actions() == ["BootNotification", *(asked * 2)]
+        assert csms.actions() == ["BootNotification", *asked, "StartTransaction"], "it is proved for a while"
         assert room.link.is_up
         assert [e.up for e in room.of(LinkChanged)] == [True]
+
+
+async def test_messages_refused_in_succession_ask_for_one_registration() -> None:
+    """Each sample of a session is refused. What the first registration has shown holds for the others."""
+    async with soap_link(ZeepCentral({**ANSWERS, "MeterValues": fault_in("Sender")})) as (csms, room):
+        room.settings.put_value("message_attempts", 3)
+        room.settings.put_value("message_retry_interval_s", 0)
+        room.outbox.put(START)
+        room.outbox.put(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, (REGISTER,)),)))
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        assert csms.actions().count("MeterValues") == 3
+        assert csms.actions().count("BootNotification") == 2
+        assert csms.actions()[-1] == "StopTransaction"
+
+
+async def test_the_only_version_keeps_its_bills_from_a_backend_of_another_one() -> None:
+    """There is no version to try. The end waits, and is no dead letter."""
+    before, after = ZeepCentral(version="1.6"), ZeepCentral(version="1.5")
+    async with contextlib.AsyncExitStack() as stack:
+        async with before.listening():
+            room = await stack.enter_async_context(running(soap_room(before, dialects=(V16,))))
+            room.settings.put_value("message_attempts", 1)
+            room.outbox.put(START)
+            room.link.queue_changed()
+            await until(lambda: not room.outbox.rows)
+        after.port = before.port
+        async with after.listening():
+            room.outbox.put(END)
+            room.link.queue_changed()
+            await until(lambda: room.outbox.dead or after.other_versions > 4)
+        assert [(r.message, r.attempts) for r in room.outbox.rows] == [(END, 0)]
+        assert room.outbox.dead == []
+
+
+async def test_a_heartbeat_that_is_refused_does_not_change_the_version() -> None:
+    """Once the station has registered, the registration alone decides. A session is open in this version."""
+    async with soap_link(ZeepCentral(version="1.6"), dialects=(V16, V15)) as (csms, room):
+        room.outbox.put(START)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        csms.answers["Heartbeat"] = fault_in("Sender", "ProtocolError", "register first")
+        for count in range(1, REFUSALS_MOST + 2):
+            room.link.send(HeartbeatWanted())
+            await until(lambda count=count: len(csms.of("Heartbeat")) >= count)
+        room.outbox.put(END)
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+        assert csms.other_versions == 0
+        assert csms.actions().count("StartTransaction") == 1
+        assert [e.up for e in room.of(LinkChanged)] == [True]
+
+
+async def test_two_refusals_on_one_connection_pass_over_no_version() -> None:
+    async with ZeepCentral().listening() as csms:
+        connector = soap_room(csms, dialects=(V16, V15, V12)).link._connector
+        transport = await connector.connect()
+        for number in ("1", "2"):
+            payload = {"chargePointVendor": "Example", "chargePointModel": "One"}
+            await transport.send_call(number, "BootNotification", payload, 5.0)
+        await until(lambda: csms.other_versions == 2)
+        await until(lambda: not transport._inside._tasks)  # type: ignore[attr-defined]
+        await transport.close()
+        following = await connector.connect()
+        assert following.dialect.name == "1.5"
+        await following.close()
 
 
 async def test_a_backend_that_cannot_be_reached_is_not_asked_for_soap() -> None:
@@ -957,3 +1050,28 @@ async def test_a_link_that_ends_while_it_connects_leaves_no_session_open(caplog:
         session = opened[0]._inside._exchange._session
         assert session.closed
     assert "Unclosed" not in caplog.text
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_cancelled_attempt_closes_what_it_has_opened(steps: int) -> None:
+    """Wherever the cancellation falls: what ``connect_until`` does not hand over it closes."""
+    async with ZeepCentral().listening() as csms:
+        connector = soap_room(csms).link._connector
+        opened: list[Any] = []
+        connect, is_open = connector.connect, asyncio.Event()
+
+        async def connect_and_tell() -> Any:
+            opened.append(await connect())
+            is_open.set()
+            return opened[0]
+
+        connector.connect = connect_and_tell  # type: ignore[method-assign]
+        attempt = asyncio.ensure_future(connector.connect_until(asyncio.Event()))
+        await is_open.wait()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        attempt.cancel()
+        [result] = await asyncio.gather(attempt, return_exceptions=True)
+        if not isinstance(result, BaseException):
+            await result.close()
+        assert opened[0]._inside._exchange._session.closed

@@ -11,6 +11,7 @@ import importlib
 import itertools
 import logging
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -70,9 +71,10 @@ LATE = 2.0
 SENDER_STATUS, RECEIVER_STATUS = 400, 500
 """The status of HTTP of a fault (SOAP 1.2 part 2, table 20)."""
 REGISTRATION = "BootNotification"
-FIRST_CALLS = (REGISTRATION, "Heartbeat")
-"""Calls whose fault may mean the version. The registration is the first one to a backend; the doctor asks with a
+"""The call whose fault may mean the version. Before there was one any call may be the first: the doctor asks with a
 heartbeat."""
+PROVED_S = 600.0
+"""So long after an accepted registration another fault in answer to the same action means the message at once."""
 ANSWERING = (200, 202, SENDER_STATUS, RECEIVER_STATUS)
 """Statuses that an answer may have. Every other one is not from OCPP, whatever comes with it."""
 
@@ -87,6 +89,8 @@ class SoapTransport:
         self._ctx, self._backend, self._exchange = ctx, backend, exchange
         self._dialect, self._codec = spoken.dialect, SoapCodec(spoken.service, backend.charge_point_id)
         self._versions = versions
+        self._proved_until_s: dict[str, float] = {}
+        """Until when a fault in answer to an action means the message, in monotonic seconds."""
         self.end_reason = "closed"
         self._findings: deque[tuple[Finding, int]] = deque()
         self._arrived, self._ended = asyncio.Event(), asyncio.Event()
@@ -114,7 +118,7 @@ class SoapTransport:
         self._own_host = await self._exchange.reach_backend()
         await self._exchange.check_certificate()
         callers = allowed_callers(self._backend, self._exchange.peer_address)
-        security = await self._secure_own_port()
+        security = await _secure_own_port(self._backend)
         server = RequestServer(self._answer_envelope, callers.admits_caller, self._charge_request, security)
         try:
             port = await server.open_port(self._own_host, self._backend.soap_port, self._backend.interface or "")
@@ -128,20 +132,6 @@ class SoapTransport:
         scheme = "https" if security.context is not None else "http"
         self._own_address = own_address(self._backend.soap_address, self._own_host, port, scheme)
         self._exchange.open_session()
-
-    async def _secure_own_port(self) -> PortSecurity:
-        """Return how the own port is secured. Raises ``NoConnection``: a port that should be secured is not open."""
-        try:
-            return await asyncio.to_thread(secure_port, self._backend)
-        except ValueError as e:
-            line = f"the port for requests of the backend is not opened: [backend] {e}"
-            raise NoConnection(line, problem=ConnectProblem(ProblemCode.OWN_PORT)) from e
-        except OSError as e:
-            raise NoConnection(
-                "the port for requests of the backend is not opened: [backend] client_cert, client_key, soap_client_ca:"
-                f" not usable ({e}): check the files",
-                problem=ConnectProblem(ProblemCode.OWN_PORT),
-            ) from e
 
     async def close(self) -> None:
         self._end_connection("closed")
@@ -192,11 +182,13 @@ class SoapTransport:
             return
         finding, body = answered
         if isinstance(finding, Errored):
-            if action in FIRST_CALLS:
+            if action == REGISTRATION or self._versions.known_registration(self._dialect.name) is None:
                 if self._gives_way(action, body):
                     self._end_connection(_version_refusal(self._dialect))
                     return
-            elif self._codec.is_version_fault(body) and (why := await self._find_version_refusal(id_, timeout_s)):
+            elif self._codec.is_version_fault(body) and (
+                why := await self._find_version_refusal(id_, action, timeout_s)
+            ):
                 finding = Unprocessed(id_, action, why, is_fault=True, is_received=False)
         self._deliver_finding(finding, len(body))
         if isinstance(finding, Unprocessed) and not finding.is_received:
@@ -205,12 +197,14 @@ class SoapTransport:
     def _gives_way(self, action: str, refusal: bytes) -> bool:
         """Return whether this refusal means the version, and the connection ends: another one is tried soon."""
         is_of_version = self._codec.refuses_version(action, refusal)
-        return is_of_version and self._versions.note_refusal(self._backend.connection_url)
+        return is_of_version and (self._ended.is_set() or self._versions.note_refusal(self._backend.connection_url))
 
-    async def _find_version_refusal(self, id_: str, timeout_s: float) -> str:
+    async def _find_version_refusal(self, id_: str, action: str, timeout_s: float) -> str:
         """Register again, to find out whether the fault in answer to a message means the version or the message. Return
         why it does not count; "": it does."""
-        if (registration := self._versions.known_registration(self._dialect.name)) is None:
+        registration = self._versions.known_registration(self._dialect.name)
+        is_proved = time.monotonic() < self._proved_until_s.get(action, 0.0)
+        if registration is None or is_proved:
             return ""
         id_ = f"{id_}-version"
         envelope = self._write_call(id_, REGISTRATION, registration)
@@ -219,9 +213,13 @@ class SoapTransport:
         if answered is None or isinstance(answered[0], Unprocessed):
             return "no answer to a registration after a fault"
         finding, body = answered
-        if isinstance(finding, Answered) or not self._codec.refuses_version(REGISTRATION, body):
+        if isinstance(finding, Answered):
+            self._proved_until_s[action] = time.monotonic() + PROVED_S
             return ""
-        self._versions.note_refusal(self._backend.connection_url)
+        if not self._codec.refuses_version(REGISTRATION, body):
+            return ""
+        if not self._ended.is_set():  # one connection refuses a version once
+            self._versions.note_refusal(self._backend.connection_url)
         return _version_refusal(self._dialect)
 
     async def _call_backend(self, id_: str, action: str, envelope: bytes, timeout_s: float) -> _Received | None:
@@ -368,21 +366,37 @@ class SoapTransport:
         masked = mask_urls_in_value(self._dialect.mask_secrets(request.action, request.payload))
         if masked == request.payload and not names_secret(text):
             self._trace_text("in", text)
-        elif self._fits_schema(request):
+        elif _fits_schema(self._dialect, request):
             headers = AddressingHeaders(message_id=request.message_id, action=f"/{request.action}")
             self._trace_text("in", self._codec.write_shown_call(headers, request.action, masked).decode())
         else:
             self._trace_text("in", HIDDEN)
-
-    def _fits_schema(self, request: SoapRequest) -> bool:
-        check = self._dialect.schemas.request_check(request.action) if self._dialect.schemas else None
-        return check is not None and check(request.payload) is None
 
 
 @frozen
 class _OpenRequest:
     request: SoapRequest
     reply: asyncio.Future[HttpReply]
+
+
+async def _secure_own_port(backend: Backend) -> PortSecurity:
+    """Return how the own port is secured. Raises ``NoConnection``: a port that should be secured is not open."""
+    try:
+        return await asyncio.to_thread(secure_port, backend)
+    except ValueError as e:
+        line = f"the port for requests of the backend is not opened: [backend] {e}"
+        raise NoConnection(line, problem=ConnectProblem(ProblemCode.OWN_PORT)) from e
+    except OSError as e:
+        raise NoConnection(
+            "the port for requests of the backend is not opened: [backend] client_cert, client_key, soap_client_ca:"
+            f" not usable ({e}): check the files",
+            problem=ConnectProblem(ProblemCode.OWN_PORT),
+        ) from e
+
+
+def _fits_schema(dialect: Dialect, request: SoapRequest) -> bool:
+    check = dialect.schemas.request_check(request.action) if dialect.schemas else None
+    return check is not None and check(request.payload) is None
 
 
 def _version_refusal(dialect: Dialect) -> str:
