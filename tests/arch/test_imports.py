@@ -97,6 +97,10 @@ def test_every_command_explains_itself(command: str) -> None:
     assert child.stdout.startswith("usage: chargy-agent")
 
 
+TRIES = 3
+"""On a busy machine a connection may take longer than a station waits for it."""
+
+
 async def modules_of_a_run(folder: Path) -> tuple[list[str], list[str]]:
     """What a real agent imports (``-X importtime`` writes a line for each) before it is connected, and after that."""
     async with open_backend() as backend:
@@ -119,8 +123,10 @@ async def modules_of_a_run(folder: Path) -> tuple[list[str], list[str]]:
 
 
 async def test_before_the_first_frame_only_what_it_needs(tmp_path: Path) -> None:
-    before, after = await modules_of_a_run(tmp_path)
-    late = {m for m in before if any(m == name or m.startswith(name + ".") for name in LATER)}
+    for _ in range(TRIES):  # a station that gets no answer for HEAD_START_S begins with its devices
+        before, after = await modules_of_a_run(tmp_path)
+        if not (late := {m for m in before if any(m == name or m.startswith(name + ".") for name in LATER)}):
+            break
     assert late == set(), "import it where it is used, or after the first frame (start-up time is measured)"
     assert "agent.ocpp.v16.boot" in before  # the package itself is imported by name, which is not written
     assert [m for m in after if m.startswith("drivers.reader_serial")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 from decimal import Decimal
@@ -111,15 +112,15 @@ def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(
     file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
     facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).to_record()}}
     loaded = load_station_file(file)
-    assert startup_payment_terms(loaded, facts) == PaymentTerms(0, {})
-    assert startup_payment_terms(loaded, {"poisoned": {"payment/d": {}}}) == PaymentTerms(0, {})
+    assert startup_payment_terms(loaded, facts) == PaymentTerms(0, {}, keep_s=math.inf)
+    assert startup_payment_terms(loaded, {"poisoned": {"payment/d": {}}}) == PaymentTerms(0, {}, keep_s=math.inf)
     assert startup_payment_terms(loaded, {"payment": {}, "poisoned": {"payment/d": {"reviewed": True}}}) is None
     [said] = stranded_payments(loaded, facts)
     assert "1 payment is unfinished" in said
     assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).to_record()}}) == []
     file.write_text(file.read_text() + '[terminal]\ndriver = "terminal_payter"\nhost = "127.0.0.1"\n')
     loaded = load_station_file(file)
-    assert startup_payment_terms(loaded, facts) == PaymentTerms(0, {0: (1,)})
+    assert startup_payment_terms(loaded, facts) == PaymentTerms(0, {0: (1,)}, keep_s=math.inf)
     assert stranded_payments(loaded, facts) == []
 
 
