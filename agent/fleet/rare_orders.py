@@ -11,25 +11,16 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.assembly.files import FILE_ORDERS
 from agent.domain.certificate_orders import KeepCertificates
 from agent.domain.events import ConnectionExamined, Event
-from agent.domain.orders import (
-    CheckFirmware,
-    DropFirmware,
-    DropLog,
-    ExamineConnection,
-    FetchFirmware,
-    JudgeSigner,
-    SendLog,
-)
+from agent.domain.orders import ExamineConnection, SendLog
 from agent.services.keys.orders import KeyOrders
 from agent.services.ordered_jobs import BeginTask
 
 if TYPE_CHECKING:
     from agent.services.files.orders import FileOrders
     from agent.station_file.settings import StationFile
-
-FILE_ORDERS = (JudgeSigner, FetchFirmware, CheckFirmware, DropFirmware, SendLog, DropLog)
 
 
 class FileAndKeyOrders:

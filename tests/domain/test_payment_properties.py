@@ -476,7 +476,7 @@ class PayStreet(Street):
         unknown = [r for r in records.values() if r["reservation"] is None]
         given_up = {_hold(r) for r in records.values() if r.get("later_state") == PayState.WRITTEN_OFF}
         assert not set(rig.terminal.holds) & set(by_number) - given_up, "still held"
-        assert len(set(rig.terminal.holds) - given_up) <= len(unknown), "held, and nobody knows of it"
+        assert len(set(rig.terminal.holds) - given_up) <= len(unknown), "held, and in no record"
         assert set(captured) <= set(by_number), "charged without a record"
         assert all(r["state"] == PayState.UNCERTAIN for r in unknown)
         for number, (key, record) in by_number.items():

@@ -32,13 +32,13 @@ from tests.support.reading_purposes import LIVE
 
 HELD, STEP, MOST = 5000, 2000, 8000
 BY_AMOUNT = {"payment_increment_threshold": "5"}
-TOLD: dict[str, Any] = {"limits_transactions": True, "settlement_links": (LINK,)}
+REPORTED: dict[str, Any] = {"limits_transactions": True, "settlement_links": (LINK,)}
 
 
 def raising(settings: dict[str, Any] | None = None, **options: Any) -> Playbook:
     """A terminal that can raise; 0.50 for a kWh, 50.00 held, 20.00 more up to 80.00."""
     wanted = {**BY_AMOUNT, **(settings or {})}
-    return till(settings=wanted, raise_cents=STEP, most_cents=MOST, **{**TOLD, **options})
+    return till(settings=wanted, raise_cents=STEP, most_cents=MOST, **{**REPORTED, **options})
 
 
 def raises(play: Playbook) -> list[RaisePayment]:

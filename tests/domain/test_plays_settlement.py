@@ -58,7 +58,7 @@ from tests.domain.test_plays_payment import (
     unplugged,
 )
 
-TOLD: dict[str, Any] = {"settlement_links": (LINK,)}
+REPORTED: dict[str, Any] = {"settlement_links": (LINK,)}
 FIRST = {"payment_authorize_first": True}
 DETAILS = (("CardLast4Digits", "1234"), ("PaymentBrand", "VISA"), ("SessionRef", "7"))
 
@@ -85,7 +85,7 @@ def finished(play: Playbook, wh: int = 6001) -> str:
 
 def test_the_transaction_names_the_payment_and_what_is_held() -> None:
     """C18.FR.03, C18.FR.06."""
-    play = till(**TOLD)
+    play = till(**REPORTED)
     paid(play)
     started = sent(play, TransactionStarted)
     assert started.token.type is TokenType.DIRECT_PAYMENT
@@ -94,7 +94,7 @@ def test_the_transaction_names_the_payment_and_what_is_held() -> None:
 
 def test_the_backend_is_asked_with_what_is_known_of_the_card() -> None:
     """C18.FR.04, C18.FR.05."""
-    play = till(settings=FIRST, **TOLD)
+    play = till(settings=FIRST, **REPORTED)
     (play >> PLUG).skip()
     payment = tapped(play)
     (order,) = [o for o in play.log if isinstance(o, AuthorizeToken)]
@@ -110,14 +110,14 @@ def test_the_backend_is_asked_with_what_is_known_of_the_card() -> None:
 )
 def test_only_what_the_backend_wants_to_know_is_told(wanted: tuple[str, ...], details: tuple[Any, ...]) -> None:
     """PaymentCtrlr.PaymentDetails."""
-    play = till(settings={"payment_details": wanted}, **TOLD)
+    play = till(settings={"payment_details": wanted}, **REPORTED)
     paid(play)
     assert sent(play, TransactionStarted).payment == DirectPayment(AMOUNT, details)
 
 
 def test_a_payment_that_the_backend_refuses_is_released() -> None:
     """C18.FR.07."""
-    play = till(settings=FIRST, **TOLD)
+    play = till(settings=FIRST, **REPORTED)
     (play >> PLUG).skip()
     payment = tapped(play)
     (order,) = [o for o in play.log if isinstance(o, AuthorizeToken)]
@@ -131,7 +131,7 @@ def test_a_payment_that_the_backend_refuses_is_released() -> None:
 
 def test_the_amount_of_the_variable_is_held() -> None:
     """C18.FR.01, C18.FR.02: PaymentCtrlr.AuthorizationAmount."""
-    play = till(**TOLD)
+    play = till(**REPORTED)
     (play >> PLUG).skip()
     before = offer(play)
     play.feed(RequestReceived(LINK, "r1", SetVariablesRequest({"payment_amount": "75.5"})))
@@ -146,7 +146,7 @@ def test_the_amount_of_the_variable_is_held() -> None:
 
 @pytest.mark.parametrize("amount", ["0.50", "1000.01", "-5", "7.555", "x"])
 def test_an_amount_that_sells_nothing_is_refused(amount: str) -> None:
-    play = till(**TOLD)
+    play = till(**REPORTED)
     play.feed(RequestReceived(LINK, "r1", SetVariablesRequest({"payment_amount": amount})))
     (answer,) = [o for o in play.log if isinstance(o, Response)]
     assert answer.data["payment_amount"] == "Rejected"
@@ -155,7 +155,7 @@ def test_an_amount_that_sells_nothing_is_refused(amount: str) -> None:
 
 def test_the_cable_of_a_bank_card_is_not_kept() -> None:
     """Its driver has no card that could free it: it was kept for good."""
-    play = till(settings={"unlock_on_ev_disconnect": False}, **TOLD)
+    play = till(settings={"unlock_on_ev_disconnect": False}, **REPORTED)
     paid(play)
     unplugged(play, 3000).skip()
     assert play.evse().kept is None
@@ -167,7 +167,7 @@ def test_the_cable_of_a_bank_card_is_not_kept() -> None:
 
 def test_the_end_says_what_is_settled() -> None:
     """One engine, one rounding: the cost that is sent, the bill and the capture are the same cents."""
-    play = till(**TOLD)
+    play = till(**REPORTED)
     payment = finished(play)
     cost = sent(play, TransactionEnded).cost
     assert cost == TransactionCost("EUR", 250, (("kwh", 250),), "", 5001, cost.charging_s, 0)
@@ -177,7 +177,7 @@ def test_the_end_says_what_is_settled() -> None:
 
 def test_the_cost_has_its_parts_and_its_vat_and_never_more_than_is_held() -> None:
     tariff = Tariff(kwh=Decimal("0.50"), session=Decimal("1.00"), vat_percent=Decimal(17))
-    play = till(tariff=tariff, **TOLD)
+    play = till(tariff=tariff, **REPORTED)
     finished(play, 5000)
     cost = sent(play, TransactionEnded).cost
     assert (cost.cents, cost.parts, cost.vat_percent) == (300, (("kwh", 200), ("session", 100)), "17")
@@ -185,7 +185,7 @@ def test_the_cost_has_its_parts_and_its_vat_and_never_more_than_is_held() -> Non
 
 def test_the_cost_waits_for_a_transaction_that_outlives_its_session() -> None:
     """Its stop point is the vehicle's leaving; a restart comes between."""
-    play = till(settings={"tx_stop_points": (TxPoint.EV_CONNECTED,)}, **TOLD)
+    play = till(settings={"tx_stop_points": (TxPoint.EV_CONNECTED,)}, **REPORTED)
     paid(play)
     charge(play, 3000).skip().wait(31).skip()
     play.feed(BankCardRead(0, offer(play), CARD))
@@ -200,7 +200,7 @@ def test_the_cost_waits_for_a_transaction_that_outlives_its_session() -> None:
 
 
 def test_without_a_card_the_station_says_no_cost() -> None:
-    play = charging(till(**TOLD).skip())
+    play = charging(till(**REPORTED).skip())
     unplugged(play, 6001)
     assert (play.ended()[-1].meter_wh, play.ended()[-1].cost) == (6001, None)
 
@@ -210,7 +210,7 @@ def test_without_a_card_the_station_says_no_cost() -> None:
 
 def test_a_settled_payment_is_reported_with_its_receipt() -> None:
     """C21.FR.01, C21.FR.02, C21.FR.04."""
-    play = till(settings={"receipt_url": "https://pay.example/r/{reference}"}, **TOLD)
+    play = till(settings={"receipt_url": "https://pay.example/r/{reference}"}, **REPORTED)
     payment = finished(play)
     assert reports(play) == []
     play.feed(PaymentSettled(0, payment, Settlement.DONE))
@@ -223,7 +223,7 @@ def test_a_settled_payment_is_reported_with_its_receipt() -> None:
 
 def test_a_receipt_of_the_backend_is_shown_when_it_comes() -> None:
     """C21.FR.03: ReceiptByCSMS. It may lead to allowed addresses alone."""
-    play = till(settings={"receipt_url": "https://pay.example/{reference}", "csms_receipts": True}, **TOLD)
+    play = till(settings={"receipt_url": "https://pay.example/{reference}", "csms_receipts": True}, **REPORTED)
     payment = finished(play)
     play.feed(PaymentSettled(0, payment, Settlement.DONE))
     (said,) = reports(play)
@@ -240,7 +240,7 @@ def test_a_receipt_of_the_backend_is_shown_when_it_comes() -> None:
 
 def test_what_the_backend_settles_is_neither_charged_nor_released() -> None:
     """C21.FR.05, C21.FR.06, C21.FR.07: SettlementByCSMS."""
-    play = till(settings={"csms_settles": True, "receipt_url": "https://pay.example/r"}, **TOLD)
+    play = till(settings={"csms_settles": True, "receipt_url": "https://pay.example/r"}, **REPORTED)
     payment = finished(play)
     assert play.screens[1].values["qr_url"] == "https://pay.example/r"
     stored = record(play, payment)
@@ -255,7 +255,7 @@ def test_what_the_backend_settles_is_neither_charged_nor_released() -> None:
 
 
 def test_what_costs_nothing_is_released_even_if_the_backend_settles() -> None:
-    play = till(settings={"csms_settles": True}, **TOLD)
+    play = till(settings={"csms_settles": True}, **REPORTED)
     payment = paid(play)
     unplugged(play, 1000)
     play.skip()
@@ -264,7 +264,7 @@ def test_what_costs_nothing_is_released_even_if_the_backend_settles() -> None:
 
 def test_a_driver_who_stops_before_any_energy_pays_nothing() -> None:
     """C20.FR.01, C20.FR.04."""
-    play = till(**TOLD)
+    play = till(**REPORTED)
     payment = paid(play)
     play.wait(31).skip()
     play.feed(BankCardRead(0, offer(play), CARD))
@@ -278,7 +278,7 @@ def test_a_driver_who_stops_before_any_energy_pays_nothing() -> None:
 
 def test_a_cancelled_transaction_is_reported_with_its_id() -> None:
     """C20.FR.04, C20.FR.05."""
-    play = till(**TOLD)
+    play = till(**REPORTED)
     payment = paid(play)
     unplugged(play, 1000)
     play.skip()
@@ -293,7 +293,7 @@ def test_a_cancelled_transaction_is_reported_with_its_id() -> None:
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_right_that_no_vehicle_came_for_is_reported_if_the_backend_gave_it(asks: bool) -> None:
     """C19.FR.01, C19.FR.02: no transaction, and a backend that was not asked knows nothing of it."""
-    play = till(settings={"payment_authorize_first": asks}, **TOLD)
+    play = till(settings={"payment_authorize_first": asks}, **REPORTED)
     payment = tapped(play)
     if asks:
         (order,) = [o for o in play.log if isinstance(o, AuthorizeToken)]
@@ -306,7 +306,7 @@ def test_a_right_that_no_vehicle_came_for_is_reported_if_the_backend_gave_it(ask
 
 def test_a_transaction_without_a_vehicle_is_cancelled_by_its_id() -> None:
     """C20.FR.02: TxStartPoint Authorized, EVConnectTimeout."""
-    play = till(settings={"tx_start_points": (TxPoint.AUTHORIZED, TxPoint.POWER_PATH)}, evses=2, **TOLD)
+    play = till(settings={"tx_start_points": (TxPoint.AUTHORIZED, TxPoint.POWER_PATH)}, evses=2, **REPORTED)
     payment = tapped(play)
     play.skip().wait(301).skip()
     started, ended = sent(play, TransactionStarted), sent(play, TransactionEnded)
@@ -318,7 +318,7 @@ def test_a_transaction_without_a_vehicle_is_cancelled_by_its_id() -> None:
 
 def test_a_refused_settlement_is_reported_once_and_a_later_success_too() -> None:
     """C22.FR.01."""
-    play = till(settings={"receipt_url": "https://pay.example/r"}, **TOLD)
+    play = till(settings={"receipt_url": "https://pay.example/r"}, **REPORTED)
     payment = finished(play)
     play.feed(PaymentSettled(0, payment, Settlement.REFUSED))
     play.skip().wait(61).skip()
@@ -334,7 +334,7 @@ def test_a_refused_settlement_is_reported_once_and_a_later_success_too() -> None
 
 def test_a_settlement_that_failed_for_good_is_reported_with_the_reason() -> None:
     """C22.FR.02."""
-    play = till(schedule_s=(60.0,), **TOLD)
+    play = till(schedule_s=(60.0,), **REPORTED)
     payment = finished(play)
     for _ in range(2):
         play.feed(PaymentSettled(0, payment, None))
@@ -355,7 +355,7 @@ def test_a_backend_without_the_message_is_told_nothing() -> None:
 
 def test_the_ceiling_is_a_limit_of_cost() -> None:
     """E16.FR.06."""
-    play = till(**TOLD)
+    play = till(**REPORTED)
     paid(play, amount_cents=200)
     charge(play, 5000, 100)
     stop = play.session().stop

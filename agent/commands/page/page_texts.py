@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
-from pathlib import Path
-from typing import Any
+
+from agent.services.language_texts import LanguageTexts
 
 LANGUAGES = {"fr": "Français", "de": "Deutsch", "en": "English"}
 
 
-class PageTexts:
+class PageTexts(LanguageTexts):
     """The texts of one language. A key is a path with dots."""
 
     def __init__(self, language: str) -> None:
-        import config
-
-        self.language = language
-        path = Path(next(iter(config.__path__))) / "page" / f"{language}.toml"
-        self.table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-
-    def text_of(self, key: str, **values: object) -> str:
-        """Return a text with its values filled in. Raises ``KeyError`` if there is none."""
-        found: Any = self.table
-        for step in key.split("."):
-            found = found[step]
-        return str(found).format(**values) if values else str(found)
+        super().__init__("page", language)
 
     def text_or(self, key: str, otherwise: str) -> str:
         """Return a text, or ``otherwise`` if there is none of this key: for words of devices and of backends."""

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 from agent.ports.zone import local_time
+from agent.services.language_texts import LanguageTexts
 
 LANGUAGES = ("en", "fr", "de", "lb")
 
 
-class ReceiptTexts:
+class ReceiptTexts(LanguageTexts):
     """The texts of one language, and how it writes numbers and times."""
 
     def __init__(self, language: str) -> None:
-        import config
-
-        self.language = language
-        path = Path(next(iter(config.__path__))) / "receipts" / f"{language}.toml"
-        self.table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-
-    def text_of(self, key: str, **values: object) -> str:
-        """Return a text with its values filled in. ``key``: a path with dots. Raises ``KeyError`` if there is none."""
-        found: Any = self.table
-        for step in key.split("."):
-            found = found[step]
-        return str(found).format(**values) if values else str(found)
+        super().__init__("receipts", language)
 
     def decimal_text(self, scaled: int, decimals: int) -> str:
         """Return a number. ``scaled``: the number times ten to the power of ``decimals``."""
