@@ -235,7 +235,8 @@ class HealthPicture(TypedDict):
 
 
 class FramePicture(TypedDict):
-    """An OCPP frame. `t`: seconds since 1970 (UTC); `frame`: the text as it went over the wire, secrets masked."""
+    """An OCPP frame. `t`: seconds since 1970 (UTC); `frame`: the text as it went over the wire, secrets masked;
+    `composed`: `POST /composer` has sent it, or it answers such a message: the agent does not know of it."""
 
     seq: int
     t: float
@@ -243,6 +244,7 @@ class FramePicture(TypedDict):
     link: str
     version: str | None
     frame: str
+    composed: NotRequired[bool]
 
 
 class DoctorPicture(TypedDict):
@@ -270,10 +272,73 @@ class RecordingPicture(TypedDict):
     toml: str
 
 
+class ComposedAnswer(TypedDict):
+    """An answer to a composed message. `t`: seconds since 1970 (UTC) of this machine."""
+
+    t: float
+    is_error: bool
+    text: str
+
+
+class ComposedPicture(TypedDict):
+    """A composed message. `sender`: the side for which it stands; `malformed` null: it is as it should be."""
+
+    number: int
+    sender: Literal["station", "backend"]
+    version: str
+    action: str
+    message_id: str
+    malformed: str | None
+    t: float
+    text: str
+    answers: list[ComposedAnswer]
+
+
+class ComposerPicture(TypedDict):
+    """Whether messages can be composed on the present connection (`reason`: why not), and the newest ones."""
+
+    available: bool
+    reason: Literal["no_connection", "encrypted", "soap", "unreadable"] | None
+    version: str | None
+    messages: list[ComposedPicture]
+
+
+class ActionsPicture(TypedDict):
+    """The requests of a version of OCPP, each with the sides that send it."""
+
+    version: str
+    actions: dict[str, list[str]]
+
+
+class RequestForm(TypedDict):
+    """A request of OCPP: its JSON Schema without references, and an example."""
+
+    version: str
+    action: str
+    senders: list[str]
+    schema: dict[str, Any]
+    example: dict[str, Any]
+
+
+class EvseHistory(TypedDict):
+    """Power and lifetime register of one EVSE, a value for each instant of the whole."""
+
+    number: int
+    power_w: list[int]
+    meter_wh: list[int]
+
+
+class HistoryPicture(TypedDict):
+    """The last quarter of an hour, a sample a second. `t`: seconds since 1970 (UTC) of this machine."""
+
+    t: list[float]
+    evses: list[EvseHistory]
+
+
 class EventMessage(TypedDict):
     """One message of the WebSocket. `data`: as of the server-sent event of that name; `id`: of a frame `RUN-SEQ`."""
 
-    event: Literal["station", "doctor", "recording", "frame"]
+    event: Literal["station", "doctor", "recording", "composer", "frame"]
     id: str | None
     data: dict[str, Any]
 

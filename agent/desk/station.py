@@ -16,7 +16,17 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict, TypeVar
 
-from agent.desk.pictures import DoctorPicture, EvsePicture, FramePicture, RecordingPicture, StationPicture
+from agent.desk.pictures import (
+    ActionsPicture,
+    ComposerPicture,
+    DoctorPicture,
+    EvsePicture,
+    FramePicture,
+    HistoryPicture,
+    RecordingPicture,
+    RequestForm,
+    StationPicture,
+)
 from agent.model.fastclass import frozen
 
 T = TypeVar("T")
@@ -115,6 +125,32 @@ class Station:
     def get_recorded_scenario(self) -> str:
         """Return the recording as a scenario file."""
         return self._send_request("/recording.toml").decode()
+
+    def get_conversation_file(self) -> str:
+        """Return the OCPP frames as a recording (docs/recording.md), JSON lines."""
+        return self._send_request("/conversation.jsonl").decode()
+
+    def get_conversation_diagram(self) -> bytes:
+        """Return the OCPP frames as a sequence diagram, SVG."""
+        return self._send_request("/conversation.svg")
+
+    def get_power_history(self) -> HistoryPicture:
+        picture: HistoryPicture = json.loads(self._send_request("/history"))
+        return picture
+
+    def get_composer(self) -> ComposerPicture:
+        picture: ComposerPicture = json.loads(self._send_request("/composer"))
+        return picture
+
+    def get_composer_actions(self, version: str) -> ActionsPicture:
+        """Return the requests of a version of OCPP, each with the sides that send it."""
+        picture: ActionsPicture = json.loads(self._send_request(f"/composer/{version}"))
+        return picture
+
+    def get_request_form(self, version: str, action: str) -> RequestForm:
+        """Return the JSON Schema of a request of OCPP, and an example."""
+        picture: RequestForm = json.loads(self._send_request(f"/composer/{version}/{action}"))
+        return picture
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -256,6 +292,23 @@ class Station:
     def send_ocpp_request(self, action: str, payload: Mapping[str, Any]) -> None:
         """Have the built-in central system send any action of OCPP."""
         self.post_call("/backend", {"action": action, "payload": payload})
+
+    def send_composed_message(
+        self,
+        sender: Literal["station", "backend"],
+        action: str,
+        payload: Mapping[str, Any],
+        *,
+        malformed: str | None = None,
+        message_id: str | None = None,
+    ) -> None:
+        """Send a request to the other side for the station or for the backend. ``malformed``: what is wrong with it."""
+        body = {"sender": sender, "action": action, "payload": payload}
+        self.post_call("/composer", body | _given(malformed=malformed, message_id=message_id))
+
+    def send_composed_text(self, sender: Literal["station", "backend"], text: str) -> None:
+        """Send any text as a message."""
+        self.post_call("/composer", {"sender": sender, "text": text})
 
     # --- HTTP --------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from agent.scenario.operations import OPERATIONS
 from drivers.sim.car import CAR_RANGES, MOST_CELLS, PROFILES
 from drivers.sim.doctor_run import LANGUAGES
+from drivers.sim.malformed_messages import MALFORMATIONS
+from drivers.sim.message_schemas import BACKEND, STATION
 from drivers.sim.modem_far_end import MODEM_FAULTS, MOST_SIGNAL
 from drivers.sim.request_body import (
     BodyForm,
+    any_text_key,
     boolean_key,
     choice_key,
     digits_key,
@@ -23,6 +26,8 @@ from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
 from drivers.sim.time_rate import FASTEST, SLOWEST
 
 LONGEST_ACTION = 50
+LONGEST_MESSAGE_ID = 36
+LONGEST_TEXT = 500_000
 LONGEST_TOKEN = 36
 LONGEST_HOLD_S = 3600
 CARDS = ("desfire_ev1", "random_uid", "classic")
@@ -96,4 +101,15 @@ AGENT_ACTION = BodyForm((choice_key("action", "kill", "stop", "start"),))
 DOCTOR = BodyForm((choice_key("language", *LANGUAGES, default=LANGUAGES[0]),))
 RECORDING = BodyForm((choice_key("action", "start", "stop"), printable_text_key("title", None, longest=LONGEST_TITLE)))
 OCPP_REQUEST = BodyForm((printable_text_key("action", longest=LONGEST_ACTION), object_key("payload", {})))
+_SENDER = choice_key("sender", STATION, BACKEND)
+COMPOSED_REQUEST = BodyForm(
+    (
+        _SENDER,
+        printable_text_key("action", longest=LONGEST_ACTION),
+        object_key("payload", {}),
+        choice_key("malformed", *MALFORMATIONS, default=None),
+        printable_text_key("message_id", None, longest=LONGEST_MESSAGE_ID),
+    )
+)
+COMPOSED_TEXT = BodyForm((_SENDER, any_text_key("text", LONGEST_TEXT)))
 OPERATION = BodyForm((choice_key("operation", *OPERATIONS), object_key("with", {})))

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from drivers.sim.checked_values import checked_flag, checked_number
+from drivers.sim.checked_values import Impossible, checked_flag, checked_number
+from drivers.sim.link_conversation import LinkConversation, MessageJudge, TransitQueue
 
 _CHUNK = 1400
 _AHEAD = 64
@@ -73,6 +74,11 @@ class LinkProxy:
         """Why the last connection did not reach the backend."""
         self.on_trouble: Callable[[], None] = lambda: None
         self.port = 0
+        self.conversations: list[LinkConversation] = []
+        """The present connections, the oldest first."""
+        self.keeps_message: MessageJudge = _keep_each_message
+        """Is asked whether a message goes on, once messages were added to its connection."""
+        self.on_conversation_change: Callable[[], None] = lambda: None
         self.received_bytes = self.sent_bytes = 0
         """What the agent has received and sent."""
         self._random = random.Random(seed)
@@ -118,6 +124,14 @@ class LinkProxy:
         """Return the condition. ``trouble`` is the older name of ``error`` in version 1 of the control API."""
         return asdict(self.condition) | ({"error": self.trouble, "trouble": self.trouble} if self.trouble else {})
 
+    def add_message(self, conversation: LinkConversation, from_station: bool, text: str) -> None:
+        """Send a message on a present connection, as slowly as the link is. Raises ``Impossible``."""
+        due = asyncio.get_running_loop().time() + self.condition.latency_ms / 1000
+        try:
+            conversation.add_message(from_station, text, due)
+        except (asyncio.QueueFull, KeyError):
+            raise Impossible("the link takes no more messages now") from None
+
     def abort_connections(self) -> None:
         """Break all connections."""
         for writer in list(self._ways):
@@ -150,29 +164,43 @@ class LinkProxy:
             raise
         self.trouble = ""
         self._ways.add(far_writer)
+        conversation = LinkConversation(lambda *message: self.keeps_message(*message), self._note_conversation_change)
+        self.conversations.append(conversation)
         try:
             await _run_both_directions(
-                self._carry_direction(reader, far_writer, self._count_sent),
-                self._carry_direction(far_reader, writer, self._count_received),
+                self._carry_direction(reader, far_writer, conversation, from_station=True),
+                self._carry_direction(far_reader, writer, conversation, from_station=False),
             )
         finally:
             self._ways.discard(far_writer)
+            self.conversations.remove(conversation)
+            self._note_conversation_change()
             far_writer.transport.abort()
 
-    def _count_sent(self, count: int) -> None:
-        self.sent_bytes += count
+    def _note_conversation_change(self) -> None:
+        self.on_conversation_change()
 
-    def _count_received(self, count: int) -> None:
-        self.received_bytes += count
+    def _count_bytes(self, from_station: bool, count: int) -> None:
+        if from_station:
+            self.sent_bytes += count
+        else:
+            self.received_bytes += count
 
     async def _carry_direction(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count_bytes: Callable[[int], None]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        conversation: LinkConversation,
+        from_station: bool,
     ) -> None:
         """Carry one direction. The end of the stream is as slow as the data before it."""
-        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_AHEAD)
-        await _run_both_directions(self._queue_chunks(reader, queue), self._deliver_chunks(queue, writer, count_bytes))
+        queue: TransitQueue = asyncio.Queue(_AHEAD)
+        conversation.use_queue(from_station, queue)
+        await _run_both_directions(
+            self._queue_chunks(reader, queue), self._deliver_chunks(queue, writer, conversation, from_station)
+        )
 
-    async def _queue_chunks(self, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _queue_chunks(self, reader: asyncio.StreamReader, queue: TransitQueue) -> None:
         loop = asyncio.get_running_loop()
         free_at = loop.time()
         while True:
@@ -189,21 +217,31 @@ class LinkProxy:
 
     async def _deliver_chunks(
         self,
-        queue: asyncio.Queue[tuple[float, bytes]],
+        queue: TransitQueue,
         writer: asyncio.StreamWriter,
-        count_bytes: Callable[[int], None],
+        conversation: LinkConversation,
+        from_station: bool,
     ) -> None:
+        """Deliver what arrives: octets, and the texts of messages that were added."""
         loop = asyncio.get_running_loop()
         while True:
-            at, data = await queue.get()
+            at, item = await queue.get()
             await asyncio.sleep(max(0.0, at - loop.time()))
             await self._free.wait()
-            if not data:
+            if isinstance(item, str):
+                data = conversation.pass_message(from_station, item)
+            else:
+                data = conversation.pass_octets(from_station, item)
+            self._count_bytes(from_station, len(data))
+            writer.write(data)
+            if item == b"":
                 writer.write_eof()
                 return
-            count_bytes(len(data))
-            writer.write(data)
             await writer.drain()
+
+
+def _keep_each_message(conversation: LinkConversation, from_station: bool, text: str) -> bool:
+    return True
 
 
 def _connect_error_text(target: tuple[str, int], error: OSError) -> str:

@@ -25,6 +25,11 @@ REFUSALS = {
 }
 PATH_NAMES: dict[str, Json] = {
     "n": {"description": "The number of an EVSE, from 1", "schema": {"type": "integer", "minimum": 1}},
+    "version": {
+        "description": "A version of OCPP, such as `2.0.1`",
+        "schema": {"type": "string", "minLength": 1},
+    },
+    "action": {"description": "An action of OCPP", "schema": {"type": "string", "minLength": 1}},
     "name": {
         "description": "A name that the picture lists (`buttons`, `links`)",
         "schema": {"type": "string", "minLength": 1},

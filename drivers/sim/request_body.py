@@ -142,6 +142,15 @@ def printable_text_key(name: str, default: Any = REQUIRED, longest: int = 100) -
     return Key(name, check_text, default, {"type": "string", "minLength": 1, "maxLength": longest})
 
 
+def any_text_key(name: str, longest: int) -> Key:
+    def check_any_text(value: Any) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= longest:
+            raise ValueError(f"a text of 1 to {longest} characters")
+        return value
+
+    return Key(name, check_any_text, REQUIRED, {"type": "string", "minLength": 1, "maxLength": longest})
+
+
 def hexadecimal_key(name: str, default: Any = REQUIRED) -> Key:
     def check_hexadecimal(value: Any) -> str:
         if not isinstance(value, str) or not value or len(value) % 2 or value.strip("0123456789abcdefABCDEF"):

@@ -215,6 +215,7 @@ async def _build_control(
     control = Control(world, watch, feed, agent, command.set_rtc_offset, switch, tools)
     await stack.enter_async_context(running_beside(watch.follow_agents(), stop))
     await stack.enter_async_context(running_beside(narrate_changes(control), stop))
+    await stack.enter_async_context(running_beside(tools.history.sample_regularly(), stop))
     return control
 
 

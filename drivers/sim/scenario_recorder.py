@@ -18,6 +18,7 @@ Step: TypeAlias = dict[str, Any]
 
 POWER_CUT_S = 5
 LONGEST_TITLE = 200
+LONGEST_NOTE = 300
 UNRECORDED = ("/recording", "/doctor")
 """Calls that do nothing to the station."""
 _PAGE_OPENED = re.compile(r"/pay/[^/]+/(\d{1,3})/[^/]+/v1")
@@ -75,7 +76,7 @@ class ScenarioRecorder:
         body = json.loads(raw) if raw.strip() else {}
         step = step_of_control_call(path, body)
         if step is None:
-            made.left_out.append(f"POST {path} {json.dumps(body, ensure_ascii=False)}")
+            made.left_out.append(f"POST {path} {json.dumps(body, ensure_ascii=False)}"[:LONGEST_NOTE])
         else:
             mark, station_s, connected = before
             made.add_carried_out_deed(next(iter(step)), step, station_s, connected, mark)
@@ -113,7 +114,8 @@ class ScenarioRecorder:
         return self._recording.format_scenario(self._station_s(), self._is_connected())
 
     def _add_frame(self, frame: Json) -> None:
-        if self._recording is not None and self.is_running:
+        """Add a frame of the agent. A composed one shows nothing that the station does."""
+        if self._recording is not None and self.is_running and not frame.get("composed"):
             version = str(frame["version"] or "")
             self._recording.add_frame(frame["dir"] == "out", version, str(frame["frame"]), self._station_s())
             self._note_visible_change()
@@ -195,6 +197,13 @@ def _backend_request_step(body: Json) -> Step:
     return {"backend": body["action"], **({"payload": body["payload"]} if body.get("payload") else {})}
 
 
+def _composed_message_step(body: Json) -> Step | None:
+    """Return the step of a request to the station that is as it should be: a backend can send it."""
+    if body["sender"] != "backend" or "action" not in body or body.get("malformed"):
+        return None
+    return _backend_request_step({"action": body["action"], "payload": body.get("payload")})
+
+
 _EVSE_STEPS: Mapping[str, Callable[[int, Json], Step]] = {
     "plug": _plug_in_step,
     "unplug": _unplug_step,
@@ -202,10 +211,11 @@ _EVSE_STEPS: Mapping[str, Callable[[int, Json], Step]] = {
     "fault": _fault_step,
     "clear": lambda evse, body: {"clear": evse},
 }
-_STEPS: Mapping[str, Callable[[Json], Step]] = {
+_STEPS: Mapping[str, Callable[[Json], Step | None]] = {
     "/cards/tap": _card_tap_step,
     "/terminal/card": _bank_card_step,
     "/links/backend": _link_state_step,
     "/power": lambda body: {"mains": "on" if body["mains"] else "off"},
     "/backend": _backend_request_step,
+    "/composer": _composed_message_step,
 }

@@ -1,4 +1,4 @@
-"""The handlers of the control API for what is done beside the station: doctor, recordings, requests of the backend."""
+"""The handlers of the control API for what is done beside the station: doctor, recordings, messages, histories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from aiohttp import web
 from drivers.sim import body_forms, request_body
 from drivers.sim.backend_requests import BackendRequests
 from drivers.sim.checked_values import Unknown
+from drivers.sim.conversation_files import DiagramDrawing, recording_text
 from drivers.sim.doctor_run import DoctorRun
+from drivers.sim.message_composer import MessageComposer
+from drivers.sim.message_schemas import example_payload, message_senders, request_schema
+from drivers.sim.power_history import PowerHistory
 from drivers.sim.scenario_recorder import ScenarioRecorder
 from drivers.sim.status_client import StatusClient
 from drivers.sim.world import World
@@ -29,11 +33,15 @@ class StationTools:
     ) -> None:
         self.doctor = doctor or DoctorRun(world.file.path, changed)
         self.recorder = ScenarioRecorder(world, watch, changed)
+        self.composer = MessageComposer(world, watch, changed)
+        self.history = PowerHistory(world)
+        self._diagrams = DiagramDrawing()
+        self._world, self._watch = world, watch
         self.requests = requests or BackendRequests(None, watch, "", lambda line: None)
 
-    def works_in_events(self) -> Mapping[str, DoctorRun | ScenarioRecorder]:
+    def works_in_events(self) -> Mapping[str, DoctorRun | ScenarioRecorder | MessageComposer]:
         """Return what has events of its own, by their name."""
-        return {"doctor": self.doctor, "recording": self.recorder}
+        return {"doctor": self.doctor, "recording": self.recorder, "composer": self.composer}
 
     async def get_doctor(self, request: web.Request) -> web.Response:
         return web.json_response(self.doctor.event_picture())
@@ -58,6 +66,47 @@ class StationTools:
             self.recorder.end_recording()
         else:
             self.recorder.begin_recording(b["title"] or f"Recorded by hand, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+
+    async def get_composer(self, request: web.Request) -> web.Response:
+        return web.json_response(self.composer.event_picture())
+
+    async def get_composer_actions(self, request: web.Request) -> web.Response:
+        version = request.match_info["version"]
+        return web.json_response({"version": version, "actions": message_senders(version)})
+
+    async def get_request_form(self, request: web.Request) -> web.Response:
+        version, action = request.match_info["version"], request.match_info["action"]
+        schema = request_schema(version, action)
+        return web.json_response({
+            "version": version, "action": action, "senders": message_senders(version)[action], "schema": schema,
+            "example": example_payload(schema),
+        })  # fmt: skip
+
+    async def send_composed_message(self, request: web.Request) -> None:
+        raw = await request.read()
+        if "text" in request_body.key_names(raw):
+            self.composer.send_raw_text(body_forms.COMPOSED_TEXT.read_values(raw))
+        else:
+            self.composer.send_request(body_forms.COMPOSED_REQUEST.read_values(raw))
+
+    async def get_conversation_file(self, request: web.Request) -> web.Response:
+        headers = {"Content-Disposition": 'attachment; filename="conversation.jsonl"'}
+        text = await self._conversation_text()
+        return web.Response(text=text, content_type="application/jsonl", headers=headers)
+
+    async def get_conversation_diagram(self, request: web.Request) -> web.Response:
+        picture = await self._diagrams.draw_recording(await self._conversation_text())
+        headers = {"Content-Disposition": 'attachment; filename="conversation.svg"'}
+        return web.Response(body=picture, content_type="image/svg+xml", headers=headers)
+
+    async def _conversation_text(self) -> str:
+        await self._watch.wait_until_fresh()
+        station = self._world.file.station.id
+        links = {b.name: b.charge_point_id or station for b in self._world.file.backends}
+        return recording_text(station, links, self._watch.trace.frames_since(0))
+
+    async def get_power_history(self, request: web.Request) -> web.Response:
+        return web.json_response(self.history.history_picture())
 
     async def send_backend_request(self, request: web.Request) -> None:
         raw = await request.read()

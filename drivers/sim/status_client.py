@@ -30,14 +30,26 @@ class Trace:
     def __init__(self, size: int = RING) -> None:
         self._frames: deque[Json] = deque(maxlen=size)
         self.last_seq = 0
+        self._newest = (0.0, 0.0)
         self.run = secrets.token_hex(4)
         self.listeners: list[Callable[[Json], None]] = []
 
     def add_frame(self, record: Json) -> None:
         """Add a frame. If the agent did not yet trust its clock, the frame gets the time of its arrival here."""
+        self._append_frame({**record, "t": time.time() if record.get("t") is None else record["t"]})
+
+    def add_composed_frame(self, record: Json, rate: float) -> None:
+        """Add a frame of which the agent does not know. ``rate``: how many times as fast as this machine's the
+        station's time runs."""
+        at_s, station_s = self._newest
+        present_s = station_s + (time.monotonic() - at_s) * rate if self.last_seq else time.time()
+        self._append_frame({**record, "t": present_s, "composed": True})
+
+    def _append_frame(self, record: Json) -> None:
         self.last_seq += 1
-        frame = {"seq": self.last_seq, **{key: record.get(key) for key in _FRAME_KEYS}}
-        self._frames.append({**frame, "t": time.time() if frame["t"] is None else frame["t"]})
+        self._newest = (time.monotonic(), record["t"])
+        mark = {"composed": True} if record.get("composed") else {}
+        self._frames.append({"seq": self.last_seq, **{key: record.get(key) for key in _FRAME_KEYS}, **mark})
         for listen in self.listeners:
             listen(self._frames[-1])
 

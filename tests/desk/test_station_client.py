@@ -20,6 +20,7 @@ from tests.support.picture_judge import complaints
 METHODS: dict[str, tuple[str, ...]] = {
     "tap_card_or_token": ("tap_contactless_card", "tap_serial_token"),
     "send_backend_request": ("send_backend_request", "send_ocpp_request"),
+    "send_composed_message": ("send_composed_message", "send_composed_text"),
 }
 """Operations that are several methods."""
 NO_METHOD = ("get_page", "get_document", "send_server_sent_events", "send_socket_events")
