@@ -62,11 +62,11 @@ class ReceiptSeries:
         self._tag, self._number = "", 0
 
     def resume_series(self, remembered: Mapping[str, Any], new_id: Callable[[], str]) -> Iterator[Persist]:
-        """Go on with the stored series. A store that has lost something may not know its last numbers: then a new
-        series begins, so that no number is given twice."""
+        """Go on with the stored series, or begin a new one. A store that may have lost something forgets its series,
+        since it may not know the last numbers: no number is given twice."""
         made = remembered.get(SERIES_KIND, {}).get("made", {})
         tag, number = made.get("tag"), made.get("number")
-        if isinstance(tag, str) and tag and type(number) is int and not remembered.get("lost"):
+        if isinstance(tag, str) and tag and type(number) is int:
             self._tag, self._number = tag, number
             return
         self._tag, self._number = payment_reference("", new_id())[:TAG_LENGTH], 0

@@ -3,12 +3,14 @@ restart, and never passed without that energy ends."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent.domain.csms_cost import Cost
 from agent.domain.events import (
+    BoardChanged,
     CablePlugged,
     CostReceived,
     LimitReceived,
@@ -113,6 +115,19 @@ def test_the_transaction_ends_where_its_stop_point_is_the_end_of_energy(
     stop = play.session().stop
     assert stop is not None
     assert (stop.reason, stop.trigger) == (reason, trigger)
+
+
+def test_a_limit_that_is_raised_while_the_vehicle_cannot_charge_gives_energy_afterwards() -> None:
+    """A DC board has ended the session of its vehicle; the next one begins after the limit was raised."""
+    play, _ = limited(energy_wh=500)
+    drawn(play, 500)
+    used = replace(PLUGGED, released=False, spent=True)
+    play.feed(BoardChanged(1, used))
+    set_limit(play, energy_wh=900)
+    assert not released(play)
+    play.feed(BoardChanged(1, replace(used, spent=False)))
+    drawn(play, 510)
+    assert (released(play), play.session().withheld_by) == (True, frozenset())
 
 
 def test_time_counts_from_the_start_of_the_transaction() -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import LimitReceived, MeterRead, RequestReceived, TransactionAcknowledged
+from agent.domain.events import (
+    BoardOpened,
+    FaultRaised,
+    LimitReceived,
+    MeterRead,
+    RequestReceived,
+    TransactionAcknowledged,
+)
 from agent.domain.messages import StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import Persist, Response, Send, SetRelease
 from agent.domain.payment import PayState
@@ -24,8 +31,9 @@ from agent.domain.terminal_messages import (
     TerminalLost,
     TerminalOpened,
 )
+from agent.domain.timers import Timer, TimerKind
 from agent.model.bank_card import Settlement, TerminalIdentity
-from agent.model.types import AuthorizationStatus, TransactionLimit, Verdict
+from agent.model.types import AuthorizationStatus, Fault, TransactionLimit, Verdict
 from tests.domain.playbook import LINK, Playbook, wh
 from tests.domain.test_plays_payment import OPENED, EvseAt, charge, offer, paid, record, till, unplugged
 from tests.support.reading_purposes import LIVE
@@ -298,6 +306,82 @@ def test_who_withholds_energy_outlives_the_agent() -> None:
     play.feed(LimitReceived(LINK, play.session().id, TransactionLimit(energy_wh=91_000)))
     play.skip().restart(20, state=EvseAt(play)).skip()
     assert play.session().withheld_by == {"ceiling", "limit"}
+
+
+# --- while no register is read ----------------------------------------------------------------------------------------
+
+
+def unread(fault: Fault) -> tuple[Playbook, str, int]:
+    """Asked for more; the meter is not read any more, and the time alone has reached the ceiling: it is suspended."""
+    play, payment = asked(raising(SUSPENDING), kwh=99.7)
+    play.skip() >> FaultRaised(1, fault)
+    while not play.session().held:
+        play.skip().wait(1.0)
+    return play.skip(), payment, len(play.log)
+
+
+@pytest.mark.parametrize("fault", [Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE])
+def test_a_raised_hold_gives_no_energy_while_no_register_is_read(fault: Fault) -> None:
+    """What was drawn since the last reading is not known, so it is not known what is left of the hold."""
+    play, payment, before = unread(fault)
+    play.feed(PaymentRaised(0, payment, 7000))
+    assert (play.skip().session().held, play.session().withheld_by) == (True, {"ceiling"})
+    assert not [o for o in play.log[before:] if isinstance(o, SetRelease) and o.on]
+    play.feed(MeterRead(1, LIVE, wh(1000 + 100_000)))
+    assert (play.skip().session().held, released(play)) == (False, True)
+
+
+def test_a_register_that_has_passed_the_raised_hold_gives_no_energy() -> None:
+    """The meter has counted on while it was silent. Release is not given for a moment and withdrawn again."""
+    play, payment, before = unread(Fault.METER_SILENT)
+    play.feed(PaymentRaised(0, payment, 5100))
+    play.skip().feed(MeterRead(1, LIVE, wh(1000 + 101_990)))
+    assert play.skip().session().held
+    assert not [o for o in play.log[before:] if isinstance(o, SetRelease) and o.on]
+
+
+def test_the_time_without_a_reading_counts_for_the_raised_ceiling() -> None:
+    """A session that was not suspended goes on. Its ceiling is not as far from the answer of the bank as from the last
+    reading."""
+    play, payment = asked(raising(SUSPENDING))
+    ceiling = Timer(TimerKind.PAYMENT_CEILING, 1)
+    play.skip() >> FaultRaised(1, Fault.METER_SILENT)
+    play.skip().wait(30.0)
+    last_reading_s = play.t_s - 30.0
+    play.feed(PaymentRaised(0, payment, 7000))
+    left_s = play.timers[ceiling] - last_reading_s
+    reference, other = asked(raising(SUSPENDING))
+    asked_s = reference.t_s
+    reference.feed(PaymentRaised(0, other, 7000))
+    assert left_s == pytest.approx(reference.timers[ceiling] - asked_s)
+
+
+@pytest.mark.parametrize("more_wh", [100_000, 139_990])
+def test_a_raise_that_a_restart_has_interrupted_gives_energy_by_the_next_reading(more_wh: int) -> None:
+    """The answer of the bank is on disk, and the meter was silent until the agent went away."""
+    play, payment, _ = unread(Fault.METER_SILENT)
+    play.feed(PaymentRaised(0, payment, 7000))
+    play.skip().restart(5, state=EvseAt(play))
+    assert (play.skip().session().withheld_by, released(play)) == ({"ceiling"}, False)
+    play.feed(MeterRead(1, LIVE, wh(1000 + more_wh)))
+    is_left = more_wh < 139_000
+    assert (play.skip().session().held, released(play)) == (not is_left, is_left)
+
+
+def test_a_raise_after_a_restart_gives_energy_that_nothing_else_withholds() -> None:
+    """The bank was asked and the agent killed; while it recovers, nothing is given."""
+    play, payment = asked(raising(SUSPENDING), kwh=99.95)
+    there = EvseAt(play)
+    play.skip().restart(20)
+    before = len(play.log)
+    play.feed(PaymentRaised(0, payment, 7000))  # the answer to the question of the process before
+    assert play.skip().session().held
+    play.feed(BoardOpened(1, there, play.traits))
+    play.skip().feed(OPENED)
+    drawn(play.skip(), 99.95)
+    assert not [o for o in play.log[before:] if isinstance(o, SetRelease) and o.on]
+    play.feed(PaymentRaised(0, payment, 7000))
+    assert (play.skip().session().held, released(play)) == (False, True)
 
 
 def test_the_cost_that_is_shown_is_that_of_the_raised_hold() -> None:

@@ -4,12 +4,14 @@ engine computes it for the screen and for the backend."""
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
 
 from agent.domain.backend_tariff import BackendTariff, without_replaced_tariffs
 from agent.domain.events import (
+    BoardOpened,
     CablePlugged,
     CardPresented,
     DriverTariffReceived,
@@ -20,7 +22,7 @@ from agent.domain.events import (
     VehicleConnected,
 )
 from agent.domain.evse import SessionState
-from agent.domain.messages import TransactionEnded, TransactionStarted, TransactionUpdated, TriggerReason
+from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TransactionUpdated, TriggerReason
 from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send
 from agent.domain.requests import (
     BackendRequest,
@@ -35,6 +37,7 @@ from agent.model.fastclass import replace
 from agent.model.types import TransactionLimit
 from tests.domain.playbook import (
     ACCEPTED,
+    EMPTY,
     LINK,
     PLUGGED,
     UTC0_S,
@@ -367,6 +370,31 @@ def test_a_change_before_the_session_begins_is_its_tariff() -> None:
     energised(play.skip())
     unplugged(play, 3000).skip()
     assert sent(play, TransactionEnded)[0].cost.tariff_id == "T2"
+
+
+def test_a_restart_before_the_session_ends_the_transaction_whose_tariff_was_changed() -> None:
+    """The tariff is in memory only (decision 61). No session at another price takes over its transaction: it ends, and
+    the driver who shows the card again has a transaction of its own."""
+    ids = count(1)
+    points = {"tx_start_points": (TxPoint.AUTHORIZED, TxPoint.POWER_PATH)}
+    play = street(settings=points, new_id=lambda: f"s{next(ids)}")
+    set_tariff(play, "T1")
+    play.feed(CardPresented(1, A))
+    [order] = [o for o in play.log if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(order.request, order.token, ACCEPTED))
+    [register] = [o for o in play.log if isinstance(o, ReadMeter)]
+    play.feed(MeterRead(1, register.purpose, wh(1000)))
+    changed = play.skip().evse().tx.id
+    assert change_tariff_of(play, changed, "T2", DEAR) == "Accepted"
+    play.skip().restart()
+    play.feed(CardPresented(1, A))  # before the board is there
+    play.feed(BoardOpened(1, EMPTY, play.traits))
+    [ended] = sent(play, TransactionEnded)
+    assert (ended.session, ended.reason, ended.cost) == (changed, StopReason.POWER_LOSS, None)
+    charging(play.skip())
+    assert play.session().id != changed
+    unplugged(play, 3000).skip()
+    assert [m.cost.tariff_id for m in sent(play, TransactionEnded)[1:]] == ["T1"]
 
 
 def test_a_changed_tariff_is_of_its_transaction_alone() -> None:

@@ -390,13 +390,14 @@ async def test_an_order_waits_as_long_as_an_open_updater_is_busy(
 
 
 async def test_an_order_does_not_wait_for_an_updater_that_is_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with busy_updater(tmp_path, monkeypatch) as (s, busy, keeper):
         busy.away = True
         keeper.accept_order(InstallFirmware("i"))
         assert await s.answer() == FirmwareInstalled("i", InstallOutcome.NO_UPDATER)
         assert busy.asked > 0
+        assert "not installed: updater was not open" in caplog.text
 
 
 # --- keys and certificates --------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from agent.domain.payment_receipt import KIND as RECEIPT
+from agent.domain.payment_receipt import SERIES_KIND
 from agent.domain.serialization import UnreadableRecord
 from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
@@ -686,3 +688,39 @@ async def test_a_disk_that_is_full_when_a_loss_is_written_down_is_tried_again(
     await store.commit([], [("chargy", started("new"))])
     assert (store.disk_problem, store.queued_count("chargy")) == ("", 3)
     await store.close()
+
+
+# --- the numbers of receipts ------------------------------------------------------------------------------------------
+
+
+def without_witness(before: Path, after: Path) -> Path:
+    """The store of ``before``, without any witness: as a person puts it back from a copy."""
+    put_back(before, after).with_suffix(".witness").unlink()
+    return after
+
+
+def not_put_back(before: Path, after: Path) -> Path:
+    return after
+
+
+@pytest.mark.parametrize(
+    ("restore", "is_series_kept"), [(not_put_back, True), (put_back, False), (without_witness, False)]
+)
+async def test_a_store_that_may_have_lost_a_receipt_forgets_the_last_number(
+    tmp_path: Path, restore: Callable[[Path, Path], Path], is_series_kept: bool
+) -> None:
+    """Otherwise the numbers of the receipts that are missing would be given again, to others."""
+    path = tmp_path / "live" / "agent.db"
+    path.parent.mkdir()
+    store = await Store.open(path)
+    await store.commit([Put(SERIES_KIND, "made", {"tag": "7KQ2", "number": 17})])
+    before = copied(path, tmp_path / "before")
+    await store.commit([Put(SERIES_KIND, "made", {"tag": "7KQ2", "number": 18}), Put(RECEIPT, "PY1", {})])
+    after = copied(path, tmp_path / "after")
+    await store.close()
+    for _ in range(2):  # who looks first may be another command
+        store = await Store.open(restore(before, after))
+        facts = await store.read_facts()
+        assert facts.get(SERIES_KIND) == ({"made": {"tag": "7KQ2", "number": 18}} if is_series_kept else None)
+        assert content_loss.RECEIPT_SERIES == SERIES_KIND
+        await store.close()

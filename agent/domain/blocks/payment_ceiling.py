@@ -17,22 +17,26 @@ from agent.domain.payment_table import PaymentJournal
 from agent.domain.session.active import restore_energy, withhold_energy
 from agent.domain.session_records import EnergyHolder
 from agent.domain.timers import Timer, TimerKind
-from agent.model.types import Moment
+from agent.model.types import Fault, Moment
 
 FIRST_S = 10.0
 """How long a meter may take for its first reading after a restart (real seconds)."""
 RAISE_AHEAD_S = 180.0
 """How long before the ceiling the bank is asked to hold more at the latest (real seconds)."""
+_UNREAD = (Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE)
+"""With these no register is read: what the session has drawn since the last reading is not known."""
 _AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.COST_LIMIT)
 
 
 class PaymentCeiling:
     def __init__(self, site: StationState, journal: PaymentJournal) -> None:
         self._site, self._journal = site, journal
+        self._raised: set[str] = set()
+        """Sessions that this ceiling withholds energy from, and whose hold may have been raised since."""
 
     def check_ceiling(self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
         """Check the ceiling. It is not passed even if no reading comes any more. ``unseen_s``: for so
-        long energy may have flowed that only the meter knows."""
+        long energy may have flowed that only the meter knows; as long as that is not 0, no energy is given again."""
         assert p.tariff is not None
         assert p.usage is not None
         if evse.state is not SessionState.ACTIVE:
@@ -47,8 +51,10 @@ class PaymentCeiling:
             left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
         if left_s <= 0:
             yield from self.stop_at_ceiling(evse, now)
-        else:
-            yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), now.t_s + left_s if left_s < DAY_S else None)
+            return
+        yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), now.t_s + left_s if left_s < DAY_S else None)
+        if not unseen_s and p.session in self._raised:
+            yield from self._give_energy_again(evse, now)
 
     def _raise_hold_in_time(self, evse: EvseRecord, p: Payment, left_s: float, now: Moment) -> Iterator[Yielded]:
         """Ask the bank to hold more, before what is held is used up. Never more than the driver has seen, nor more than
@@ -83,10 +89,27 @@ class PaymentCeiling:
             yield StopWanted(evse.number, *_AMOUNT_REACHED)
 
     def apply_higher_ceiling(self, evse: EvseRecord, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """Give energy again that this ceiling withheld, and check against what is held now."""
+        """Check against what is held now, and give energy again that this ceiling withheld. While no register is read
+        the next reading gives it."""
+        self.note_withheld_session(evse)
+        is_unread = any(fault in evse.faults for fault in _UNREAD)
+        yield from self.check_ceiling(evse, p, now, _unread_time_s(p, now) if is_unread else 0.0)
+
+    def note_withheld_session(self, evse: EvseRecord) -> None:
+        """Note a session that this ceiling withholds energy from, and whose hold was raised, perhaps by an earlier
+        process."""
         if evse.session is not None and EnergyHolder.CEILING in evse.session.withheld_by:
-            yield from restore_energy(self._site, evse, now, EnergyHolder.CEILING)
-        yield from self.check_ceiling(evse, p, now)
+            self._raised.add(evse.session.id)
+
+    def _give_energy_again(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+        """Give energy again, or with a later reading if this board has ended the session of its vehicle."""
+        assert evse.session is not None
+        yield from restore_energy(self._site, evse, now, EnergyHolder.CEILING)
+        if EnergyHolder.CEILING not in evse.session.withheld_by:
+            self.forget_session(evse.session.id)
+
+    def forget_session(self, session: str) -> None:
+        self._raised.discard(session)
 
     @handles_timer(TimerKind.PAYMENT_CEILING)
     def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -101,6 +124,14 @@ class PaymentCeiling:
 def _most_w(evse: EvseRecord) -> float:
     """Return the power that the vehicle could draw from now on."""
     return evse.maximum_a * evse.watts_per_a
+
+
+def _unread_time_s(p: Payment, now: Moment) -> float:
+    """Return for how long no register was counted."""
+    usage = p.usage
+    if usage is None or usage.stamp is None or usage.stamp[0] != now.stamp.boot:
+        return FIRST_S
+    return max(0.0, now.t_s - usage.stamp[1] / 1000)
 
 
 def payment_age_s(p: Payment, now: Moment) -> float:

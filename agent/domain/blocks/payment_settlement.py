@@ -123,6 +123,7 @@ class PaymentSettlement:
             if resumed and p.usage is not None:
                 p.usage = p.usage.advance_over_absence(now.stamp, KEEP_S)
             self._update_bill(evse, p)
+            self._ceiling.note_withheld_session(evse)
             yield from self._ceiling.check_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
         else:
             yield StopWanted(evse.number, *_UNPAID, note="fault")
@@ -171,6 +172,7 @@ class PaymentSettlement:
         """Charge the payment and make the bill, in the same store transaction as the end of the
         session."""
         p = self._journal.payment_of_session(event.session)
+        self._ceiling.forget_session(event.session)
         yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, event.evse), None)
         if p is None:
             return

@@ -171,7 +171,7 @@ class TransactionLimits:
         reached = self._reached_limit(evse, held.lowest, now)
         if reached is None:
             yield from self._arm_time_limit(evse, held.lowest, now)
-            if held.withholds:
+            if held.withholds and not evse.board.session_used:  # with a used session nothing could be given again
                 held.withholds = False
                 yield Persist(FACT, session.id, held.to_record())
                 yield from restore_energy(self._site, evse, now, EnergyHolder.LIMIT)

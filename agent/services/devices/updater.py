@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-UPDATER_S = 60.0
-"""An installation waits this long for an updater that cannot be opened."""
+UPDATER_S = 300.0
+"""An installation waits this long for an updater that cannot be opened. After a power cut a board checks its file
+systems before the service of its updater starts: that takes minutes, and a job that fails costs another download."""
 
 
 class UpdaterSupervisor(DeviceSupervisor):
@@ -70,6 +71,7 @@ class UpdaterSupervisor(DeviceSupervisor):
     def _give_up_waiting(self, job: str) -> None:
         """Answer an order that no updater has taken. One that is open, and busy, is waited for."""
         if self._port is None:
+            log.warning("firmware: not installed: %s was not open for %g s", self.name, UPDATER_S)
             self._report_outcome(job, InstallOutcome.NO_UPDATER)
         else:
             self._limit_waiting(job)

@@ -132,10 +132,13 @@ class StoreConnection:
         lost = content_loss.detect_loss(self.db, before) if before is not None else None
         if before is None and content_loss.commit_count(self.db):
             log.warning("%s: its witness is gone: it cannot be known whether anything is missing", self.path)
+            with one_transaction(self.db):
+                content_loss.forget_receipt_series(self.db)
         if before is None or lost is None:
             return
         log.error("%s: %s", self.path, lost.text)
         with one_transaction(self.db):
+            content_loss.forget_receipt_series(self.db)
             ended = content_loss.settle_loss(self.db, before, lost.ended)
             fact = {"text": lost.text, "ended": ended, "registers": lost.ended}
             records.put_facts(self.db, [Put("lost", str(before.commits), fact)])

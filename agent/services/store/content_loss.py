@@ -20,6 +20,8 @@ from agent.services.store.witness import WitnessedState
 COMMITS, QUEUE = "commits", "outbox"
 """Rows of ``sqlite_sequence``."""
 TABLES = ("facts", "outbox", "dead", "numbers", "outbox_link", "dead_session", "sqlite_sequence")
+RECEIPT_SERIES = "receipts"
+"""Kind of the fact with the last number of a receipt (``domain/payment_receipt.py``, which no start should import)."""
 GONE = "the store was put back to an older state: this had left the queue before"
 
 
@@ -191,6 +193,12 @@ def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str,
             "DELETE FROM facts WHERE kind='transaction' AND substr(key, -?)=?", (len(session) + 1, f"/{session}")
         )
     return {session: wh for session, wh in ended.items() if session not in delivered}
+
+
+def forget_receipt_series(db: sqlite3.Connection) -> None:
+    """Forget the last number of a receipt, in the transaction of the caller: a store that may have lost something may
+    not know it. A new series begins, so that no number is given twice (decision 67)."""
+    db.execute("DELETE FROM facts WHERE kind=?", (RECEIPT_SERIES,))
 
 
 def _keep_places(db: sqlite3.Connection, returned: Iterable[int]) -> None:
