@@ -24,6 +24,8 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGE = Path(__file__).parent / "page"
 API_PAGE_FILES = ("api.css", "api.js", "icon.svg")
 """What the description of the API needs, which is there without the page too."""
+PAGE_FILES = ("app.js", "style.css", "texts.js", "texts.json")
+"""What the page needs besides."""
 
 
 def make_application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
@@ -44,7 +46,7 @@ def make_application(control: Control, with_page: bool, access: Access, pay_page
         app.router.add_get("/", _lead_to_description)
         return app
     app.router.add_get("/", _file_handler("index.html"))
-    for name in ("app.js", "style.css"):
+    for name in PAGE_FILES:
         app.router.add_get(f"/{name}", _file_handler(name))
     return app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -63,11 +63,11 @@ def frame(page: Any, action: str, direction: str, kind: str = "call") -> Any:
     return found
 
 
-def judged(page: Any, what: str) -> None:
-    """Fails the test if axe finds anything on the page, or it is wider than the screen."""
+def judged(page: Any, what: str, looks: Iterable[tuple[int, str]] = LOOKS) -> None:
+    """Fails the test if axe finds anything on the page, or it is wider than the screen, in one of these looks."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = []
-    for width, theme in LOOKS:
+    for width, theme in looks:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
         page.evaluate(SETTLED)

@@ -1,48 +1,35 @@
 // The page of a simulated station. It knows only the control API (docs/control-api.md) and keeps no state of its own
-// beyond what is on the screen: a reload shows the same.
+// beyond what is on the screen: a reload shows the same. Its texts are in texts.json (texts.js); what the table does not
+// have is a word of OCPP, of the fault catalogue or of the station itself.
 "use strict";
 
 const API = "/api/v1/";
 const CARDS = [
-  { id: "alice", name: "Alice", say: "subscriber", uid: "04A1B2C3D4E5F6", card: "desfire_ev1", look: "green" },
-  { id: "bob", name: "Bob", say: "subscriber", uid: "04B0B123456780", card: "desfire_ev1", look: "blue" },
-  { id: "fleet", name: "Fleet", say: "one of a group", uid: "F1EE7A01", card: "classic", look: "violet" },
-  { id: "blocked", name: "Blocked", say: "was reported lost", uid: "B10C0C0D", card: "classic", look: "red" },
-  { id: "unknown", name: "Unknown", say: "on no list", uid: "BAD0CA4D", card: "classic", look: "grey" },
-  { id: "random", name: "Phone", say: "random UID", uid: "08C0FFEE", card: "random_uid", look: "amber" },
+  { id: "alice", uid: "04A1B2C3D4E5F6", card: "desfire_ev1", look: "green" },
+  { id: "bob", uid: "04B0B123456780", card: "desfire_ev1", look: "blue" },
+  { id: "fleet", uid: "F1EE7A01", card: "classic", look: "violet" },
+  { id: "blocked", uid: "B10C0C0D", card: "classic", look: "red" },
+  { id: "unknown", uid: "BAD0CA4D", card: "classic", look: "grey" },
+  { id: "random", uid: "08C0FFEE", card: "random_uid", look: "amber" },
 ];
 const BANK_CARDS = [
-  { id: "pays", name: "Bank card", say: "pays", last4: "1234", behaviour: "approve", look: "steel" },
-  { id: "broke", name: "Bank card", say: "is declined", last4: "0009", behaviour: "insufficient_funds", look: "steel" },
-  { id: "partly", name: "Bank card", say: "pays a part", last4: "5678", behaviour: "partial", look: "steel" },
-  { id: "hasty", name: "Bank card", say: "taken away too soon", last4: "4242", behaviour: "timeout", look: "steel" },
+  { id: "pays", last4: "1234", behaviour: "approve", look: "steel" },
+  { id: "broke", last4: "0009", behaviour: "insufficient_funds", look: "steel" },
+  { id: "partly", last4: "5678", behaviour: "partial", look: "steel" },
+  { id: "hasty", last4: "4242", behaviour: "timeout", look: "steel" },
 ];
 const PROFILES = { AC: ["normal", "single_phase", "sleepy", "stays_c", "greedy"], DC: ["dc400", "dc800"] };
-const FAULTS = [
-  ["EmergencyStop", "emergency stop"], ["GroundFailure", "ground fault"], ["HighTemperature", "too hot"],
-  ["OverCurrentFailure", "over-current"], ["ConnectorLockFailure", "lock jams"], ["UnlockFailure", "does not unlock"],
-  ["ContactorWelded", "contactor welded"], ["DiodeFault", "no diode in the car"], ["MeterSilent", "meter silent"],
-  ["ReaderSilent", "reader silent"], ["TerminalSilent", "payment terminal silent"], ["DoorOpen", "door open"],
-];
+const FAULTS = ["EmergencyStop", "GroundFailure", "HighTemperature", "OverCurrentFailure", "ConnectorLockFailure", "UnlockFailure",
+  "ContactorWelded", "DiodeFault", "MeterSilent", "ReaderSilent", "TerminalSilent", "DoorOpen"];
 const MORE_FAULTS = ["ResidualCurrentTestFailed", "OverVoltage", "UnderVoltage", "PowerLoss", "ContactorStuckOpen", "PilotFault",
   "ProximityFault", "CableRejected", "VentilationRefused", "TemperatureDerating", "PlugOverTemperature", "Tilt", "BoardSilent",
   "MeterImplausible", "MeterExchanged", "MREC6UnderVoltage"];
-const BEARERS = { lan: "LAN", wifi: "Wi-Fi", gprs: "Mobile radio" };
-const MODEM_FAULTS = [
-  ["no_sim", "no SIM"], ["wrong_pin", "wrong PIN"], ["puk", "needs PUK"], ["other_sim", "another SIM"], ["denied", "SIM refused"],
-  ["searching", "searching"], ["no_signal", "no signal"], ["detach", "detached"], ["wrong_apn", "APN not known"],
-  ["auth_refused", "password refused"], ["ipcp_refused", "no address"], ["hang", "hangs"], ["garbage", "garbage"],
-  ["vanish", "vanishes"], ["brown_out", "brown-out"],
-];
+const BEARERS = ["lan", "wifi", "gprs"];
+const MODEM_FAULTS = ["no_sim", "wrong_pin", "puk", "other_sim", "denied", "searching", "no_signal", "detach", "wrong_apn", "auth_refused",
+  "ipcp_refused", "hang", "garbage", "vanish", "brown_out"];
 const MODEM_EVENTS = ["brown_out"];
 const BARS_DBM = [-108, -100, -90, -80, -70];
 const SPEEDS = [1, 10];
-const SCREENS = {
-  starting: "starting", idle: "free, waits for a card", checking: "is checking a card or a payment", plug_in: "plug in now",
-  refused: "the card was refused", choose_outlet: "which outlet? press its button", preparing: "preparing",
-  charging: "charging", paused: "paused", finished: "finished", out_of_service: "out of service", reserved: "reserved",
-  offline: "no connection, cannot start", service: "service: connection of the station",
-};
 const CHATTER = ["Heartbeat", "MeterValues"];
 const HISTORY_S = 180;
 const ROWS = 2000;
@@ -60,16 +47,17 @@ let tapAt = null;
 async function post(path, body) {
   try {
     const answer = await fetch(API + path, { method: "POST", body: JSON.stringify(body) });
-    if (!answer.ok) toast((await answer.json()).error);
+    if (!answer.ok) toast((await answer.json()).error, "en");
     return answer.ok;
   } catch {
-    toast("The simulation does not answer. Is it still running?");
+    toast(phrase("no_answer"));
     return false;
   }
 }
 
 let toastTimer = 0;
-function toast(text) {
+function toast(text, language = pageLanguage) {
+  $("toast").lang = language;
   $("toast").textContent = text;
   $("toast").classList.add("shown");
   clearTimeout(toastTimer);
@@ -81,7 +69,7 @@ function toast(text) {
 class Bay {
   constructor(number) {
     this.number = number;
-    this.root = $("bay").content.cloneNode(true).firstElementChild;
+    this.root = templateCopy("bay");
     this.root.dataset.testid = `bay-${number}`;
     this.history = [];
     this.etag = null;
@@ -94,7 +82,7 @@ class Bay {
 
   wire() {
     const n = this.number;
-    this.q(".scene").setAttribute("aria-label", `Outlet ${n}: station, cable and car`);
+    this.q(".scene").setAttribute("aria-label", phrase("outlet_scene", { number: n }));
     for (const name of ["reported", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart",
       "says", "outlet-button", "code", "clear-latched"]) {
       this.q(`.${name}`).dataset.testid = `${name}-${n}`;
@@ -105,7 +93,7 @@ class Bay {
     this.q(".plug").onclick = () => this.plug();
     this.q(".unplug").onclick = () => post(`evses/${n}/unplug`, { side: "station" });
     this.q(".outlet-button").onclick = () => post(`buttons/outlet-${n}`, {});
-    this.q(".outlet-button").textContent = `Button of outlet ${n}`;
+    this.q(".outlet-button").textContent = phrase("outlet_button", { number: n });
     this.q(".clear-latched").onclick = () => post(`evses/${n}/clear`, {});
     this.q(".unplug-ev").onclick = () => post(`evses/${n}/unplug`, { side: "ev" });
     this.q(".ready").onclick = () => post(`evses/${n}/ev`, { ready: !this.evse.ready });
@@ -118,7 +106,7 @@ class Bay {
       if (this.evse && this.evse.car && form.max_a.reportValidity()) post(`evses/${n}/ev`, { max_a: Number(form.max_a.value) });
     };
     form.onsubmit = (e) => e.preventDefault();
-    this.q(".fault-buttons").append(...FAULTS.map(([name, label]) => this.faultButton(name, label)));
+    this.q(".fault-buttons").append(...FAULTS.map((name) => this.faultButton(name)));
     this.q(".fault-form").onsubmit = (e) => {
       e.preventDefault();
       this.fault(e.target.fault.value.trim());
@@ -127,8 +115,8 @@ class Bay {
 
   outfit({ kind }) {
     const form = this.q(".car-form");
-    this.q(".name").textContent = kind === "DC" ? `Outlet ${this.number} · direct current` : `Outlet ${this.number}`;
-    form.profile.append(...PROFILES[kind].map((p) => new Option(p.replace("_", " "), p)));
+    this.q(".name").textContent = phrase(kind === "DC" ? "outlet_name_dc" : "outlet_name", { number: this.number });
+    form.profile.append(...PROFILES[kind].map((p) => new Option(phrase(`car_profile_${p}`), p)));
     form.phases.parentElement.hidden = kind === "DC";
     this.suggest(form);
   }
@@ -138,9 +126,9 @@ class Bay {
     form.max_a.value = { single_phase: 32, dc400: 400, dc800: 350 }[form.profile.value] || 16;
   }
 
-  faultButton(name, label) {
+  faultButton(name) {
     const button = document.createElement("button");
-    button.textContent = label;
+    button.textContent = phrase(`fault_${name}`);
     button.title = name;
     button.dataset.fault = name;
     button.dataset.testid = `fault-${name}-${this.number}`;
@@ -215,9 +203,10 @@ class Bay {
 
   // What the picture of the screen says, for those who do not see it; and what a finger or a telephone does there.
   screen({ screen, code }, { buttons }) {
-    const says = screen ? `Screen: ${SCREENS[screen] || screen.replaceAll("_", " ")}` : "Screen: no agent";
+    const says = screen ? phrase("screen_says", { state: phraseOfWord("screen", screen) }) : phrase("screen_no_agent");
     if (this.q(".says").textContent !== says) this.q(".says").textContent = says;
-    this.q(".screen").setAttribute("aria-label", `${says}. Enlarge the screen of ${this.screenOf}`);
+    const enlarge = this.screenOf.length > 1 ? "screen_enlarge_many" : "screen_enlarge_one";
+    this.q(".screen").setAttribute("aria-label", phrase(enlarge, { says, numbers: this.screenOf.join(", ") }));
     this.root.classList.toggle("asked", screen === "choose_outlet");
     this.q(".outlet-button").hidden = !buttons.includes(`outlet-${this.number}`);
     const link = this.q(".code");
@@ -226,22 +215,22 @@ class Bay {
     if (!leads) link.removeAttribute("href");
     else if (link.getAttribute("href") !== code) {
       link.href = code;
-      link.textContent = screen === "finished" ? "Open the receipt of the QR code" : "Open the page of the QR code";
+      link.textContent = phrase(screen === "finished" ? "screen_receipt" : "screen_payment");
     }
   }
 
   // Of the session that runs; then of the last one, as it is billed.
   figures({ power_w, meter_wh, session, last_session }) {
     const shown = session || last_session || {};
-    this.q(".power").textContent = (power_w / 1000).toFixed(1);
-    this.q(".meter").textContent = (meter_wh / 1000).toFixed(2);
-    this.q(".energy").textContent = shown.energy_wh == null ? "–" : (shown.energy_wh / 1000).toFixed(3);
-    this.q(".cost").textContent = shown.cost_cents == null ? "–" : (shown.cost_cents / 100).toFixed(2);
-    const total = last_session && last_session.cost_cents != null && !last_session.cost_final ? "so far" : "last session";
+    this.q(".power").textContent = decimalText(power_w / 1000, 1);
+    this.q(".meter").textContent = decimalText(meter_wh / 1000, 2);
+    this.q(".energy").textContent = shown.energy_wh == null ? "–" : decimalText(shown.energy_wh / 1000, 3);
+    this.q(".cost").textContent = shown.cost_cents == null ? "–" : decimalText(shown.cost_cents / 100, 2);
+    const isOpenTotal = last_session && last_session.cost_cents != null && !last_session.cost_final;
     this.root.classList.toggle("over", !session && Boolean(last_session));
     const [energy, cost] = this.root.querySelectorAll(".which");
-    energy.textContent = session || !last_session ? "session" : "last session";
-    cost.textContent = session || !last_session ? "session" : total;
+    energy.textContent = phrase(session || !last_session ? "figure_session" : "figure_last_session");
+    cost.textContent = isOpenTotal && !session ? phrase("figure_so_far") : energy.textContent;
   }
 
   chips(evse) {
@@ -249,14 +238,14 @@ class Bay {
       this.q(`.${name}`).textContent = text;
       this.q(`.${name}`).classList.toggle("on", Boolean(on));
     };
-    const words = { A: "no car", B: "connected", C: "asks", D: "asks, ventilate", E: "error", F: "off" };
-    say("cp", `CP ${evse.cp || "?"} · ${words[evse.cp] || "unknown"}`, evse.cp === "C" || evse.cp === "D");
-    say("lock", evse.locked ? "locked" : "unlocked", evse.locked);
-    say("contactor", evse.contactor ? "contactor closed" : "contactor open", evse.contactor);
-    const limit = evse.limit_w != null ? `${round(evse.limit_w / 1000)} kW` : evse.limit_a != null ? `${round(evse.limit_a)} A` : "nothing";
-    say("limit", evse.pwm === false ? "offers nothing" : `offers ${limit}`, evse.pwm);
-    const amps = (evse.current_a || []).map((a) => a.toFixed(1)).join(" / ");
-    say("amps", amps ? `${amps} A` : "no current", evse.power_w > 0);
+    const pilot = phrase(`pilot_${/^[A-F]$/.test(evse.cp) ? evse.cp.toLowerCase() : "unknown"}`);
+    say("cp", phrase("chip_pilot", { letter: evse.cp || "?", state: pilot }), evse.cp === "C" || evse.cp === "D");
+    say("lock", phrase(evse.locked ? "chip_locked" : "chip_unlocked"), evse.locked);
+    say("contactor", phrase(evse.contactor ? "chip_contactor_closed" : "chip_contactor_open"), evse.contactor);
+    const limit = evse.limit_w != null ? `${round(evse.limit_w / 1000)} kW` : evse.limit_a != null ? `${round(evse.limit_a)} A` : "";
+    say("limit", evse.pwm !== false && limit ? phrase("chip_offers", { limit }) : phrase("chip_offers_nothing"), evse.pwm);
+    const amps = (evse.current_a || []).map((a) => decimalText(a, 1)).join(" / ");
+    say("amps", amps ? `${amps} A` : phrase("chip_no_current"), evse.power_w > 0);
     const list = this.q(".faults");
     if (list.dataset.now !== String(evse.faults)) {
       list.dataset.now = String(evse.faults);
@@ -268,8 +257,7 @@ class Bay {
     this.q(".latched").hidden = !latched.length;
     if (!latched.length) return;
     const there = latched.filter((name) => faults.includes(name));
-    const hint = there.length ? `${there.join(", ")}: switch the fault off below, then clear it.`
-      : `${latched.join(", ")}: the outlet stays out of service until a person has checked it.`;
+    const hint = there.length ? phrase("latched_active", { names: there.join(", ") }) : phrase("latched_gone", { names: latched.join(", ") });
     if (this.q(".latched .hint").textContent !== hint) this.q(".latched .hint").textContent = hint;
   }
 
@@ -279,10 +267,10 @@ class Bay {
     this.q(".unplug-ev").disabled = !evse.car;
     this.q(".ready").disabled = !evse.car;
     this.q(".ready").setAttribute("aria-pressed", Boolean(evse.ready));
-    this.q(".ready").textContent = evse.ready ? "car asks" : "car pauses";
-    const act = evse.cable && evse.car ? "Unplug" : "Plug in";
-    this.q(".socket").setAttribute("aria-label", `${act} at the socket of outlet ${this.number}`);
-    this.q(".car-hit").setAttribute("aria-label", `${act} the car at outlet ${this.number}`);
+    this.q(".ready").textContent = phrase(evse.ready ? "act_car_asks" : "act_car_pauses");
+    const act = evse.cable && evse.car ? "unplug" : "plug";
+    this.q(".socket").setAttribute("aria-label", phrase(`socket_${act}`, { number: this.number }));
+    this.q(".car-hit").setAttribute("aria-label", phrase(`car_${act}`, { number: this.number }));
     for (const button of this.root.querySelectorAll("[data-fault]")) {
       const on = evse.faults.includes(button.dataset.fault);
       button.classList.toggle("fault-on", on);
@@ -302,8 +290,8 @@ class Bay {
     this.screenAt = evses[0];
     const here = this.screenAt === this.number;
     this.root.classList.toggle("no-screen", !here);
-    this.q(".screen-elsewhere").textContent = here ? "" : `screen: at outlet ${this.screenAt}`;
-    this.screenOf = evses.length > 1 ? `outlets ${evses.join(", ")}` : `outlet ${this.number}`;
+    this.q(".screen-elsewhere").textContent = here ? "" : phrase("screen_elsewhere", { number: this.screenAt });
+    this.screenOf = evses;
   }
 
   async refreshScreen() {
@@ -360,12 +348,12 @@ class Bay {
     pen.font = "11px system-ui, sans-serif";
     pen.fillText(`${round(top / 1000)} kW`, 0, 10);
     pen.textAlign = "right";
-    pen.fillText("last 3 min", width, 10);
+    pen.fillText(phrase("chart_span"), width, 10);
     pen.textAlign = "left";
   }
 }
 
-const round = (value) => String(Math.round(value * 10) / 10);
+const round = (value) => decimalText(value, 1, { atMost: true });
 
 function niceTop(watts) {
   return [1000, 2000, 4000, 8000, 12000, 24000, 50000, 100000, 150000, 200000, 400000].find((t) => t >= watts) || watts;
@@ -396,24 +384,28 @@ function show(picture) {
   showRequests(picture);
   showPills(picture);
   $("mains").setAttribute("aria-pressed", picture.mains);
-  $("agent-now").textContent = picture.agent.pid ? `process ${picture.agent.pid}, started again ${picture.agent.restarts} times` : "not running";
+  $("agent-now").textContent = picture.agent.pid
+    ? phrase("agent_process", { pid: picture.agent.pid, count: picture.agent.restarts }) : phrase("agent_not_running");
   const road = picture.links.backend || {};
-  $("road-now").textContent = [road.up === false ? "cut" : road.stall ? "stalled" : "open", picture.backend && picture.backend.url].filter(Boolean).join(" · ");
+  $("road-now").textContent = [phrase(road.up === false ? "road_is_cut" : road.stall ? "road_is_stalled" : "road_is_open"), picture.backend && picture.backend.url].filter(Boolean).join(" · ");
   $("traffic-now").textContent = trafficWords(picture.traffic);
 }
 
 // What the links have taken of the month's data volume, for each kind of bearer.
 function trafficWords(traffic) {
   if (!traffic) return "";
-  const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(2)} MB`;
   const words = traffic.bearers.map((bearer) => {
-    const unknown = traffic.bearers.length > 1 ? "before a bearer was chosen: " : "";
-    const name = bearer.kind === "default" ? unknown : `${bearer.kind}: `;
-    const ahead = bearer.projected_bytes === null ? "" : `, ${size(bearer.projected_bytes)} at its end`;
-    return `${name}${size(bearer.month_bytes)} this month${ahead}`;
+    const [size, projected] = [dataVolume(bearer.month_bytes), bearer.projected_bytes];
+    const taken = projected === null ? phrase("traffic_month", { size }) : phrase("traffic_projected", { size, projected: dataVolume(projected) });
+    if (bearer.kind !== "default") return phrase("traffic_of_bearer", { bearer: phraseOfWord("bearer", bearer.kind), traffic: taken });
+    return traffic.bearers.length > 1 ? phrase("traffic_before", { traffic: taken }) : taken;
   });
-  if (traffic.level !== "within") words.push(`${traffic.level} limit reached`);
+  if (traffic.level !== "within") words.push(phraseOfWord("traffic", traffic.level));
   return words.join(" · ");
+}
+
+function dataVolume(bytes) {
+  return bytes < 1e6 ? phrase("traffic_kilobytes", { size: decimalText(bytes / 1e3, 1) }) : phrase("traffic_megabytes", { size: decimalText(bytes / 1e6, 2) });
 }
 
 // Those of an outlet are beside its screen.
@@ -423,16 +415,21 @@ function offerButtons(names) {
   if (box.dataset.names === String(offered)) return;
   box.dataset.names = String(offered);
   box.replaceChildren(...offered.map((name) => {
-    const button = Object.assign(document.createElement("button"), { textContent: name[0].toUpperCase() + name.slice(1) });
+    const button = Object.assign(document.createElement("button"), { textContent: buttonText(name) });
     button.dataset.testid = name === "language" ? name : `${name}-button`;
     button.onclick = () => post(`buttons/${name}`, {});
     return button;
   }));
 }
 
+function buttonText(name) {
+  const text = phraseOfWord("button", name);
+  return text[0].toUpperCase() + text.slice(1);
+}
+
 function offerSpeeds(speed) {
   const speeds = SPEEDS.includes(speed) ? SPEEDS : [...SPEEDS, speed].sort((a, b) => a - b);
-  const words = (n) => n === 1 ? "real time" : `${n} times as fast`;
+  const words = (n) => n === 1 ? phrase("time_real") : phrase("time_times", { count: n });
   choice($("speed"), speeds.map((n) => [n, words(n), `speed-${n}`]), speed, (n) => post("time", { speed: n }));
 }
 
@@ -465,14 +462,16 @@ function choice(box, options, chosen, choose) {
 }
 
 function showPills({ agent, backend, mains, simulation }) {
-  pill("agent", agent.up ? "good" : "bad", agent.up ? `agent ${agent.version || ""}` : agent.pid ? "agent starts" : "agent down");
-  if (!backend) pill("backend", "", "backend ?");
+  if (agent.up) pill("agent", "good", phrase("pill_agent_up", { version: agent.version || "" }));
+  else pill("agent", "bad", phrase(agent.pid ? "pill_agent_starts" : "pill_agent_down"));
+  if (!backend) pill("backend", "", phrase("pill_backend_unknown"));
   else if (backend.link === "up") {
-    pill("backend", backend.boot === "Accepted" ? "good" : "wait", `OCPP ${backend.ocpp || ""} ${backend.boot || "connected"}`);
-  } else pill("backend", "bad", "backend away");
-  pill("queue", agent.queue ? "wait" : "", `queue ${agent.queue ?? "?"}`);
-  pill("mains", mains ? "good" : "bad", mains ? "mains on" : "mains lost");
-  pill("time", simulation.speed === 1 ? "" : "wait", `time ×${simulation.speed}`);
+    const boot = backend.boot || phrase("pill_backend_connected");
+    pill("backend", backend.boot === "Accepted" ? "good" : "wait", phrase("pill_backend_up", { version: backend.ocpp || "", boot }));
+  } else pill("backend", "bad", phrase("pill_backend_away"));
+  pill("queue", agent.queue ? "wait" : "", phrase("pill_queue", { count: agent.queue ?? "?" }));
+  pill("mains", mains ? "good" : "bad", phrase(mains ? "pill_mains_on" : "pill_mains_lost"));
+  pill("time", simulation.speed === 1 ? "" : "wait", phrase("pill_time", { speed: simulation.speed }));
 }
 
 function pill(name, mood, text) {
@@ -484,7 +483,8 @@ function pill(name, mood, text) {
 // --- cards ------------------------------------------------------------------------------------------------------
 
 function offerTapPlaces() {
-  const places = [[null, "any reader", "tap-at-any"], ...[...bays.keys()].map((n) => [n, `outlet ${n}`, `tap-at-${n}`])];
+  const outlets = [...bays.keys()].map((n) => [n, phrase("tap_at_outlet", { number: n }), `tap-at-${n}`]);
+  const places = [[null, phrase("tap_at_any"), "tap-at-any"], ...outlets];
   choice($("tap-at"), places, tapAt, (n) => {
     tapAt = n;
     offerTapPlaces();
@@ -496,25 +496,30 @@ async function tap(body) {
   for (const [n, bay] of bays) if (tapAt === null || tapAt === n) bay.tapped();
 }
 
-function cardButton(card, code, title, act) {
+function cardButton(card, texts, act) {
   const button = document.createElement("button");
   button.className = "card";
   button.dataset.look = card.look;
   button.dataset.testid = `card-${card.id}`;
   const [name, say, uid] = ["strong", "span", "code"].map((tag) => document.createElement(tag));
-  [name.textContent, say.textContent, uid.textContent] = [card.name, card.say, code];
+  [name.textContent, say.textContent, uid.textContent] = [texts.name, texts.note, texts.digits];
   const head = document.createElement("div");
   head.append(name, document.createElement("br"), say);
   button.append(head, uid);
-  button.setAttribute("aria-label", title);
+  button.setAttribute("aria-label", phrase(texts.label, texts));
   button.onclick = act;
   return button;
 }
 
-const badge = (card) => cardButton(card, card.uid, `Hold the card of ${card.name} (${card.say}) to the reader`,
-  () => tap({ uid: card.uid, card: card.card }));
-const bankCard = (card) => cardButton(card, `•••• ${card.last4}`, `Hold the bank card ${card.last4} (${card.say}) to the payment terminal`,
-  () => post("terminal/card", { pan_last4: card.last4, behaviour: card.behaviour, evse: tapAt }));
+function badge(card) {
+  const texts = { name: phrase(`card_${card.id}`), note: phrase(`card_${card.id}_note`), digits: card.uid, label: "card_label" };
+  return cardButton(card, texts, () => tap({ uid: card.uid, card: card.card }));
+}
+
+function bankCard(card) {
+  const texts = { name: phrase("bank_card"), note: phrase(`bank_${card.id}`), digits: `•••• ${card.last4}`, label: "bank_card_label" };
+  return cardButton(card, texts, () => post("terminal/card", { pan_last4: card.last4, behaviour: card.behaviour, evse: tapAt }));
+}
 
 // --- the payment terminal ---------------------------------------------------------------------------------------
 
@@ -523,17 +528,18 @@ function showTill({ terminals = [], ledger }) {
   if (!terminals.length) return;
   $("pay-screens").replaceChildren(...terminals.map(payScreen));
   $("bank-link").setAttribute("aria-pressed", terminals.every((t) => t.online));
-  const sum = (rows) => `${rows.length} (${(rows.reduce((cents, row) => cents + row.cents, 0) / 100).toFixed(2)} €)`;
-  $("ledger").textContent = `Bank: held ${sum(ledger.holds)}, charged ${sum(ledger.captures)}, released ${sum(ledger.voids)}`;
+  const total = (rows) => decimalText(rows.reduce((cents, row) => cents + row.cents, 0) / 100, 2);
+  const sum = (rows) => phrase("ledger_sum", { count: rows.length, euros: total(rows) });
+  $("ledger").textContent = phrase("ledger_says", { held: sum(ledger.holds), charged: sum(ledger.captures), released: sum(ledger.voids) });
 }
 
-function payScreen({ evse, state, screen, qr }) {
+function payScreen({ evse, state, screen, language, qr }) {
   const box = document.createElement("div");
   box.className = "pay-screen";
   Object.assign(box.dataset, { state, testid: `pay-screen-${evse}` });
   const [first, ...others] = screen;
   const line = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
-  box.append(line("b", first || "off"), ...others.map((t) => line("span", t)), ...(qr ? [line("code", qr)] : []));
+  box.append(line("b", first || phrase("terminal_off")), ...others.map((t) => line("span", t)), ...(qr ? [line("code", qr)] : []));
   return box;
 }
 
@@ -541,7 +547,7 @@ function payScreen({ evse, state, screen, qr }) {
 
 // The links of the simulation and the agent's view of its bearers, which is missing while the agent is down.
 function showBearers({ links, bearers = [], modem }) {
-  const names = Object.keys(links).filter((name) => BEARERS[name.replace(/\d+$/, "")]);
+  const names = Object.keys(links).filter((name) => BEARERS.includes(name.replace(/\d+$/, "")));
   $("bearers").hidden = !names.length;
   if (!names.length) return;
   const seen = {};
@@ -560,33 +566,36 @@ function showBearers({ links, bearers = [], modem }) {
 }
 
 function bearerItem(name) {
-  const item = $("bearer").content.cloneNode(true).firstElementChild;
+  const item = templateCopy("bearer");
   const [, kind, number] = /^(\D+)(\d*)$/.exec(name);
-  const label = `${BEARERS[kind]} ${number}`.trim();
+  const label = `${phrase(`bearer_${kind}`)} ${number}`.trim();
   item.dataset.testid = `bearer-${name}`;
   item.querySelector(".name").textContent = label;
   for (const [part, change] of [["cut", (link) => ({ up: !link.up })], ["stall", (link) => ({ stall: !link.stall })]]) {
     const button = item.querySelector(`.${part}`);
     button.dataset.testid = `${part}-${name}`;
-    button.setAttribute("aria-label", `${button.textContent} ${label}`);
     button.onclick = () => post(`links/${name}`, change(station.links[name]));
   }
   return item;
 }
 
 function showBearer(item, view, link) {
-  const use = !view ? "no agent" : view.in_use && view.state === "up" ? "carries the link"
+  const use = !view ? "no_agent" : view.in_use && view.state === "up" ? "carries"
     : view.demoted_s ? "demoted" : view.state === "up" ? "ready" : view.state;
   item.dataset.use = use;
-  setText(item.querySelector(".use"), use);
-  setText(item.querySelector(".says"), !view ? "" : view.reason || `address ${view.address} on ${view.interface}`);
+  setText(item.querySelector(".use"), phraseOfWord("bearer_use", use));
+  const reason = item.querySelector(".says");
+  reason.lang = view && view.reason ? "en" : pageLanguage;
+  setText(reason, !view ? "" : view.reason || phrase("bearer_address", { address: view.address, interface: view.interface }));
   const radio = view && view.sim !== undefined;
   for (const part of [".radio", ".sim"]) item.querySelector(part).hidden = !radio;
   if (radio) showRadio(item, view);
-  for (const [part, on, text] of [["cut", !link.up, link.up ? "Cut" : "Restore"], ["stall", link.stall, link.stall ? "Let through" : "Stall"]]) {
+  const bearer = item.querySelector(".name").textContent;
+  const acts = [["cut", !link.up, link.up ? "bearer_cut" : "bearer_restore"], ["stall", link.stall, link.stall ? "bearer_flow" : "bearer_stall"]];
+  for (const [part, on, key] of acts) {
     const button = item.querySelector(`.${part}`);
-    setText(button, text);
-    button.setAttribute("aria-label", `${text} ${item.querySelector(".name").textContent}`);
+    setText(button, phrase(key));
+    button.setAttribute("aria-label", phrase("bearer_act", { act: phrase(key), bearer }));
     button.classList.toggle("fault-on", on);
   }
 }
@@ -594,17 +603,20 @@ function showBearer(item, view, link) {
 function showRadio(item, { sim, iccid, pin_tries, operator, technology, registration, signal_dbm }) {
   const bars = signal_dbm === null ? 0 : BARS_DBM.filter((dbm) => signal_dbm >= dbm).length;
   const signal = item.querySelector(".signal");
-  signal.setAttribute("aria-label", signal_dbm === null ? "signal not known" : `signal ${bars} of ${BARS_DBM.length}`);
+  signal.setAttribute("aria-label", signal_dbm === null ? phrase("signal_unknown") : phrase("signal_bars", { bars, all: BARS_DBM.length }));
   [...signal.children].forEach((bar, i) => bar.classList.toggle("on", i < bars));
-  const dbm = signal_dbm === null ? "no signal" : `${signal_dbm} dBm`;
-  setText(item.querySelector(".network"), [dbm, operator, technology, registration].filter((t) => t && t !== "unknown").join(" · "));
-  const tries = pin_tries === null ? "" : `${pin_tries} tries of the PIN left`;
-  setText(item.querySelector(".sim"), [`SIM ${sim}`, iccid && `ICCID ${iccid}`, tries].filter(Boolean).join(" · "));
+  const dbm = signal_dbm === null ? phrase("signal_none") : `${signal_dbm} dBm`;
+  const known = [operator, technology, registration && phraseOfWord("registration", registration)].filter((t) => t && t !== "unknown");
+  setText(item.querySelector(".network"), [dbm, ...known].join(" · "));
+  const tries = pin_tries === null ? "" : phrase("sim_tries", { count: pin_tries });
+  const state = phrase("sim_says", { state: phraseOfWord("sim", sim) });
+  setText(item.querySelector(".sim"), [state, iccid && `ICCID ${iccid}`, tries].filter(Boolean).join(" · "));
 }
 
 function showModem({ faults, signal, signal_dbm, registration, connected }) {
-  setText($("modem-now"), `${registration}, ${connected ? "connected" : "not connected"}`);
-  setText($("signal-out"), signal_dbm === null ? "none" : `${signal_dbm} dBm`);
+  const link = phrase(connected ? "modem_connected" : "modem_not_connected");
+  setText($("modem-now"), phrase("modem_says", { registration: phraseOfWord("registration", registration), link }));
+  setText($("signal-out"), signal_dbm === null ? phrase("modem_signal_none") : `${signal_dbm} dBm`);
   if (document.activeElement !== $("signal") && signal <= 31) $("signal").value = signal;
   for (const button of $("modem-faults").children) {
     const on = faults.includes(button.dataset.fault);
@@ -613,8 +625,8 @@ function showModem({ faults, signal, signal_dbm, registration, connected }) {
   }
 }
 
-function modemFaultButton([name, label]) {
-  const button = Object.assign(document.createElement("button"), { textContent: label, title: name });
+function modemFaultButton(name) {
+  const button = Object.assign(document.createElement("button"), { textContent: phrase(`modem_fault_${name}`), title: name });
   button.dataset.fault = name;
   button.dataset.testid = `modem-${name}`;
   button.onclick = () => post("modem", { fault: name, active: !station.modem.faults.includes(name) });
@@ -625,16 +637,16 @@ function modemFaultButton([name, label]) {
 
 // The operations of docs/scenarios.md, each for an outlet.
 const REQUESTS = [
-  ["start", "Start with Alice’s card", "remote_start", (evse) => ({ token: CARDS[0].uid, evse })],
-  ["stop", "Stop the transaction", "remote_stop", (evse) => ({ transaction: runningTransaction(evse) })],
-  ["unlock", "Unlock", "unlock", (evse) => ({ evse })],
-  ["inoperative", "Out of service", "availability", (evse) => ({ availability: "inoperative", evse })],
-  ["operative", "Back in service", "availability", (evse) => ({ availability: "operative", evse })],
-  ["limit", "Limit to 10 A", "charging_profile", (evse) => ({ limit_a: 10, evse })],
-  ["unlimit", "Remove the limits", "clear_profiles", () => ({})],
-  ["status", "Ask for the status", "trigger", (evse) => ({ message: "StatusNotification", evse, connector: 1 })],
-  ["soft", "Restart in order", "reset", () => ({ how: "soft" })],
-  ["hard", "Restart at once", "reset", () => ({ how: "hard" })],
+  ["start", "remote_start", (evse) => ({ token: CARDS[0].uid, evse })],
+  ["stop", "remote_stop", (evse) => ({ transaction: runningTransaction(evse) })],
+  ["unlock", "unlock", (evse) => ({ evse })],
+  ["inoperative", "availability", (evse) => ({ availability: "inoperative", evse })],
+  ["operative", "availability", (evse) => ({ availability: "operative", evse })],
+  ["limit", "charging_profile", (evse) => ({ limit_a: 10, evse })],
+  ["unlimit", "clear_profiles", () => ({})],
+  ["status", "trigger", (evse) => ({ message: "StatusNotification", evse, connector: 1 })],
+  ["soft", "reset", () => ({ how: "soft" })],
+  ["hard", "reset", () => ({ how: "hard" })],
 ];
 
 function runningTransaction(number) {
@@ -643,12 +655,12 @@ function runningTransaction(number) {
   return String(station.backend.ocpp).startsWith("1.") ? Number(id) : id;
 }
 
-function requestButton([id, label, operation, make]) {
-  const button = Object.assign(document.createElement("button"), { textContent: label, title: operation });
+function requestButton([id, operation, make]) {
+  const button = Object.assign(document.createElement("button"), { textContent: phrase(`request_${id}`), title: operation });
   button.dataset.testid = `request-${id}`;
   button.onclick = () => {
     const evse = Number($("request-outlet").value);
-    if (id === "stop" && !runningTransaction(evse)) toast(`No transaction runs at outlet ${evse}.`);
+    if (id === "stop" && !runningTransaction(evse)) toast(phrase("requests_none_runs", { number: evse }));
     else post("backend", { operation, with: make(evse) });
   };
   return button;
@@ -689,12 +701,13 @@ let isRecording = false;
 function showRecording({ running, title, steps, deeds, left_out }) {
   isRecording = running;
   const toggle = $("recording-toggle");
-  setText(toggle, running ? "End" : "Record");
+  setText(toggle, phrase(running ? "recording_end" : "recording_start"));
   toggle.classList.toggle("fault-on", running);
   $("recording-form").elements.title.disabled = running;
   $("recording-file").hidden = running || !deeds;
-  const missing = left_out.length ? `; no word for: ${left_out.join(", ")}` : "";
-  setText($("recording-says"), `${running ? "Recording" : "Recorded"}: ${title} (${deeds} deeds${missing})`);
+  const says = phrase(running ? "recording_running" : "recording_done", { title, count: deeds });
+  const missing = left_out.length ? phrase("recording_left_out", { calls: left_out.join(", ") }) : "";
+  setText($("recording-says"), [says, missing].filter(Boolean).join(". "));
   const list = $("recording-steps");
   list.hidden = !steps.length;
   steps.forEach((step, i) => {
@@ -730,11 +743,12 @@ function showDoctor({ running, language, judging, rungs, verdict, summary, error
 
 function showRung(item, { rung, title, findings }, isJudged) {
   const verdict = findings.length ? worst(findings) : isJudged ? "at work" : "";
+  const verdictText = verdict ? phraseOfWord("verdict", verdict) : "";
   Object.assign(item.dataset, { testid: `rung-${rung}`, verdict });
   const make = (tag, className, text) => Object.assign(document.createElement(tag), { className, textContent: text });
   const head = make("div", "panel-head", "");
-  head.append(make("b", "", title), make("span", "verdict", verdict));
-  head.lastChild.lang = "en";
+  head.append(make("b", "", title), make("span", "verdict", verdictText));
+  head.lastChild.lang = pageLanguage;
   const alike = Map.groupBy(findings, (f) => `${f.reason}|${f.to_do}`); // twenty devices that answer are one line
   item.replaceChildren(head, ...[...alike.values()].flatMap((group) => {
     const [{ reason, to_do }] = group;
@@ -754,14 +768,14 @@ let lastSeq = 0;
 function read(frame) {
   let message;
   try { message = JSON.parse(frame.frame); } catch { return readEnvelope(frame.frame); }
-  if (!Array.isArray(message)) return { kind: "error", action: "not an OCPP frame", payload: message };
+  if (!Array.isArray(message)) return { kind: "error", action: phrase("frame_not_ocpp"), payload: message };
   const [type, id] = message;
   const other = frame.dir === "out" ? "in" : "out";
   if (type === 2 || type === 6) {
     asked.set(frame.dir + id, message[2]);
     return { kind: "call", action: message[2], payload: message[3] };
   }
-  const action = asked.get(other + id) || "answer";
+  const action = asked.get(other + id) || phrase("frame_answer");
   if (type === 3) return { kind: "result", action, payload: message[2] };
   return { kind: "error", action: `${action}: ${message[2]}`, payload: { description: message[3], details: message[4] } };
 }
@@ -811,7 +825,7 @@ function gist(payload) {
 }
 
 function label(key, value) {
-  return { connectorId: `#${value}`, transactionId: `tx ${value}`, meterStart: `from ${value} Wh`, meterStop: `to ${value} Wh` }[key] || String(value);
+  return { connectorId: `#${value}`, transactionId: `tx ${value}`, meterStart: phrase("frame_from", { value }), meterStop: phrase("frame_to", { value }) }[key] || String(value);
 }
 
 const arrived = [];
@@ -832,7 +846,7 @@ function showArrived() {
   list.append(...frames.map((frame) => row(frame, read(frame))));
   while (list.childElementCount > ROWS) list.firstElementChild.remove();
   const hidden = Number(list.firstElementChild.dataset.seq) - 1;
-  $("frame-count").textContent = `${lastSeq} frames${hidden > 0 ? `, the first ${hidden} not shown` : ""}`;
+  $("frame-count").textContent = phrase(hidden > 0 ? "conversation_count_cut" : "conversation_count", { count: lastSeq, hidden });
   if (atEnd) list.scrollTop = list.scrollHeight;
   $("latest").hidden = atEnd;
 }
@@ -851,7 +865,7 @@ function row(frame, { kind, action, payload }) {
   const details = document.createElement("details");
   const summary = Object.assign(document.createElement("summary"), { tabIndex: -1 });
   const arrow = frame.dir === "out" ? "→" : "←";
-  const spoken = `${frame.dir === "out" ? "station to backend" : "backend to station"}, ${kind}`;
+  const spoken = phrase("frame_says", { direction: phrase(`frame_${frame.dir}`), kind: phrase(`frame_kind_${kind}`) });
   const name = Object.assign(document.createElement("b"), { textContent: `${arrow} ${action}`, title: spoken });
   const short = Object.assign(document.createElement("span"), { className: "gist", textContent: gist(payload) });
   const time = Object.assign(document.createElement("time"), { textContent: clockTime(frame.t) });
@@ -902,7 +916,7 @@ function listen() {
   events.addEventListener("doctor", (e) => showDoctor(JSON.parse(e.data)));
   events.addEventListener("frame", (e) => addFrame(JSON.parse(e.data)));
   events.addEventListener("error", () => {
-    pill("agent", "bad", "simulation away");
+    pill("agent", "bad", phrase("pill_simulation_away"));
     if (events.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
     forgetFrames();
     setTimeout(listen, RELISTEN_MS);
@@ -932,7 +946,7 @@ function wirePage() {
   $("latency").oninput = (e) => { $("latency-out").textContent = `${e.target.value} ms`; };
   $("latency").onchange = (e) => post("links/backend", { latency_ms: Number(e.target.value) });
   const limitOf = (value) => value > 32 ? null : Number(value);
-  $("limit").oninput = (e) => { $("limit-out").textContent = limitOf(e.target.value) === null ? "none" : `${e.target.value} A`; };
+  $("limit").oninput = (e) => { $("limit-out").textContent = limitOf(e.target.value) === null ? phrase("site_limit_none") : `${e.target.value} A`; };
   $("limit").onchange = (e) => post("limits", { max_a: limitOf(e.target.value) });
   $("modem-faults").append(...MODEM_FAULTS.map(modemFaultButton));
   $("signal").oninput = (e) => { $("signal-out").textContent = `${-113 + 2 * e.target.value} dBm`; };
@@ -947,6 +961,7 @@ function wirePage() {
     const title = e.target.elements.title.value.trim();
     post("recording", isRecording ? { action: "stop" } : { action: "start", ...(title ? { title } : {}) });
   };
+  $("doctor-language").append(...Object.entries(PAGE_LANGUAGES).map(languageOption));
   $("doctor-run").onclick = () => post("doctor", { language: $("doctor-language").value });
   $("filter").oninput = refilter;
   for (const id of ["answers", "chatter"]) {
@@ -958,8 +973,13 @@ function wirePage() {
   };
   $("frames").onkeydown = walkFrames;
   $("latest").onclick = () => { $("frames").scrollTop = $("frames").scrollHeight; };
-  $("fault-names").append(...[...FAULTS.map(([f]) => f), ...MORE_FAULTS].map((f) => new Option(f, f)));
-  wireTheme();
+  $("fault-names").append(...[...FAULTS, ...MORE_FAULTS].map((f) => new Option(f, f)));
+}
+
+function languageOption([code, name]) {
+  const option = new Option(name, code, code === pageLanguage, code === pageLanguage);
+  option.lang = code;
+  return option;
 }
 
 function wireTheme() {
@@ -973,7 +993,10 @@ function wireTheme() {
   };
 }
 
-wirePage();
-listen();
-screens();
-setInterval(() => { for (const bay of bays.values()) bay.sample(); }, 1000);
+wireTheme(); // at once: a dark page does not begin white
+textsReady.then(() => {
+  wirePage();
+  listen();
+  screens();
+  setInterval(() => { for (const bay of bays.values()) bay.sample(); }, 1000);
+});
