@@ -43,7 +43,8 @@ async def answer_http_request(central: Central, connection: ServerConnection, re
             return _http_response(connection, status, json.dumps(body), "application/json")
         case _ if central.desk is not None and path.startswith("/pay/"):
             try:
-                status, text = await central.desk.answer_page_request(path, posted is not None, address.query)
+                accepted = ",".join(request.headers.get_all("Accept-Language"))
+                status, text = await central.desk.answer_page_request(path, posted is not None, address.query, accepted)
             except (NotConnected, ValueError, TimeoutError) as e:
                 return _http_response(connection, 503, f"the station does not answer: {e}\n", "text/plain")
             return _page_or_redirect(connection, status, text)

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from agent.csms.errors import NotConnected
+from agent.csms.payment_page_texts import PAGE_TEXTS, PaymentPageTexts
 from agent.csms.payment_words import PaymentWords, Visit
+from agent.model.accepted_language import accepted_language
 
 if TYPE_CHECKING:
     from agent.csms.central_system import Central
@@ -151,42 +153,50 @@ class PayDesk:
 
     # --- the page ----------------------------------------------------------------------------------------------------
 
-    async def answer_page_request(self, path: str, post: bool, query: str = "") -> tuple[int, str]:
+    async def answer_page_request(self, path: str, post: bool, query: str = "", accepted: str = "") -> tuple[int, str]:
         """Return status and HTML of ``/pay/...``. Status 303 comes with the path of the next page. ``query``: what the
-        driver has chosen at the station as the most (C25.FR.59); other parameters are ignored.
+        driver has chosen at the station as the most (C25.FR.59); other parameters are ignored. ``accepted``: the
+        browser's ``Accept-Language``.
 
         Only a POST changes something: previews and reloads send a GET.
         """
+        texts = PaymentPageTexts(accepted_language(accepted, PAGE_TEXTS) or "en")
         match [unquote(part) for part in path.strip("/").split("/")]:
             case ["pay", "do" | "not" as wish, number] if number in self._visits:
                 if post:
                     await (self._start_charging if wish == "do" else self._give_up)(number, self._visits[number])
                 return SEE_OTHER, f"/pay/at/{number}"
             case ["pay", "at", number] if number in self._visits:
-                return 200, self._progress_page(number, self._visits[number])
+                return 200, self._progress_page(texts, number, self._visits[number])
             case ["pay", station, connector, code, "v1"] if len(connector) < 4 and connector.isdecimal():
-                return await self._open_visit(station, int(connector), code, post, parse_limits(query))
+                return await self._open_visit(texts, station, int(connector), code, post, parse_limits(query))
             case _:
-                return 404, _html_page("Unknown address", "Please scan the code on the station's display.")
+                return 404, _refusal_page(texts, "unknown")
 
     async def _open_visit(
-        self, station: str, connector: int, code: str, post: bool, limits: Mapping[str, float]
+        self,
+        texts: PaymentPageTexts,
+        station: str,
+        connector: int,
+        code: str,
+        post: bool,
+        limits: Mapping[str, float],
     ) -> tuple[int, str]:
         secret = self._secrets.get((station, connector)) or self._secrets.get((station, 0))
         if secret is None or not any(hmac.compare_digest(code.encode(), c) for c in self._valid_codes(secret, station)):
-            return 403, _html_page("This code is not valid", "It changes every half minute. Please scan it again.")
+            return 403, _refusal_page(texts, "invalid")
         if (station, connector, code) in self._used:
-            return 410, _html_page("This code was used already", "Please scan the one on the display now.")
+            return 410, _refusal_page(texts, "used")
         if not post:
             chosen = urlencode({name: f"{most:g}" for name, most in limits.items()})
             path = f"/pay/{quote(station, safe='')}/{connector}/{code}/v1{chosen and '?'}{chosen}"
-            button = _form_button(path, "Continue to payment")
-            body = f"{self._price_html()}{_limits_html(limits)}<p>{button}</p>"
-            return 200, _html_page(_page_title(station, connector), body)
+            button = _form_button(path, texts.text_of("continue"))
+            body = f"{self._price_html(texts)}{_limits_html(texts, limits)}<p>{button}</p>"
+            return 200, _html_page(texts, _page_title(texts, station, connector), body)
         self._used.add((station, connector, code))
         visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper(), limits=limits)
         if not await self._words[station].announce_payment(visit, self._hold_s):
-            return 409, _html_page("This outlet is in use", "Please choose another one.")
+            return 409, _refusal_page(texts, "in_use")
         number = secrets.token_urlsafe(9)
         self._visits[number] = visit
         return SEE_OTHER, f"/pay/at/{number}"
@@ -197,7 +207,7 @@ class PayDesk:
         visit.paid = True
         words = self._words[visit.station]
         if not await words.start_charging(visit):
-            visit.refusal = "The charge could not be started"
+            visit.refusal = "not_started"
             await words.withdraw_payment(visit)
             return
         telling = asyncio.create_task(self._send_costs(number, visit))
@@ -207,31 +217,31 @@ class PayDesk:
     async def _give_up(self, number: str, visit: Visit) -> None:
         if visit.paid or visit.refusal:
             return
-        visit.refusal = "Cancelled"
+        visit.refusal = "cancelled"
         await self._words[visit.station].withdraw_payment(visit)
 
-    def _price_html(self) -> str:
-        return f"<p class=price>{self._euro_kwh:.2f} € per kWh, VAT included</p>"
+    def _price_html(self, texts: PaymentPageTexts) -> str:
+        return f"<p class=price>{texts.text_of('price', price=texts.figure_text(f'{self._euro_kwh:.2f}'))}</p>"
 
-    def _progress_page(self, number: str, visit: Visit) -> str:
+    def _progress_page(self, texts: PaymentPageTexts, number: str, visit: Visit) -> str:
         if visit.refusal:
-            return _html_page(visit.refusal, "Nothing was taken from your account.")
+            return _html_page(texts, texts.text_of(visit.refusal), texts.text_of("nothing_taken"))
         if not visit.paid:
-            buttons = _form_button(f"/pay/do/{number}", "Pay and charge") + _form_button(
-                f"/pay/not/{number}", "Cancel", "quiet"
+            buttons = _form_button(f"/pay/do/{number}", texts.text_of("pay")) + _form_button(
+                f"/pay/not/{number}", texts.text_of("cancel"), "quiet"
             )
-            kept = "<p>The outlet is kept for you for a minute.</p>"
-            body = f"{self._price_html()}{_limits_html(visit.limits)}{kept}{buttons}"
-            return _html_page(_page_title(visit.station, visit.connector), body)
+            kept = f"<p>{texts.text_of('kept')}</p>"
+            body = f"{self._price_html(texts)}{_limits_html(texts, visit.limits)}{kept}{buttons}"
+            return _html_page(texts, _page_title(texts, visit.station, visit.connector), body)
         charge = self._find_transaction(visit)
         if charge is None:
-            return _html_page("Waiting for your car", "Please plug in.", again=True)
-        rows = f"<p class=price>{self._transaction_cost(charge):.2f} €</p><p>{_energy_wh(charge) / 1000:.3f} kWh</p>"
+            return _html_page(texts, texts.text_of("waiting"), texts.text_of("plug_in"), again=True)
+        cost, energy_kwh = self._transaction_cost(charge), _energy_wh(charge) / 1000
+        rows = texts.figure_text(f"<p class=price>{cost:.2f} €</p><p>{energy_kwh:.3f} kWh</p>")
         if charge.stopped is None:
-            return _html_page("Charging", rows, again=True)
-        return _html_page(
-            "Receipt", f"{rows}<p>{html.escape(str(charge.started))} to {html.escape(charge.stopped)}</p>"
-        )
+            return _html_page(texts, texts.text_of("charging"), rows, again=True)
+        period = texts.text_of("period", begin=html.escape(str(charge.started)), end=html.escape(charge.stopped))
+        return _html_page(texts, texts.text_of("receipt"), f"{rows}<p>{period}</p>")
 
     def _valid_codes(self, secret: str, station: str) -> list[bytes]:
         """Return the codes of the present slot, the one before and the one after (clocks differ)."""
@@ -266,11 +276,11 @@ def _limits_of_charge(visit: Visit) -> dict[str, float]:
     return {**whole, "max_cost": min(float(HELD_EURO), limits.get("max_cost", float(HELD_EURO)))}
 
 
-def _limits_html(limits: Mapping[str, float]) -> str:
+def _limits_html(texts: PaymentPageTexts, limits: Mapping[str, float]) -> str:
     """Return what the driver has chosen, to be read before the payment."""
     units = (("maxenergy", 1000, "kWh"), ("maxtime", 60, "min"), ("maxcost", 1, "€"))
     chosen = [f"{limits[name] / scale:g} {unit}" for name, scale, unit in units if name in limits]
-    return f"<p>At most {', '.join(chosen)}</p>" if chosen else ""
+    return f"<p>{texts.text_of('limits', limits=texts.figure_text(', '.join(chosen)))}</p>" if chosen else ""
 
 
 def _energy_wh(charge: Transaction) -> int:
@@ -284,22 +294,28 @@ def _one_time_code(secret: str, counter: int) -> str:
     return "".join(SYMBOLS[turned[i % 32] % 62] for i in range(LENGTH))
 
 
-def _page_title(station: str, connector: int) -> str:
-    return f"Station {html.escape(station)}, outlet {connector}"
+def _page_title(texts: PaymentPageTexts, station: str, connector: int) -> str:
+    return texts.text_of("title", station=html.escape(station), outlet=connector)
 
 
 def _form_button(path: str, text: str, look: str = "pay") -> str:
     return f'<form method=post action="{html.escape(path)}"><button class={look}>{text}</button></form>'
 
 
-def _html_page(title: str, body: str, again: bool = False) -> str:
+def _refusal_page(texts: PaymentPageTexts, refusal: str) -> str:
+    """Return a page that says what is wrong and what to do."""
+    return _html_page(texts, texts.text_of(refusal), texts.text_of(f"{refusal}_do"))
+
+
+def _html_page(texts: PaymentPageTexts, title: str, body: str, again: bool = False) -> str:
     """Return a page. ``again``: it reloads every second."""
     reload = "<meta http-equiv=refresh content=1>" if again else ""
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8>{reload}<meta name=viewport content='width=device-width'>"
+        f"<!doctype html><html lang={texts.language}><meta charset=utf-8>{reload}"
+        "<meta name=viewport content='width=device-width'>"
         f"<title>{title}</title><style>body{{font:20px system-ui;margin:2em auto;max-width:24em;padding:0 1em}}"
         ".price{font-size:2em;margin:.3em 0}button{font:inherit;padding:.6em 1em;margin:.2em 0;border-radius:.4em;"
         "border:2px solid #0a5c36;background:none;color:#0a5c36}button.pay{background:#0a5c36;color:#fff}"
         f"</style><main><h1>{title}</h1>{body}"
-        "<p><small>A demonstration: no money is involved.</small></p></main></html>"
+        f"<p><small>{texts.text_of('demonstration')}</small></p></main></html>"
     )

@@ -25,7 +25,7 @@ class Visit:
     tag: str
     paid: bool = False
     refusal: str = ""
-    """Why the visit ended without a charge."""
+    """Why the visit ended without a charge, as a key of the page's texts; "": it did not."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """What the driver has chosen at the station as the most, by the parameter of the address."""
 

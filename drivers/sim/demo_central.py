@@ -86,11 +86,14 @@ class DemoCentral:
         """Forward a request to the payment page, because a telephone reaches this port only."""
         body = await request.content.read(BODY_MAX) if request.method == "POST" else None
         address = f"http://127.0.0.1:{self.port}{request.raw_path}"
+        passed_on = {k: request.headers[k] for k in ("Accept-Language",) if k in request.headers}
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as http,
-                http.request(request.method, _exact_url(address), data=body, allow_redirects=False) as answer,
+                http.request(
+                    request.method, _exact_url(address), data=body, headers=passed_on, allow_redirects=False
+                ) as answer,
             ):
                 headers = {k: answer.headers[k] for k in ("Location", "Content-Type") if k in answer.headers}
                 headers |= {"Content-Security-Policy": _PAY_POLICY, "Cache-Control": "no-store"}

@@ -24,12 +24,13 @@ from agent.domain.payment_receipt import KIND as RECEIPT
 from agent.domain.reading_purposes import end_reading
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import BankCardRead, CommitPayment, PaymentApproved, PaymentSettled
+from agent.model.accepted_language import accepted_language
 from agent.model.bank_card import AcquirerRecord, Settlement
 from agent.model.types import MeterIdentity, SignedReading
 from agent.ports.store import Put
 from agent.services.receipts.receipt_document import receipt_document
 from agent.services.receipts.receipt_html import receipt_page
-from agent.services.receipts.receipt_texts import LANGUAGES, accepted_language
+from agent.services.receipts.receipt_texts import LANGUAGES
 from drivers.sim.apollo.bank_records import FINE, Bank
 from tests.audit.printed_pages import outside_the_margins, page_texts, squeezed
 from tests.domain.playbook import LINK, Playbook, wh
@@ -241,10 +242,10 @@ def test_the_languages_have_the_same_texts_and_places() -> None:
 
 
 def test_the_language_of_a_browser() -> None:
-    assert accepted_language("lb-LU,fr;q=0.8") == "lb"
-    assert accepted_language("es, fr;q=0.2, de;q=0.9") == "de"
-    assert accepted_language("en;q=0, xx") == ""
-    assert accepted_language("fr;q=much") == ""
+    assert accepted_language("lb-LU,fr;q=0.8", LANGUAGES) == "lb"
+    assert accepted_language("es, fr;q=0.2, de;q=0.9", LANGUAGES) == "de"
+    assert accepted_language("en;q=0, xx", LANGUAGES) == ""
+    assert accepted_language("fr;q=much", LANGUAGES) == ""
 
 
 # --- served by a station ---------------------------------------------------------------------------------------------

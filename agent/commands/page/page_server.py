@@ -34,9 +34,10 @@ from agent.commands.page.http_service import (
 )
 from agent.commands.page.login_sessions import is_expected_form_token
 from agent.commands.page.page_frame import problem_answer
-from agent.commands.page.page_texts import LANGUAGES, preferred_language, texts_of_language
+from agent.commands.page.page_texts import LANGUAGES, texts_of_language
 from agent.commands.page.page_users import PageUser, UserProblem, load_page_users
 from agent.commands.page.visit import PageRoute, PageSite, UploadedFile, Visit, redirect_answer
+from agent.model.accepted_language import accepted_language
 from agent.station_file.settings import StationFile
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,8 @@ class PageServer:
 
     def _begin_visit_of_request(self, request: web.BaseRequest, path: str) -> Visit:
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
-        accepted = request.headers.get("Accept-Language", "")
-        texts = texts_of_language(chosen if chosen in LANGUAGES else preferred_language(accepted))
+        accepted = accepted_language(request.headers.get("Accept-Language", ""), LANGUAGES)
+        texts = texts_of_language(chosen if chosen in LANGUAGES else accepted or "en")
         visit = Visit(request, path, texts, form_key=self.site.sessions.form_key)
         token = request.cookies.get(login_pages.session_cookie(self.site), "")
         user = self._user_from_entry(token, touch=not visit.asks_for_live_part) if token else None

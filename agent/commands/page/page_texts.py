@@ -30,16 +30,3 @@ class PageTexts(LanguageTexts):
 @cache
 def texts_of_language(language: str) -> PageTexts:
     return PageTexts(language)
-
-
-def preferred_language(accepted: str) -> str:
-    """Return the first language of an ``Accept-Language`` header that there is (RFC 9110, 12.5.4), else English."""
-    weighed = []
-    for entry in accepted[:500].split(","):
-        name, _, rest = entry.strip().partition(";")
-        try:
-            weight = float(rest.strip().removeprefix("q=")) if rest else 1.0
-        except ValueError:
-            weight = 0.0
-        weighed.append((-weight, name.strip()[:2].lower()))
-    return next((name for weight, name in sorted(weighed, key=lambda w: w[0]) if name in LANGUAGES and weight), "en")

@@ -13,12 +13,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from agent.model.accepted_language import accepted_language
 from agent.ports.driver import missing_module
 from agent.ports.store import StoreError
 from agent.services.get_service import GetAnswer, GetRequest, GetService
 from agent.services.receipts.receipt_document import receipt_document
 from agent.services.receipts.receipt_html import message_page, receipt_page
-from agent.services.receipts.receipt_texts import LANGUAGES, accepted_language
+from agent.services.receipts.receipt_texts import LANGUAGES
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class ReceiptService(GetService):
 
     async def answer_get(self, request: GetRequest) -> GetAnswer:
         chosen = request.query.get("lang", "")
-        accepted = accepted_language(request.fields.get("accept-language", ""))
+        accepted = accepted_language(request.fields.get("accept-language", ""), LANGUAGES)
         reference, is_pdf = request.path.removeprefix(PREFIX), request.path.endswith(PDF)
         language = chosen if chosen in LANGUAGES else accepted
         if not request.path.startswith(PREFIX) or not reference.removesuffix(PDF).isalnum():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 
 from agent.ports.zone import local_time
@@ -43,22 +42,3 @@ class ReceiptTexts(LanguageTexts):
 def receipt_texts(language: str) -> ReceiptTexts:
     """Return the texts of a language, English for one that there is not."""
     return ReceiptTexts(language if language in LANGUAGES else "en")
-
-
-def accepted_language(header: str) -> str:
-    """Return the first language of an ``Accept-Language`` header that there is (RFC 9110, 12.5.4); "": none is."""
-    weighed = [(-_entry_weight(rest), name.strip()[:2].lower()) for name, rest in _split_entries(header[:500])]
-    return next((name for weight, name in sorted(weighed, key=lambda w: w[0]) if name in LANGUAGES and weight), "")
-
-
-def _split_entries(header: str) -> Iterable[tuple[str, str]]:
-    for entry in header.split(","):
-        name, _, rest = entry.partition(";")
-        yield name, rest.strip()
-
-
-def _entry_weight(rest: str) -> float:
-    try:
-        return float(rest.removeprefix("q=")) if rest else 1.0
-    except ValueError:
-        return 0.0
