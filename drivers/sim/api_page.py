@@ -6,6 +6,7 @@ It is made of the OpenAPI document, and needs no network: its style and script a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, TypeAlias
@@ -50,21 +51,26 @@ def render_api_page(document: Json) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(info['title'])}</title>"
         '<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/api.css"><script src="/api.js" defer></script>'
-        f"</head><body><header><h1>{escape(info['title'])}</h1><p>{escape(info['description'])}</p>"
+        f"</head><body><header><h1>{escape(info['title'])}</h1><p>{_html_of_text(info['description'])}</p>"
         f'<p><a href="{V1}/openapi.json">OpenAPI document</a>, version {escape(info["version"])}; every path is below '
         f"<code>{V1}</code>.</p></header><main>{parts}<section><h2>Pictures</h2>{schemas}</section></main></body></html>"
     )
 
 
+def _html_of_text(text: str) -> str:
+    """Return a text of the document, whose names stand in backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def _part_of_operation(method: str, path: str, operation: Json) -> str:
     name = operation["operationId"]
     answers = "".join(
-        f"<li><b>{status}</b> {escape(answer['description'])}{_note_of_content(answer)}</li>"
+        f"<li><b>{status}</b> {_html_of_text(answer['description'])}{_note_of_content(answer)}</li>"
         for status, answer in operation["responses"].items()
     )
     return (
         f'<details id="{name}"><summary><b class="{method}">{method.upper()}</b> <code>{escape(path)}</code> '
-        f"{escape(operation['summary'])}</summary>{''.join(_parameter_tables(operation))}"
+        f"{_html_of_text(operation['summary'])}</summary>{''.join(_parameter_tables(operation))}"
         f"<h3>Answers</h3><ul>{answers}</ul>{_form_of_call(method, path, operation)}</details>"
     )
 
@@ -91,7 +97,7 @@ def _schemas_of_body(operation: Json) -> list[Json]:
 def _table_of_keys(keys: Mapping[str, Json], required: list[str]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code>{'' if name in required else ' (optional)'}</td>"
-        f"<td>{escape(describe_schema(schema))}</td></tr>"
+        f"<td>{_html_of_text(describe_schema(schema))}</td></tr>"
         for name, schema in keys.items()
     )
     return f"<table><tr><th>key</th><th>what it may be</th></tr>{rows}</table>"
@@ -171,4 +177,4 @@ def _example_of_value(schema: Json) -> Any:
 
 def _part_of_schema(name: str, schema: Json) -> str:
     table = _table_of_keys(schema["properties"], schema["required"])
-    return f"<details><summary><code>{name}</code> {escape(schema['description'])}</summary>{table}</details>"
+    return f"<details><summary><code>{name}</code> {_html_of_text(schema['description'])}</summary>{table}</details>"

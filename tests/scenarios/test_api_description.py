@@ -94,6 +94,7 @@ async def test_it_is_served_and_its_page_needs_nothing_else(rig: Rig) -> None:
     status, raw, headers = await rig.get("/api/v1/")
     page = raw.decode()
     assert (status, page) == (200, render_api_page(DOCUMENT))
+    assert "`" not in page, "names are marked as HTML marks them"
     assert headers["Content-Security-Policy"].startswith("default-src 'self'")
     loaded = re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', page)
     assert sorted(loaded) == ["/api.css", "/api.js", "/icon.svg"]

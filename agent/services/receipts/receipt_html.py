@@ -9,7 +9,7 @@ from agent.services.receipts.receipt_document import Component, ReceiptDocument,
 from agent.services.receipts.receipt_texts import LANGUAGES, receipt_texts
 
 STYLE = """
-:root{color-scheme:light dark}
+:root{color-scheme:light dark;background:Canvas;color:CanvasText}
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:40rem;padding:1rem}
 nav{display:flex;gap:1rem;flex-wrap:wrap;justify-content:flex-end}
 nav a{padding:.5rem 0}
