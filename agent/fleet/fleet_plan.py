@@ -68,10 +68,12 @@ class FleetPlan:
         return random.Random(f"{self.seed}/{self.first}")
 
     def split_plan(self, parts: int) -> Iterator[FleetPlan]:
-        """Yield a plan for each part of the fleet."""
+        """Yield a plan for each part of the fleet. Together they switch on as many stations per second as the whole
+        would."""
         done = 0
         for part in range(parts):
             count = (self.count - done) // (parts - part)
             if count:
-                yield replace(self, first=self.first + done, count=count)
+                profile = replace(self.profile, ramp_per_s=self.profile.ramp_per_s * count / self.count)
+                yield replace(self, first=self.first + done, count=count, profile=profile)
             done += count

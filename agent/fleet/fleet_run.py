@@ -19,6 +19,7 @@ from agent.fleet.fleet_station import FleetStation, Surroundings
 from agent.fleet.process_limits import allow_open_files, resident_memory_kib
 from agent.fleet.profile_player import ProfilePlayer
 from agent.fleet.simulated_outlet import FleetLoad
+from agent.fleet.situation import FleetSituation
 from agent.fleet.station_kind import StationKind, make_station_kind
 from agent.ocpp.transport.families import preload_libraries
 from agent.services.clock import kernel_boot_id
@@ -60,6 +61,10 @@ class FleetRun:
     def real_seconds(self) -> float:
         """Return the real seconds since the start."""
         return time.monotonic() - self._began_s
+
+    @property
+    def situation(self) -> FleetSituation:
+        return FleetSituation(self.plan.count, self.phase, self.figures)
 
     @property
     def profile_s(self) -> float:

@@ -195,6 +195,7 @@ def test_the_parts_of_a_plan_are_the_plan(count: int, parts: int) -> None:
     found = list(plan.split_plan(parts))
     assert [i for part in found for i in part.station_ids()] == plan.station_ids()
     assert max(p.count for p in found) - min(p.count for p in found) <= 1
+    assert sum(p.profile.ramp_per_s for p in found) == pytest.approx(plan.profile.ramp_per_s)
 
 
 def test_cards_come_from_a_file() -> None:

@@ -1,4 +1,4 @@
-"""``chargy-agent fleet``: many stations in one process, to load a backend and to judge it."""
+"""``chargy-agent fleet``: many stations in few processes, to load a backend and to judge it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 PASSED, FAILED = 0, 1
 STATIONS_MAX = 100_000
+PROCESSES_MAX = 256
 DEFAULT_PROFILE = "steady"
 
 ABOUT = """\
-Many stations in one process at a backend: the domain, the link and the dialects of a board, on simulated devices
+Many stations in few processes at a backend: the domain, the link and the dialects of a board, on simulated devices
 without wires. Vehicles come and go as the profile says; at the end the books are compared with the meters. The stations
 keep their queues in memory. docs/fleet.md explains profiles and reports.
 
@@ -70,6 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheduler", metavar="URL",
         help="run at the workers of this Dask scheduler (tcp://HOST:8786); each needs this program and the folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=_process_count, metavar="N",
+        help="split the fleet among N processes (one for each core, of at least 500 stations each)",
+    )  # fmt: skip
     parser.add_argument("--prefix", default="FLEET", metavar="TEXT", help="ids are TEXT-00001 and so on (FLEET)")
     parser.add_argument("--first", type=int, default=1, metavar="N", help="number of the first station (1)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all that is drawn at random (1)")
@@ -93,6 +98,14 @@ def _station_count(text: str) -> int:
     return int(text)
 
 
+def _process_count(text: str) -> int:
+    import argparse
+
+    if not text.isdecimal() or not 1 <= int(text) <= PROCESSES_MAX:
+        raise argparse.ArgumentTypeError(f"must be 1 to {PROCESSES_MAX} processes, is {text!r}")
+    return int(text)
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command. Returns the exit code."""
     if options.list:
@@ -103,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         plan = _plan_of_options(options)
         _configure_log(plan, options)
-        result = _run_distributed(plan, options) if options.scheduler else asyncio.run(_run_fleet(plan, options.quiet))
+        result = _run_plan(plan, options)
     except SettingsError as e:
         _print_mistakes(e, options)
         return EXIT_CANNOT
@@ -111,6 +124,28 @@ def run(options: argparse.Namespace) -> int:
         print(f"chargy-agent fleet: {e.filename or 'fleet'}: {e.strerror or e}", file=sys.stderr)
         return EXIT_CANNOT
     return _report_result(result, options)
+
+
+def _run_plan(plan: FleetPlan, options: argparse.Namespace) -> FleetResult:
+    """Run the fleet where the options say. Raises ``SettingsError``, ``OSError``."""
+    from agent.commands.fleet.parallel_run import usual_process_count
+
+    if options.scheduler:
+        if options.processes:
+            raise SettingsError(["--processes: not with --scheduler: there each worker has one part"])
+        return _run_distributed(plan, options)
+    processes = min(plan.count, options.processes or usual_process_count(plan.count))
+    if processes == 1:
+        return asyncio.run(_run_fleet(plan, options.quiet))
+    return _run_parallel(plan, processes, options.quiet)
+
+
+def _run_parallel(plan: FleetPlan, processes: int, is_quiet: bool) -> FleetResult:
+    from agent.commands.fleet.live_view import open_live_view
+    from agent.commands.fleet.parallel_run import ParallelRun
+
+    with open_live_view(is_quiet) as show:
+        return ParallelRun(plan, processes, None if is_quiet else show).run()
 
 
 def _run_distributed(plan: FleetPlan, options: argparse.Namespace) -> FleetResult:
@@ -204,8 +239,8 @@ async def _run_fleet(plan: FleetPlan, is_quiet: bool) -> FleetResult:
     from agent.commands.fleet.live_view import open_live_view
     from agent.fleet.fleet_run import FleetRun
 
-    with open_live_view(plan, is_quiet) as show:
-        fleet = FleetRun(plan, show)
+    with open_live_view(is_quiet) as show:
+        fleet = FleetRun(plan, lambda run: show(run.situation))
         _end_on_interrupt(fleet)
         return await fleet.run()
 
@@ -242,5 +277,5 @@ def _report_result(result: FleetResult, options: argparse.Namespace) -> int:
 
 
 COMMAND = Command(
-    "fleet", "Many stations in one process at a backend, with latencies, errors and books.", add_arguments, run, ABOUT
+    "fleet", "Many stations in few processes at a backend, with latencies, errors and books.", add_arguments, run, ABOUT
 )

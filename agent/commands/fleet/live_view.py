@@ -11,20 +11,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.fleet.fleet_plan import FleetPlan
-    from agent.fleet.fleet_run import FleetRun
+    from agent.fleet.situation import FleetSituation
 
 LINE_EVERY = 10
 ERRORS_SHOWN = 6
 
 
 @contextmanager
-def open_live_view(plan: FleetPlan, is_quiet: bool) -> Iterator[Callable[[FleetRun], None]]:
+def open_live_view(is_quiet: bool) -> Iterator[Callable[[FleetSituation], None]]:
     """Open the view. What it yields is called once a second."""
     if is_quiet:
         yield lambda fleet: None
     elif sys.stderr.isatty() and _has_rich():
-        with _open_table(plan) as show:
+        with _open_table() as show:
             yield show
     else:
         yield write_line_now_and_then
@@ -36,22 +35,22 @@ def _has_rich() -> bool:
     return find_spec("rich") is not None
 
 
-def write_line_now_and_then(fleet: FleetRun) -> None:
+def write_line_now_and_then(fleet: FleetSituation) -> None:
     if len(fleet.figures.course) % LINE_EVERY == 1:
         print(situation_line(fleet), file=sys.stderr, flush=True)
 
 
-def situation_line(fleet: FleetRun) -> str:
+def situation_line(fleet: FleetSituation) -> str:
     """Return the situation in one line."""
     point, figures = fleet.figures.course[-1], fleet.figures
     return (
-        f"{point.at_s:6.0f} s  {fleet.phase}: {point.online} of {fleet.plan.count} on line, {point.charging} charging"
+        f"{point.at_s:6.0f} s  {fleet.phase}: {point.online} of {fleet.count} on line, {point.charging} charging"
         f" with {point.power_kw:.0f} kW, {figures.call_count} answers ({point.calls}/s), {figures.error_count} errors"
     )
 
 
 @contextmanager
-def _open_table(plan: FleetPlan) -> Iterator[Callable[[FleetRun], None]]:
+def _open_table() -> Iterator[Callable[[FleetSituation], None]]:
     from rich.console import Console
     from rich.live import Live
 
@@ -59,7 +58,7 @@ def _open_table(plan: FleetPlan) -> Iterator[Callable[[FleetRun], None]]:
         yield lambda fleet: live.update(_make_table(fleet), refresh=True)
 
 
-def _make_table(fleet: FleetRun) -> Any:
+def _make_table(fleet: FleetSituation) -> Any:
     from rich.table import Table
 
     table = Table(title=situation_line(fleet), title_justify="left", expand=False)

@@ -1,0 +1,134 @@
+"""``chargy-agent fleet --processes``: one report of several processes, an end in order, and a process that is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agent.commands.fleet.parallel_run import usual_process_count
+from tests.fleet.bare_backend import open_bare_backend
+from tests.fleet.test_fleet_command import PROFILE, ROOT, backend_arguments, run_command, write_profile
+from tests.support.busy_machine import deadline
+
+ENDLESS = PROFILE.replace("duration_s = 150", "duration_s = 600000")
+
+
+def child_processes(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@asynccontextmanager
+async def running_command(*argv: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "fleet", *argv, cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+async def test_two_processes_make_one_report(tmp_path: Path) -> None:
+    async with open_bare_backend() as backend:
+        code, out, err = await run_command(
+            "5", *backend_arguments(backend), "--profile", write_profile(tmp_path), "--processes", "2", "--json", "-",
+            folder=tmp_path,
+        )  # fmt: skip
+    assert code == 0, out + err
+    report = json.loads(out)
+    assert {row["station"] for row in report["balances"]} == set(backend.accounts)
+    assert len(report["balances"]) == 5
+    assert report["books"]["agree"]
+    assert report["books"]["transactions"] == backend.calls["StopTransaction"] > 0
+    for action in ("BootNotification", "Authorize", "StartTransaction", "StopTransaction"):
+        assert report["calls"][action]["count"] == backend.calls[action], action
+    assert len(report["processes"]) == 2
+    assert "of 5 on line" in err
+
+
+async def test_an_interrupt_ends_all_parts_in_order(tmp_path: Path) -> None:
+    async with deadline(240), open_bare_backend() as backend:
+        argv = (
+            "4", *backend_arguments(backend), "--profile", write_profile(tmp_path, ENDLESS), "--processes", "2",
+            "--json", "-", "--quiet",
+        )  # fmt: skip
+        async with running_command(*argv) as child:
+            while len(backend.accounts) < 4 or backend.calls["StartTransaction"] < 4:
+                await asyncio.sleep(0.02)
+            child.send_signal(signal.SIGINT)
+            out, err = await child.communicate()
+    assert child.returncode == 0, err.decode()
+    assert json.loads(out)["books"]["agree"]
+    assert backend.calls["StartTransaction"] == backend.calls["StopTransaction"]
+
+
+async def test_a_killed_process_fails_the_run_and_its_stations_are_named(tmp_path: Path) -> None:
+    async with deadline(240), open_bare_backend() as backend:
+        argv = (
+            "4", *backend_arguments(backend), "--profile", write_profile(tmp_path, ENDLESS), "--processes", "2",
+            "--json", "-", "--quiet",
+        )  # fmt: skip
+        async with running_command(*argv) as child:
+            while len(backend.accounts) < 4:
+                await asyncio.sleep(0.02)
+            lost, _ = sorted(child_processes(child.pid))
+            os.kill(lost, signal.SIGKILL)
+            while is_running(lost):
+                await asyncio.sleep(0.02)
+            child.send_signal(signal.SIGINT)
+            out, err = await child.communicate()
+    assert child.returncode == 1, err.decode()
+    report = json.loads(out)
+    assert re.search(r"the process of the stations FLEET-0000\d to FLEET-0000\d has ended with -9", report["notes"][0])
+    assert "the books of 2 stations are missing" in report["failures"]
+    assert len(report["balances"]) == 2
+    assert all(row["agrees"] for row in report["balances"])
+
+
+async def test_the_parts_end_with_the_process_that_waits_for_them(tmp_path: Path) -> None:
+    async with deadline(240), open_bare_backend() as backend:
+        argv = (
+            "2", *backend_arguments(backend), "--profile", write_profile(tmp_path, ENDLESS), "--processes", "2",
+            "--quiet",
+        )  # fmt: skip
+        async with running_command(*argv) as child:
+            while len(backend.accounts) < 2:
+                await asyncio.sleep(0.02)
+            parts = child_processes(child.pid)
+            child.kill()
+            await child.wait()
+            while any(is_running(part) for part in parts):
+                await asyncio.sleep(0.02)
+    assert len(parts) == 2
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process works still. A zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+async def test_processes_and_a_scheduler_do_not_go_together(tmp_path: Path) -> None:
+    code, _, err = await run_command(
+        "4", "--backend", "ws://127.0.0.1:1", "--processes", "2", "--scheduler", "tcp://127.0.0.1:1", folder=tmp_path
+    )
+    assert code == 2
+    assert "--processes: not with --scheduler" in err
+
+
+def test_a_small_fleet_has_one_process() -> None:
+    assert usual_process_count(1) == usual_process_count(999) == 1
