@@ -447,7 +447,7 @@ async def _run_payment_services(station: Station, terms: PaymentTerms | None) ->
         terms = remaining_terms(station.file)
     from agent.assembly.payment_services import run_payment_services
 
-    await run_payment_services(station.file, station.store, station.clock, terms)
+    await run_payment_services(station.file, station.store, station.clock, terms, station.events.post_event)
 
 
 async def _archive_has_rows(store: Store) -> bool:

@@ -127,6 +127,10 @@ FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
     ),
     Fault.BOARD_CONFIG: ("the board is set up otherwise", "the board's own settings; the log says which"),
     Fault.STORE_FAILED: ("the disk takes nothing", "disk: see [operations](operations.md)"),
+    Fault.STORE_NEARLY_FULL: (
+        "the store of payments and receipts is nearly full",
+        "raise `store_max_mb`, or keep [receipts and payments](payments.md) for fewer days",
+    ),
     Fault.RECORD_POISONED: ("a record on disk cannot be read", "see [operations](operations.md)"),
     Fault.PAYMENT_UNCERTAIN: ("a payment whose outcome is uncertain", "see [payments](payments.md)"),
     Fault.WEAK_SIGNAL: ("weak radio signal", "antenna"),

@@ -71,6 +71,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.BOARD_SILENT: FaultRow(B),
     Fault.BOARD_CONFIG: FaultRow(B),
     Fault.STORE_FAILED: FaultRow(B),
+    Fault.STORE_NEARLY_FULL: FaultRow(W),
     Fault.RECORD_POISONED: FaultRow(B),
     Fault.PAYMENT_UNCERTAIN: FaultRow(W),
     Fault.WEAK_SIGNAL: FaultRow(W),

@@ -385,6 +385,7 @@ class Fault(StrEnum):
     BOARD_SILENT = "BoardSilent"
     BOARD_CONFIG = "BoardMisconfigured"
     STORE_FAILED = "StoreFailed"
+    STORE_NEARLY_FULL = "StoreNearlyFull"
     RECORD_POISONED = "RecordPoisoned"
     PAYMENT_UNCERTAIN = "PaymentUncertain"
     WEAK_SIGNAL = "WeakSignal"

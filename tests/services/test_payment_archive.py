@@ -25,6 +25,7 @@ from agent.assembly.payment_services import ArchiveUpkeep
 from agent.commands import payment_export, payments
 from agent.commands.payment_reconciliation import NAMES, Booking, _booking_of, bookings_of_station, find_differences
 from agent.domain.blocks.payment_retention import FINISHED_MAX
+from agent.domain.events import Event, FaultCleared, FaultRaised
 from agent.domain.payment import DAY_S, Payment, PaymentTerms, PayState, payment_reference
 from agent.domain.payment_journal import ARCHIVE
 from agent.domain.payment_receipt import KIND as RECEIPT
@@ -33,8 +34,8 @@ from agent.domain.session_usage import Sum
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import AcquirerRecord, BankCard
 from agent.model.fastclass import replace
-from agent.model.types import Stamp, Token, TokenType
-from agent.ports.store import Put
+from agent.model.types import STATION, Fault, Stamp, Token, TokenType
+from agent.ports.store import Put, StoreError
 from agent.services.store.store import Store
 from agent.station_file.payment import remaining_terms
 from agent.station_file.settings import load_station_file
@@ -378,7 +379,7 @@ async def test_cards_and_payments_leave_the_archive_in_time(tmp_path: Path) -> N
         receipts = ReceiptTerms({}, "CHY42", card_s=DAY_S / 2, keep_s=2 * DAY_S)
         now_s = [BEGIN_S + 240.0 * 450]
         terms = PaymentTerms(6000, {0: (1,)}, keep_s=DAY_S, receipts=receipts)
-        assert await ArchiveUpkeep(store, lambda: now_s[0], terms).clean_archive()
+        assert await ArchiveUpkeep(store, lambda: now_s[0], terms, [].append).clean_archive()
         kept, after = await store.read_fact_page(ARCHIVE, "", 1000)
         assert after == ""
         assert {r["token"]["value"] for r in kept.values()} == {
@@ -394,9 +395,72 @@ async def test_cards_and_payments_leave_the_archive_in_time(tmp_path: Path) -> N
             p.receipt for p in made if now_s[0] - (p.settled_utc_s or 0) <= DAY_S / 2
         }
         now_s[0] += 3 * DAY_S
-        await ArchiveUpkeep(store, lambda: now_s[0], terms).clean_archive()
+        await ArchiveUpkeep(store, lambda: now_s[0], terms, [].append).clean_archive()
         assert (await store.read_fact_page(RECEIPT, "", 10)) == ({}, "")
-        assert not await ArchiveUpkeep(store, lambda: None, terms).clean_archive(), "no clock is known"
+        assert not await ArchiveUpkeep(store, lambda: None, terms, [].append).clean_archive(), "no clock is known"
+    finally:
+        await store.close()
+
+
+def sale_of_day(n: int, day: int) -> list[Put]:
+    """A finished payment and its receipt."""
+    p = replace(stored(n, random.Random(n)), settled_utc_s=BEGIN_S + day * DAY_S)
+    receipt = {"number": p.receipt, "issued_utc_s": p.settled_utc_s, "tariff": TARIFF.to_record(), "seller": "S" * 500}
+    return [Put(ARCHIVE, p.id, p.to_record()), Put(RECEIPT, p.token.value, receipt)]
+
+
+async def test_a_store_that_fills_is_reported_in_time_and_the_oldest_sales_go_first(tmp_path: Path) -> None:
+    """What is to be kept is not deleted, however full the store is."""
+    events: list[Event] = []
+    now_s, count = [BEGIN_S], 0
+    receipts = ReceiptTerms({}, "CHY42", keep_s=20 * DAY_S)
+    terms = PaymentTerms(6000, {0: (1,)}, keep_s=20 * DAY_S, receipts=receipts)
+    store = await Store.open(tmp_path / "agent.db", 1)
+    upkeep = ArchiveUpkeep(store, lambda: now_s[0], terms, events.append)
+    try:
+        while await store.used_share() < 0.8:
+            await upkeep.judge_free_room()
+            assert events == []
+            await store.commit([put for n in range(10) for put in sale_of_day(count + n, 10 * (n % 2))])
+            count += 10
+        for day, raised, kept in ((11, [FaultRaised], count), (12, [], count), (21, [FaultCleared], count // 2)):
+            now_s[0] = BEGIN_S + day * DAY_S
+            assert await upkeep.clean_archive()
+            await upkeep.judge_free_room()
+            assert [type(e) for e in events] == raised
+            assert all(e == type(e)(STATION, Fault.STORE_NEARLY_FULL) for e in events)
+            events.clear()
+            for kind in (ARCHIVE, RECEIPT):
+                assert len((await store.read_fact_page(kind, "", 10_000))[0]) == kept
+    finally:
+        await store.close()
+
+
+async def test_a_full_store_begins_no_payment_and_ends_those_that_run(tmp_path: Path) -> None:
+    """Nothing that is kept is given up for it: neither a receipt nor a payment."""
+    store = await Store.open(tmp_path / "agent.db", 1)
+    payment = replace(stored(9_999, random.Random(1)), state=PayState.ACTIVE, receipt="")
+    running = [Put("session", payment.session, {"evse": 1}), Put("payment", payment.id, payment.to_record())]
+    try:
+        await store.commit(running)
+        for count in range(9_000):
+            try:
+                await store.commit(sale_of_day(count, 0))
+            except StoreError:
+                break
+        assert await store.used_share() > 0.98
+        begun = replace(payment, id="f" * 8, state=PayState.AUTH_PENDING)
+        with pytest.raises(StoreError, match="full"):
+            await store.commit([Put("payment", begun.id, {**begun.to_record(), "why": "x" * 9000})])
+        over = [Put("session", payment.session, None), *sale_of_day(9_999, 0)[1:]]
+        for state in (PayState.COMMIT_PENDING, PayState.COMMITTED):
+            await store.commit([*over, Put("payment", payment.id, replace(payment, state=state).to_record())])
+        assert (await store.read_fact("payment", payment.id) or {})["state"] == PayState.COMMITTED
+        assert len((await store.read_fact_page(RECEIPT, "", 10_000))[0]) == count + 1
+        assert len((await store.read_fact_page(ARCHIVE, "", 10_000))[0]) == count
+        upkeep = ArchiveUpkeep(store, lambda: BEGIN_S + 300 * DAY_S, PaymentTerms(6000, {0: (1,)}), [].append)
+        assert await upkeep.clean_archive(), "what is kept long enough leaves a full store, too"
+        await store.commit([Put("payment", begun.id, begun.to_record())])
     finally:
         await store.close()
 
@@ -416,7 +480,7 @@ async def test_without_its_table_no_record_is_deleted_and_the_cards_are(tmp_path
     store = await Store.open(tmp_path / "agent.db")
     try:
         await store.commit(archived_pair(0))
-        assert await ArchiveUpkeep(store, lambda: BEGIN_S + 3000 * DAY_S, terms).clean_archive()
+        assert await ArchiveUpkeep(store, lambda: BEGIN_S + 3000 * DAY_S, terms, [].append).clean_archive()
         (kept,) = (await store.read_fact_page(ARCHIVE, "", 9))[0].values()
         (receipt,) = (await store.read_fact_page(RECEIPT, "", 9))[0].values()
         assert (kept["card"], receipt["card"]) == (["", "", ""], {})
@@ -426,8 +490,8 @@ async def test_without_its_table_no_record_is_deleted_and_the_cards_are(tmp_path
 
 async def test_a_station_that_sells_no_more_forgets_the_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class LaterUpkeep(ArchiveUpkeep):
-        def __init__(self, store: Store, utc_s: Any, terms: PaymentTerms) -> None:
-            super().__init__(store, lambda: BEGIN_S + 3000 * DAY_S, terms)
+        def __init__(self, store: Store, utc_s: Any, terms: PaymentTerms, post: Any) -> None:
+            super().__init__(store, lambda: BEGIN_S + 3000 * DAY_S, terms, post)
 
     monkeypatch.setattr(payment_services, "FIRST_S", 0.0)
     monkeypatch.setattr(payment_services, "ArchiveUpkeep", LaterUpkeep)

@@ -41,7 +41,7 @@ class StoreConnection:
         self.set_aside: Path | None = None
         self.wal_bytes = 0
         self._max_mb = max_mb
-        self._pages = 0
+        self.pages_max = 0
         self._witness = witness
         self._names = str(path), str(wal_path(path))
         self._places: tuple[tuple[int, ...] | None, ...] = ()
@@ -103,8 +103,8 @@ class StoreConnection:
     def _connect_file(self) -> None:
         self.db = migrations.connect_store(self.path, self.before.schema if self.before else 0)
         page = self.db.execute("PRAGMA page_size").fetchone()[0]
-        self._pages = self._max_mb * 1024 * 1024 // page
-        self.db.execute(f"PRAGMA max_page_count={self._pages}")
+        self.pages_max = self._max_mb * 1024 * 1024 // page
+        self.db.execute(f"PRAGMA max_page_count={self.pages_max}")
         self.db.execute("PRAGMA journal_size_limit=1048576")
         self.db.execute("PRAGMA wal_autocheckpoint=0")  # ``CommitAttestation.merge_wal`` does it: the witness knows
         self.roots = content_loss.root_pages(self.db)
@@ -173,11 +173,11 @@ class StoreConnection:
     @contextmanager
     def open_reserve(self) -> Iterator[None]:
         """Allow the pages that are kept for the ends of sessions, for the length of the block."""
-        self.db.execute(f"PRAGMA max_page_count={self._pages + RESERVE_PAGES}")
+        self.db.execute(f"PRAGMA max_page_count={self.pages_max + RESERVE_PAGES}")
         try:
             yield
         finally:
-            self.db.execute(f"PRAGMA max_page_count={self._pages}")  # the present size, where it is more
+            self.db.execute(f"PRAGMA max_page_count={self.pages_max}")  # the present size, where it is more
 
 
 def _file_place(path: str) -> tuple[int, int, int] | None:

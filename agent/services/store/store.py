@@ -35,9 +35,7 @@ class Store:
     ``await store.close()``."""
 
     def __init__(self, file: StoreFile) -> None:
-        self._file = file
-        self._ids = file.transaction_ids
-        self._requeued = 0
+        self._file, self._ids, self._requeued = file, file.transaction_ids, 0
 
     @classmethod
     def begin_opening(cls, path: Path, max_mb: int = 32) -> Self:
@@ -88,6 +86,10 @@ class Store:
         """Return how full the store is, for diagnostics. It contains no records."""
         return self._file.usage_summary()
 
+    async def used_share(self) -> float:
+        """Return how much of ``max_mb`` is in use, from 0 to 1. Raises ``StoreError``."""
+        return await self._file.run_in_thread(self._file.used_share)
+
     # --- facts ----------------------------------------------------------------------------------------------------
 
     async def read_facts(self) -> Facts:
@@ -114,17 +116,15 @@ class Store:
     def _commit_records(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
         rows = [_outbox_row(link, message) for link, message in messages]
         gone: list[bool] = []
-        for _, message in messages:
-            if isinstance(message, TransactionEnded):
-                self._file.attestation.note_session_end(message.session, message.meter_wh)
-        end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends_session, puts))
+        ended = [message for _, message in messages if isinstance(message, TransactionEnded)]
+        for message in ended:
+            self._file.attestation.note_session_end(message.session, message.meter_wh)
+        end = bool(ended) or any(map(_ends_session, puts))
         renewed = not rows and self._file.attestation.renews_records(puts)
         self._file.run_transaction(
             lambda: gone.append(self._insert_records(puts, rows)), end, puts, counted=not renewed, witnessed=not renewed
         )
-        if any(r[2] == TransactionEnded.__name__ for r in rows) or any(
-            p.kind in SESSIONS and not p.value for p in puts
-        ):
+        if ended or any(p.kind in SESSIONS and not p.value for p in puts):
             self._file.merge_wal_soon()
         for link, *_ in rows:
             self._file.add_to_count(link, 1)

@@ -224,6 +224,11 @@ class StoreFile:
         file_bytes = self.path.stat().st_size if self.path.exists() else 0
         return {"file_bytes": file_bytes, "waiting": dict(self.queue_counts)}
 
+    def used_share(self) -> float:
+        """Return how much of the permitted pages hold something, from 0 to 1."""
+        pages, free = (self.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+        return float(pages - free) / self._connection.pages_max
+
     # --- transactions ---------------------------------------------------------------------------------------------
 
     def run_transaction(
