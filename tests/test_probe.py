@@ -33,7 +33,7 @@ map = "eastron_sdm630"
 line = "tcp"
 host = "127.0.0.1"
 port = {port}
-timeout_s = 0.1
+timeout_s = {timeout_s}
 {more}
 """
 
@@ -82,9 +82,9 @@ def meter() -> Iterator[Meter]:
         yield meter
 
 
-def written(folder: Path, meter: Meter, more: str = "") -> str:
+def written(folder: Path, meter: Meter, more: str = "", timeout_s: float = 5.0) -> str:
     path = folder / "station.toml"
-    path.write_text(FILE.format(port=meter.port, more=more))
+    path.write_text(FILE.format(port=meter.port, more=more, timeout_s=timeout_s))
     return str(path)
 
 
@@ -96,7 +96,7 @@ def test_a_page_for_people_and_one_for_machines(
 ) -> None:
     page_file = tmp_path / "page.json"
     file = written(tmp_path, meter, DECLARED)
-    assert main(["probe", file, "--seconds", "0.1", "--json", str(page_file)]) == 3
+    assert main(["probe", file, "--seconds", "0.001", "--json", str(page_file)]) == 3
     said = capsys.readouterr()
     assert "proven    class      class B is declared, this model is sold in B" in said.out
     assert "MID marking M24 is declared" in said.out
@@ -136,7 +136,7 @@ def test_what_must_not_bill_fails(
 
 def test_a_silent_meter_fails_with_its_reason(tmp_path: Path, meter: Meter, capsys: pytest.CaptureFixture[str]) -> None:
     meter.bank.deaf = {1}
-    assert main(["probe", written(tmp_path, meter), "--seconds", "0"]) == 1
+    assert main(["probe", written(tmp_path, meter, timeout_s=0.1), "--seconds", "0"]) == 1
     assert "no answer" in capsys.readouterr().out
 
 

@@ -194,7 +194,8 @@ async def _probe_meter(
 ) -> tuple[MeterIdentity, list[Finding]]:
     readings: list[Reading] = []
     until_s = time.monotonic() + seconds
-    while not readings or time.monotonic() < until_s:
+    fewest = 2 if seconds > 0 else 1  # freshness and count are judged between two readings, however slow the meter is
+    while len(readings) < fewest or time.monotonic() < until_s:
         readings.append(await port.read())
         say(f"{device.name}: {readings[-1].energy_wh} Wh, {max(until_s - time.monotonic(), 0):.0f} s to go")
         await asyncio.sleep(min(EVERY_S, seconds / 4))
