@@ -83,6 +83,7 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
     path.write_text(STATION, "utf-8")
     with simulated(str(path), "--port", "0") as s:
         s.wait_healthy(120)
+        wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "the boot", 120)
         s.post("recording", {"action": "start", "title": "1234"})
         s.post("evses/1/plug", {"ready": True})
         s.post("cards/tap", {"uid": "04A1B2C3D4E5F6", "card": "desfire_ev1", "evse": 1})

@@ -58,6 +58,12 @@ def test_each_text_has_the_values_of_the_english_one(language: str) -> None:
     assert other == english
 
 
+@pytest.mark.parametrize("language", [code for code in TEXTS if code != "en"])
+def test_no_sentence_was_left_in_english(language: str) -> None:
+    same = [key for key, text in TEXTS["en"].items() if TEXTS[language][key] == text]
+    assert [key for key in same if PROSE.search(VALUES.sub("", TEXTS["en"][key]))] == []
+
+
 def test_each_key_that_is_used_has_a_text() -> None:
     assert len(written_keys()) > 150
     assert sorted(written_keys() - set(TEXTS["en"])) == []

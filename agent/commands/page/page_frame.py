@@ -99,14 +99,15 @@ def _navigation_of_roles(visit: Visit) -> Markup | None:
         if visit.user_may_act_as(role)
     ]
     here = next((path for path, _ in NAVIGATION if visit.path.startswith(path)), "")
-    present = [": ", visit.texts.text_of(f"pages.{here[1:]}")] if here else None
+    texts = visit.texts
+    label = texts.text_of("frame.menu_at", page=texts.text_of(f"pages.{here[1:]}")) if here else None
     menu = html_element(
         "details",
-        html_element("summary", visit.texts.text_of("frame.menu"), present),
+        html_element("summary", label or texts.text_of("frame.menu")),
         html_element("ul", items),
         id="menu",
     )
-    return html_element("nav", menu, class_="pages", aria_label=visit.texts.text_of("frame.menu"))
+    return html_element("nav", menu, class_="pages", aria_label=texts.text_of("frame.menu"))
 
 
 def live_page_section(visit: Visit, content: Content, label: str, step: str = "") -> Markup:
