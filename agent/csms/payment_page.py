@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from agent.csms.errors import NotConnected
 from agent.csms.payment_page_texts import PAGE_TEXTS, PaymentPageTexts
@@ -52,6 +52,8 @@ class PayDesk:
     ) -> None:
         self._central, self._euro_kwh, self._rate = central, Decimal(str(euro_kwh)), rate
         self._apart, self._pay_at = apart or rate != 1.0, pay_at.rstrip("/")
+        self._base = urlsplit(self._pay_at).path
+        """What stands before ``/pay/`` where a driver's browser sends its requests; the requests come without it."""
         self._secrets: dict[tuple[str, int], str] = {}
         self._used: set[tuple[str, int, str]] = set()
         self._visits: dict[str, Visit] = {}
@@ -165,7 +167,7 @@ class PayDesk:
             case ["pay", "do" | "not" as wish, number] if number in self._visits:
                 if post:
                     await (self._start_charging if wish == "do" else self._give_up)(number, self._visits[number])
-                return SEE_OTHER, f"/pay/at/{number}"
+                return SEE_OTHER, f"{self._base}/pay/at/{number}"
             case ["pay", "at", number] if number in self._visits:
                 return 200, self._progress_page(texts, number, self._visits[number])
             case ["pay", station, connector, code, "v1"] if len(connector) < 4 and connector.isdecimal():
@@ -189,7 +191,7 @@ class PayDesk:
             return 410, _refusal_page(texts, "used")
         if not post:
             chosen = urlencode({name: f"{most:g}" for name, most in limits.items()})
-            path = f"/pay/{quote(station, safe='')}/{connector}/{code}/v1{chosen and '?'}{chosen}"
+            path = f"{self._base}/pay/{quote(station, safe='')}/{connector}/{code}/v1{chosen and '?'}{chosen}"
             button = _form_button(path, texts.text_of("continue"))
             body = f"{self._price_html(texts)}{_limits_html(texts, limits)}<p>{button}</p>"
             return 200, _html_page(texts, _page_title(texts, station, connector), body)
@@ -199,7 +201,7 @@ class PayDesk:
             return 409, _refusal_page(texts, "in_use")
         number = secrets.token_urlsafe(9)
         self._visits[number] = visit
-        return SEE_OTHER, f"/pay/at/{number}"
+        return SEE_OTHER, f"{self._base}/pay/at/{number}"
 
     async def _start_charging(self, number: str, visit: Visit) -> None:
         if visit.paid or visit.refusal:
@@ -227,8 +229,8 @@ class PayDesk:
         if visit.refusal:
             return _html_page(texts, texts.text_of(visit.refusal), texts.text_of("nothing_taken"))
         if not visit.paid:
-            buttons = _form_button(f"/pay/do/{number}", texts.text_of("pay")) + _form_button(
-                f"/pay/not/{number}", texts.text_of("cancel"), "quiet"
+            buttons = _form_button(f"{self._base}/pay/do/{number}", texts.text_of("pay")) + _form_button(
+                f"{self._base}/pay/not/{number}", texts.text_of("cancel"), "quiet"
             )
             kept = f"<p>{texts.text_of('kept')}</p>"
             body = f"{self._price_html(texts)}{_limits_html(texts, visit.limits)}{kept}{buttons}"

@@ -1,7 +1,8 @@
-"""The desk: what other projects use of a simulated station, from Python.
+"""The desk: what other projects use of simulated stations, from Python.
 
-``Station`` drives one through its control API (docs/control-api.md), ``simulate_station`` starts one as a process, and
-pytest finds the fixture ``simulated_station``. No board imports this.
+``Station`` drives one through its control API (docs/control-api.md), ``simulate_station`` starts one as a process,
+``simulate_stations`` several, and pytest finds the fixtures ``simulated_station`` and ``simulated_stations``. No board
+imports this.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.desk.simulation import SimulationFailed, simulate_station
+    from agent.desk.simulation import SimulationFailed, simulate_station, simulate_stations
     from agent.desk.station import ControlError, NotReached, OcppCall, Station
 
-__all__ = ["ControlError", "NotReached", "OcppCall", "SimulationFailed", "Station", "simulate_station"]
+__all__ = [
+    "ControlError", "NotReached", "OcppCall", "SimulationFailed", "Station", "simulate_station", "simulate_stations",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -343,6 +343,23 @@ class EventMessage(TypedDict):
     data: dict[str, Any]
 
 
+class StationEntry(TypedDict):
+    """One of the stations of a server. `path`: below it are its page and its API. `picture`: null unless it is running;
+    `error`: why it has ended, or has not started."""
+
+    id: str
+    state: Literal["starting", "running", "ended"]
+    error: str
+    path: str
+    picture: StationPicture | None
+
+
+class StationsPicture(TypedDict):
+    """All stations of a server, in the order in which they were named."""
+
+    stations: list[StationEntry]
+
+
 class ErrorPicture(TypedDict):
     """Why a call was not carried out, in one line for a person."""
 

@@ -25,6 +25,7 @@ from agent.desk.pictures import (
     HistoryPicture,
     RecordingPicture,
     RequestForm,
+    StationEntry,
     StationPicture,
 )
 from agent.model.fastclass import frozen
@@ -77,10 +78,13 @@ class OcppCall:
 
 class Station:
     """One simulated station. ``url``: what ``simulate`` prints; ``token``: for a station on another machine.
-    ``wait_s``: how long the methods ``wait_...`` wait unless they are given a time of their own."""
+    ``wait_s``: how long the methods ``wait_...`` wait unless they are given a time of their own. ``name``: the id of
+    the station, where there are several; "": the only one, or the first."""
 
-    def __init__(self, url: str, token: str = "", wait_s: float | None = None) -> None:
+    def __init__(self, url: str, token: str = "", wait_s: float | None = None, *, name: str = "") -> None:
         self.url = url.rstrip("/")
+        if name:
+            self.url += f"/stations/{urllib.parse.quote(name, safe='')}"
         self.wait_s = float(os.environ.get(WAIT_VARIABLE, WAIT_S)) if wait_s is None else wait_s
         self._headers = {"Content-Type": "application/json"}
         if token:
@@ -121,6 +125,11 @@ class Station:
     def get_recording(self) -> RecordingPicture:
         picture: RecordingPicture = json.loads(self._send_request("/recording"))
         return picture
+
+    def get_stations(self) -> list[StationEntry]:
+        """Return the stations of the same server in the order in which they were named, this one among them."""
+        stations: list[StationEntry] = json.loads(self._send_request("/stations"))["stations"]
+        return stations
 
     def get_recorded_scenario(self) -> str:
         """Return the recording as a scenario file."""

@@ -10,27 +10,31 @@ import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from aiohttp import web
 
-from drivers.sim.api_routes import HTML, JSON, V1
+from drivers.sim.api_routes import HTML, JSON
 from drivers.sim.openapi import document_text, openapi_document
 
 Json: TypeAlias = dict[str, Any]
 
-STREAMED = ("send_server_sent_events", "send_socket_events")
+STREAMED = ("send_server_sent_events", "send_socket_events", "send_stations_events", "send_stations_socket")
 """Operations whose answer does not end: the page does not offer to make them."""
 
 
 class ApiDescription:
-    """The handlers. Both texts are made when they are first asked for."""
+    """The handlers. Both texts are made when they are first asked for: a document for each address below which the API
+    of this station is served, one page with relative addresses."""
 
     def __init__(self) -> None:
-        self._document, self._page = "", ""
+        self._documents: dict[str, str] = {}
+        self._page = ""
 
     async def get_document(self, request: web.Request) -> web.Response:
-        self._document = self._document or document_text()
-        return web.Response(text=self._document, content_type=JSON)
+        server = quote(request.path.removesuffix("/openapi.json"))
+        text = self._documents[server] = self._documents.get(server) or document_text(server)
+        return web.Response(text=text, content_type=JSON)
 
     async def get_page(self, request: web.Request) -> web.Response:
         self._page = self._page or render_api_page(openapi_document())
@@ -52,8 +56,9 @@ def render_api_page(document: Json) -> str:
         f"<title>{escape(info['title'])}</title>"
         '<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/api.css"><script src="/api.js" defer></script>'
         f"</head><body><header><h1>{escape(info['title'])}</h1><p>{_html_of_text(info['description'])}</p>"
-        f'<p><a href="{V1}/openapi.json">OpenAPI document</a>, version {escape(info["version"])}; every path is below '
-        f"<code>{V1}</code>.</p></header><main>{parts}<section><h2>Pictures</h2>{schemas}</section></main></body></html>"
+        f'<p><a href="openapi.json">OpenAPI document</a>, version {escape(info["version"])}; every path is below the '
+        f"address of this page.</p></header><main>{parts}<section><h2>Pictures</h2>{schemas}</section></main>"
+        "</body></html>"
     )
 
 
@@ -150,7 +155,7 @@ def _form_of_call(method: str, path: str, operation: Json) -> str:
         else ""
     )
     return (
-        f'<form data-method="{method.upper()}" data-path="{escape(V1 + path)}" aria-label="Make the call {name}">'
+        f'<form data-method="{method.upper()}" data-path="{escape("." + path)}" aria-label="Make the call {name}">'
         f'{fields}{body}<button>Send</button><output tabindex="0"></output></form>'
     )
 

@@ -37,8 +37,9 @@ class QueryKey:
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """A call. ``handler``: the attribute of ``Control``, whose last part names the operation. ``bodies``: forms, of
-    which a body has one. ``group``: the heading under which the browsable page shows it."""
+    """A call. ``handler``: the attribute of ``Control``, whose last part names the operation; with ``is_about_all``
+    that of ``HostedStations``. ``bodies``: forms, of which a body has one. ``group``: the heading under which the
+    browsable page shows it."""
 
     method: str
     path: str
@@ -48,6 +49,7 @@ class ApiRoute:
     answers: tuple[ApiAnswer, ...]
     bodies: tuple[BodyForm, ...] = ()
     queries: tuple[QueryKey, ...] = ()
+    is_about_all: bool = False
 
     @property
     def operation(self) -> str:
@@ -60,19 +62,26 @@ class ApiRoute:
 
 ACCEPTED = ApiAnswer(202, "Accepted: it is done in the world, or will be at once; the agent and the backend follow")
 SINCE = QueryKey("since", "only frames after this `seq`")
-STATE, OUTLETS, CARDS, SITE, TOOLS = (
+STATE, OUTLETS, CARDS, SITE, TOOLS, ALL = (
     "State",
     "Outlets",
     "Cards and buttons",
     "Site, road and agent",
     "Beside the station",
+    "All stations",
 )
 
 
 def _get_route(
-    path: str, handler: str, group: str, summary: str, *answers: ApiAnswer, queries: tuple[QueryKey, ...] = ()
+    path: str,
+    handler: str,
+    group: str,
+    summary: str,
+    *answers: ApiAnswer,
+    queries: tuple[QueryKey, ...] = (),
+    is_about_all: bool = False,
 ) -> ApiRoute:
-    return ApiRoute("GET", path, handler, group, summary, answers, queries=queries)
+    return ApiRoute("GET", path, handler, group, summary, answers, queries=queries, is_about_all=is_about_all)
 
 
 def _post_route(path: str, handler: str, group: str, summary: str, *bodies: BodyForm) -> ApiRoute:
@@ -272,5 +281,29 @@ API_ROUTES = (
         "wanted",
         body_forms.COMPOSED_REQUEST,
         body_forms.COMPOSED_TEXT,
+    ),
+    _get_route(
+        "/stations",
+        "get_stations",
+        ALL,
+        "All stations of this server with their pictures",
+        _json_answer(pictures.StationsPicture, "The stations, in the order in which they were named"),
+        is_about_all=True,
+    ),
+    _get_route(
+        "/stations/events",
+        "send_stations_events",
+        ALL,
+        "Server-sent events: station with the entry of a station (StationEntry), of each at once and after its changes",
+        ApiAnswer(200, "Events until the listener leaves", "text/event-stream"),
+        is_about_all=True,
+    ),
+    _get_route(
+        "/stations/events/socket",
+        "send_stations_socket",
+        ALL,
+        "The same events over a WebSocket: a JSON object (EventMessage) a message",
+        ApiAnswer(101, "The connection is a WebSocket now"),
+        is_about_all=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""The commands ``simulate`` and ``bench``: a whole charging station on this machine.
+"""The commands ``simulate`` and ``bench``: whole charging stations on this machine.
 
 ``simulate``: the far ends of all wires, the control API with its page, the very same agent that runs on a board as a
 child process, and, if no backend is named, a central system to talk to. ``bench``: the same without agent and backend.
@@ -10,9 +10,9 @@ import argparse
 import re
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.model.command import Command
 
@@ -26,7 +26,16 @@ HOME = Path("chargy-sim")
 
 
 def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("station", nargs="?", type=Path, metavar="STATION.toml", help="default: two Type 2 sockets")
+    parser.add_argument(
+        "station", nargs="*", type=Path, metavar="STATION.toml",
+        help="default: two Type 2 sockets; several files: a station of each, all on one page",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stations", type=int, metavar="N", help="N stations of one file, on one page; number and ids count up"
+    )
+    parser.add_argument(
+        "--ids", metavar="ID", help="with --stations: id of the first one, for example LUX-001; wins over the file's"
+    )
     parser.add_argument("--backend", metavar="URL", help="central system (ws:// or wss://); wins over the file's")
     _add_port_argument(parser)
     _add_host_argument(parser)
@@ -69,30 +78,37 @@ def _add_port_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def simulate(args: argparse.Namespace) -> int:
-    """Simulate a station. Return 0 after an orderly end, 2 if what was asked for cannot be done."""
-    return _run_station_plan(
-        lambda file, make: make(
-            with_misbehaviour(with_versions(file, args.ocpp), args.misbehaviour),
-            args.port,
-            with_page=not args.headless,
-            backend_url=args.backend,
-            speed=args.speed,
-            host=args.host,
-            field_page_port=args.field_page,
-            record=args.record,
-            over_soap=names_soap(args.ocpp),
-        ),
-        args.station,
-    )
+    """Simulate stations. Return 0 after an orderly end, 2 if what was asked for cannot be done."""
+
+    def make_plans(make: type[Plan]) -> list[Plan]:
+        from drivers.sim.station_copies import own_path
+
+        files = station_files(args.station, args.stations, args.ids)
+        return [
+            make(
+                with_misbehaviour(with_versions(file, args.ocpp), args.misbehaviour),
+                args.port,
+                with_page=not args.headless,
+                backend_url=args.backend,
+                speed=args.speed,
+                host=args.host,
+                field_page_port=args.field_page and args.field_page + place,
+                record=own_path(args.record, file.station.id) if args.record and len(files) > 1 else args.record,
+                over_soap=names_soap(args.ocpp),
+            )
+            for place, file in enumerate(files)
+        ]
+
+    return _run_station_plans(make_plans)
 
 
 def bench(args: argparse.Namespace) -> int:
     """Run the far ends for an agent of the user. Return 0 after an orderly end, 2 if what was asked for cannot be
     done."""
-    return _run_station_plan(lambda file, make: make(file, args.port, with_agent=False), args.station)
+    return _run_station_plans(lambda make: [make(station_file(args.station), args.port, with_agent=False)])
 
 
-def _run_station_plan(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = None) -> int:
+def _run_station_plans(make_plans: Callable[[type[Plan]], list[Plan]]) -> int:
     import asyncio
 
     from agent.station_file.settings import SettingsError
@@ -107,7 +123,7 @@ def _run_station_plan(plan: Callable[[StationFile, type[Plan]], Plan], path: Pat
     from drivers.sim.world_state import InUse
 
     try:
-        asyncio.run(runner.run_station(plan(station_file(path), runner.Plan)))
+        asyncio.run(runner.run_stations(make_plans(runner.Plan)))
     except (SettingsError, runner.Unusable, InUse) as e:
         print(f"chargy-agent: {e}", file=sys.stderr)
         return 2
@@ -115,19 +131,22 @@ def _run_station_plan(plan: Callable[[StationFile, type[Plan]], Plan], path: Pat
 
 
 SIMULATE_ABOUT = """\
-A simulated station on this machine: far ends for all its devices, a page with cars, cards, screen and the OCPP
+Simulated stations on this machine: far ends for all its devices, a page with cars, cards, screen and the OCPP
 conversation, and the very agent that runs on a board. Without a backend it brings a small central system along, and
 time runs 10 times as fast. Needs the extra: pip install 'chargy-agent[sim]'.
 
   chargy-agent simulate                                          two Type 2 sockets; open the address that it prints
   chargy-agent simulate station.toml --backend ws://HOST:PORT    your station file, your central system
+  chargy-agent simulate a.toml b.toml                            both, on one page and behind one control API
+  chargy-agent simulate --stations 3 --ids LUX-001               LUX-001, LUX-002 and LUX-003
   chargy-agent simulate --ocpp 1.6S                              OCPP 1.6 over SOAP; 1.5 and 1.2 likewise
   chargy-agent simulate --headless --port 0 --speed 20           the control API alone (docs/control-api.md), for suites
   chargy-agent simulate --record day.jsonl                       for "replay" (docs/recording.md)
   chargy-agent simulate --misbehaviour lower_case_tags           as stations in the field do (docs/misbehaviour.md)
 
 Exit code: 0 ended in order (Ctrl-C, SIGTERM), 2 it cannot be done: the station file is wrong, a port is taken, another
-simulation uses the folder, or the agent refuses its file.
+simulation uses the folder, or the agent refuses its file. Of several stations one that does not start, or fails, ends
+alone; the page and the control API say why.
 """
 BENCH_ABOUT = """\
 The simulated devices of a station file without agent and backend, and world/derived.toml: the same station file with
@@ -154,20 +173,58 @@ BENCH = Command(
 )
 
 
+def station_files(paths: Sequence[Path], count: int | None, first_id: str | None) -> list[StationFile]:
+    """Read the files of all stations: of each path, or ``count`` copies of one file. Raises ``Unusable``,
+    ``SettingsError``."""
+    from drivers.sim.runner import Unusable
+    from drivers.sim.station_copies import MOST_COPIES, make_station_copy, with_own_folders
+
+    if first_id is not None and count is None:
+        raise Unusable("--ids: names the first of several stations: add --stations N")
+    if count is None:
+        files = [station_file(path) for path in paths] or [station_file(None)]
+        return files if len(files) == 1 else with_own_folders(files)
+    if len(paths) > 1:
+        raise Unusable(f"--stations: makes copies of one station file, {len(paths)} are given")
+    if not 1 <= count <= MOST_COPIES:
+        raise Unusable(f"--stations: must be 1 to {MOST_COPIES}, is {count}; for more there is chargy-agent fleet")
+    raw, path = _read_tables(paths[0] if paths else None)
+    file = _judge_tables(raw, path)
+    names = first_id or file.station.id
+    copies = [make_station_copy(raw, file, names, steps) for steps in range(count)]
+    return with_own_folders([_without_used_addresses(copy) for copy in copies])
+
+
 def station_file(path: Path | None) -> StationFile:
     """Read the file at ``path``, or the built-in station, which keeps its state in the folder ``chargy-sim``."""
-    from agent.station_file.settings import parse_station_file, read_station_file
-    from drivers.sim.derived_file import with_outlet_defaults, without_addresses
+    return _without_used_addresses(_judge_tables(*_read_tables(path)))
+
+
+def _read_tables(path: Path | None) -> tuple[dict[str, Any], Path]:
+    """Return the tables of a station file, and its path."""
+    from agent.station_file.settings import read_station_file
+    from drivers.sim.derived_file import with_outlet_defaults
 
     if path is not None:
-        file = parse_station_file(with_outlet_defaults(read_station_file(path)), path)
-        return without_addresses(file) if file.simulation.alone else file
+        return with_outlet_defaults(read_station_file(path)), path
     import config
 
     raw = tomllib.loads((Path(config.__file__).parent / "stations" / BUILT_IN).read_text("utf-8"))
     del raw["backend"]
     HOME.mkdir(exist_ok=True)
-    return parse_station_file(raw, HOME / "station.toml")
+    return raw, HOME / "station.toml"
+
+
+def _judge_tables(raw: dict[str, Any], path: Path) -> StationFile:
+    from agent.station_file.settings import parse_station_file
+
+    return parse_station_file(raw, path)
+
+
+def _without_used_addresses(file: StationFile) -> StationFile:
+    from drivers.sim.derived_file import without_addresses
+
+    return without_addresses(file) if file.simulation.alone else file
 
 
 def names_soap(versions: list[str] | None) -> bool:

@@ -71,9 +71,13 @@ class Control:
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "error": "the agent has not opened its devices yet"}, status=503)
 
-    async def get_station(self, request: web.Request) -> web.Response:
+    async def wait_until_fresh(self) -> None:
+        """Wait until the agent has said what it knows now, unless it is down."""
         if self._agent_picture() is not None:
             await self.watch.wait_until_fresh()
+
+    async def get_station(self, request: web.Request) -> web.Response:
+        await self.wait_until_fresh()
         return web.json_response(self.station_picture())
 
     async def get_display(self, request: web.Request) -> web.Response:
@@ -91,8 +95,7 @@ class Control:
 
     async def get_evse(self, request: web.Request) -> web.Response:
         n = self._evse_number(request)
-        if self._agent_picture() is not None:
-            await self.watch.wait_until_fresh()
+        await self.wait_until_fresh()
         return web.json_response(next(e for e in self.station_picture()["evses"] if e["number"] == n))
 
     # --- the street ------------------------------------------------------------------------------------------------

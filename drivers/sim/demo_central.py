@@ -14,6 +14,7 @@ from aiohttp import web
 from yarl import URL
 
 from agent.station_file.settings import Backend
+from drivers.sim.http_access import path_below_station
 from drivers.sim.supervisor import Supervisor
 from drivers.sim.time_rate import Pace
 
@@ -85,7 +86,7 @@ class DemoCentral:
     async def proxy_pay_page(self, request: web.Request) -> web.Response:
         """Forward a request to the payment page, because a telephone reaches this port only."""
         body = await request.content.read(BODY_MAX) if request.method == "POST" else None
-        address = f"http://127.0.0.1:{self.port}{request.raw_path}"
+        address = f"http://127.0.0.1:{self.port}{path_below_station(request.raw_path)}"
         passed_on = {k: request.headers[k] for k in ("Accept-Language",) if k in request.headers}
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)
         try:

@@ -33,11 +33,18 @@ class ChangeFeed:
         self.version = 0
         self.closing = False
         self._next = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
+
+    def add_change_listener(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called at each change too."""
+        self._listeners.append(listener)
 
     def notify_change(self) -> None:
         self.version += 1
         self._next.set()
         self._next = asyncio.Event()
+        for listener in self._listeners:
+            listener()
 
     def close_feed(self) -> None:
         self.closing = True
@@ -68,6 +75,42 @@ class StationEvent:
         return json.dumps({"event": self.name, "id": self.event_id or None, "data": self.data})
 
 
+async def answer_with_server_sent_events(
+    request: web.Request, events: AsyncIterator[StationEvent | None]
+) -> web.StreamResponse:
+    """Send the events until they end or the listener leaves. None among them: nothing has happened for a while."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):  # the listener left
+        async for event in events:
+            await response.write(event.server_sent_text() if event is not None else b": still here\n\n")
+    return response
+
+
+async def answer_with_socket_events(
+    request: web.Request, events: AsyncIterator[StationEvent | None]
+) -> web.WebSocketResponse:
+    """Send the events as messages of a WebSocket, as ``answer_with_server_sent_events`` does."""
+    socket = web.WebSocketResponse(heartbeat=KEEP_ALIVE_S, max_msg_size=LONGEST_COMMAND)
+    await socket.prepare(request)
+    sending = asyncio.create_task(_send_to_socket(socket, events))
+    try:
+        async for _ in socket:  # only a reader learns that the listener has closed
+            pass
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    return socket
+
+
+async def _send_to_socket(socket: web.WebSocketResponse, events: AsyncIterator[StationEvent | None]) -> None:
+    with contextlib.suppress(ConnectionError):  # the listener left
+        async for event in events:
+            if event is not None:  # the heartbeat of the WebSocket keeps it alive
+                await socket.send_str(event.socket_message())
+        await socket.close()
+
+
 class EventStream:
     """The handlers of both ways. ``picture``: the picture of the station as it is now."""
 
@@ -75,33 +118,10 @@ class EventStream:
         self._picture, self._watch, self._feed, self._tools = picture, watch, feed, tools
 
     async def send_server_sent_events(self, request: web.Request) -> web.StreamResponse:
-        seq = self._first_frame_seq(request)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):  # the listener left
-            async for event in self._events_after(seq):
-                await response.write(event.server_sent_text() if event is not None else b": still here\n\n")
-        return response
+        return await answer_with_server_sent_events(request, self._events_after(self._first_frame_seq(request)))
 
     async def send_socket_events(self, request: web.Request) -> web.WebSocketResponse:
-        seq = self._first_frame_seq(request)
-        socket = web.WebSocketResponse(heartbeat=KEEP_ALIVE_S, max_msg_size=LONGEST_COMMAND)
-        await socket.prepare(request)
-        sending = asyncio.create_task(self._send_to_socket(socket, seq))
-        try:
-            async for _ in socket:  # only a reader learns that the listener has closed
-                pass
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-        return socket
-
-    async def _send_to_socket(self, socket: web.WebSocketResponse, seq: int) -> None:
-        with contextlib.suppress(ConnectionError):  # the listener left
-            async for event in self._events_after(seq):
-                if event is not None:  # the heartbeat of the WebSocket keeps it alive
-                    await socket.send_str(event.socket_message())
-            await socket.close()
+        return await answer_with_socket_events(request, self._events_after(self._first_frame_seq(request)))
 
     async def _events_after(self, seq: int) -> AsyncIterator[StationEvent | None]:
         """Yield ``station`` at once and on every change, ``doctor`` and ``recording`` likewise once there is something

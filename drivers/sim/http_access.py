@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import socket
 from dataclasses import dataclass
@@ -19,8 +20,12 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 """Of every answer that has none of its own."""
+STATIONS = "/stations/"
 PAY = "/pay/"
 """The payment page is open to every telephone that has scanned a code."""
+_OF_STATION = rf"{STATIONS}[^/?]+"
+_PAY_PAGE = re.compile(rf"({_OF_STATION})?{PAY}")
+"""Of a path as it was sent: an encoded slash separates nothing."""
 _ANYWHERE = ("0.0.0.0", "")
 _DOCUMENTATION = ("192.0.2.1", 9)
 """An unused address (RFC 5737). The kernel names the local address that would reach it; nothing is sent."""
@@ -44,6 +49,7 @@ class Access:
             return cls(host, port)
         path = folder / "token"
         if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(9))
         return cls(host, port, path.read_text("ascii").strip())
@@ -71,7 +77,7 @@ class Access:
         own = host_name(host) in LOOPBACK
         if is_foreign_origin(origin, host) or not (own or (self.token and is_local_host(host, self.host))):
             return f"this station is simulated for this machine only: use {self.loopback_url}"
-        if not self.token or request.path.startswith(PAY) or (own and request.remote in LOOPBACK):
+        if not self.token or _PAY_PAGE.match(request.raw_path) or (own and request.remote in LOOPBACK):
             return ""
         return "" if self._has_token(request) else "open the address with the token that simulate has printed"
 
@@ -93,6 +99,12 @@ class Access:
     @property
     def _cookie_name(self) -> str:
         return f"chargy-{self.port}"
+
+
+def path_below_station(raw_path: str) -> str:
+    """Return a path without the station that it names: ``/stations/CP-2/pay/x`` is ``/pay/x``. ``raw_path``: as it was
+    sent, with its query."""
+    return re.sub(f"^{_OF_STATION}", "", raw_path)
 
 
 def _network_address(host: str) -> str:

@@ -1,100 +1,132 @@
-"""The HTTP server of a simulated station: control API and page."""
+"""The HTTP server of simulated stations: control API and page, below a path of each station. Those of the first one are
+at the root too."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from drivers.sim.api_routes import API_ROUTES, V1
+from drivers.sim.api_routes import API_ROUTES, V1, ApiRoute
 from drivers.sim.checked_values import Impossible, Unknown
-from drivers.sim.control import Control
-from drivers.sim.http_access import HEADERS, PAY, Access
-from drivers.sim.scenario_recorder import ScenarioRecorder
+from drivers.sim.hosted_stations import NAME_IN_PATH, HostedStations, PageHandler
+from drivers.sim.http_access import HEADERS, PAY, STATIONS, Access
 from drivers.sim.supervisor import NotRunning
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAGE = Path(__file__).parent / "page"
 API_PAGE_FILES = ("api.css", "api.js", "icon.svg")
 """What the description of the API needs, which is there without the page too."""
 PAGE_FILES = ("app.js", "style.css", "texts.js", "texts.json")
 """What the page needs besides."""
+BASES = ("", f"{STATIONS}{{{NAME_IN_PATH}}}")
+"""What stands before the paths of a station."""
 
 
-def make_application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
-    """Make the web application. ``with_page`` False: the API alone. ``pay_page`` answers requests below ``/pay/``."""
+def make_application(stations: HostedStations, with_page: bool, access: Access) -> web.Application:
+    """Make the web application. ``with_page`` False: the API alone."""
     app = web.Application(middlewares=[_access_guard(access), _errors_as_json])
-    for route in API_ROUTES:
-        handler = attrgetter(route.handler)(control)
-        if route.method == "POST":
-            app.router.add_post(V1 + route.path, _accept_post(handler, control.tools.recorder))
-        else:
-            app.router.add_get(V1 + route.path, handler)
     for name in API_PAGE_FILES:
         app.router.add_get(f"/{name}", _file_handler(name))
-    if pay_page is not None:
-        app.router.add_get(PAY + "{rest:.*}", pay_page)
-        app.router.add_post(PAY + "{rest:.*}", _recorded_page(pay_page, control.tools.recorder))
-    if not with_page:
-        app.router.add_get("/", _lead_to_description)
-        return app
-    app.router.add_get("/", _file_handler("index.html"))
-    for name in PAGE_FILES:
-        app.router.add_get(f"/{name}", _file_handler(name))
+    for base in BASES:
+        for route in API_ROUTES:
+            handler = _api_handler(route, stations)
+            if route.method == "POST":
+                app.router.add_post(base + V1 + route.path, handler)
+            else:
+                app.router.add_get(base + V1 + route.path, handler)
+        app.router.add_get(base + PAY + "{rest:.*}", _pay_page_handler(stations))
+        app.router.add_post(base + PAY + "{rest:.*}", _pay_page_handler(stations))
+        app.router.add_get(f"{base}/", _index_handler(stations, with_page))
+        if with_page:
+            for name in PAGE_FILES:
+                app.router.add_get(f"{base}/{name}", _file_handler(name))
+    app.router.add_get(BASES[1], _lead_into_station(stations))
     return app
 
 
 @contextlib.asynccontextmanager
 async def serve_control_api(
-    control: Control,
-    listener: socket.socket,
-    with_page: bool,
-    access: Access | None = None,
-    pay_page: Handler | None = None,
+    stations: HostedStations, listener: socket.socket, with_page: bool, access: Access | None = None
 ) -> AsyncIterator[None]:
     """Answer requests on ``listener`` (already bound) inside ``async with``."""
-    app = make_application(control, with_page, access or Access(port=listener.getsockname()[1]), pay_page)
+    app = make_application(stations, with_page, access or Access(port=listener.getsockname()[1]))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
         yield
     finally:
-        control.feed.close_feed()
+        stations.close_feeds()
         await runner.cleanup()
 
 
-def _accept_post(post: Callable[[web.Request], Awaitable[None]], recorder: ScenarioRecorder) -> Handler:
+def _api_handler(route: ApiRoute, stations: HostedStations) -> PageHandler:
+    find_handler = attrgetter(route.handler)
+    if route.is_about_all:
+        return find_handler(stations)  # type: ignore[no-any-return]
+
+    async def handle_get(request: web.Request) -> web.StreamResponse:
+        answer: web.StreamResponse = await find_handler(stations.find_control(request))(request)
+        return answer
+
     async def handle_post(request: web.Request) -> web.Response:
+        control = stations.find_control(request)
+        recorder = control.tools.recorder
         before = recorder.mark_before_call()
-        await post(request)
-        recorder.note_carried_out_call(request.path.removeprefix(V1), await request.read(), before)
+        await find_handler(control)(request)
+        path = request.path.removeprefix(_station_base(request)).removeprefix(V1)
+        recorder.note_carried_out_call(path, await request.read(), before)
         return web.Response(status=202)
 
-    return handle_post
+    return handle_post if route.method == "POST" else handle_get
 
 
-def _recorded_page(pay_page: Handler, recorder: ScenarioRecorder) -> Handler:
-    async def handle_page(request: web.Request) -> web.StreamResponse:
-        recorder.note_payment_page(request.path)
+def _pay_page_handler(stations: HostedStations) -> PageHandler:
+    async def handle_pay_page(request: web.Request) -> web.StreamResponse:
+        control, pay_page = stations.find_control(request), stations.find_station(request).pay_page
+        if pay_page is None:
+            raise Unknown("the payment page is that of the built-in central system, and the backend is another one")
+        if request.method == "POST":
+            control.tools.recorder.note_payment_page(request.path.removeprefix(_station_base(request)))
         return await pay_page(request)
 
-    return handle_page
+    return handle_pay_page
 
 
-async def _lead_to_description(request: web.Request) -> web.Response:
-    """Answer a browser at the address that is printed when there is no page."""
-    return web.Response(status=302, headers={"Location": f"{V1}/"})
+def _station_base(request: web.Request) -> str:
+    """Return what stands before the path of a call, decoded; "": no station is named."""
+    name = request.match_info.get(NAME_IN_PATH)
+    return "" if name is None else f"{STATIONS}{name}"
 
 
-def _file_handler(name: str) -> Handler:
+def _index_handler(stations: HostedStations, with_page: bool) -> PageHandler:
+    """Without the page, the address that is printed leads a browser to the description of the API."""
+
+    async def send_index(request: web.Request) -> web.StreamResponse:
+        station = stations.find_station(request)
+        if with_page:
+            return web.FileResponse(PAGE / "index.html")
+        base = station.path if NAME_IN_PATH in request.match_info else ""
+        return web.Response(status=302, headers={"Location": f"{base}{V1}/"})
+
+    return send_index
+
+
+def _lead_into_station(stations: HostedStations) -> PageHandler:
+    """The page finds its parts by relative addresses: the address of a station ends with a slash."""
+
+    async def lead_into_station(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"{stations.find_station(request).path}/"})
+
+    return lead_into_station
+
+
+def _file_handler(name: str) -> PageHandler:
     async def send_page_file(request: web.Request) -> web.FileResponse:
         return web.FileResponse(PAGE / name)
 
@@ -103,7 +135,7 @@ def _file_handler(name: str) -> Handler:
 
 def _access_guard(access: Access) -> Middleware:
     @web.middleware
-    async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check_access(request: web.Request, handler: PageHandler) -> web.StreamResponse:
         if refusal := access.refusal_reason(request):
             return _error_response(403, refusal)
         if access.token and "token" in request.query and request.method == "GET":
@@ -117,7 +149,7 @@ def _access_guard(access: Access) -> Middleware:
 
 
 @web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: PageHandler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ValueError as e:

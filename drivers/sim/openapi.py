@@ -37,7 +37,8 @@ PATH_NAMES: dict[str, Json] = {
 }
 
 
-def openapi_document() -> Json:
+def openapi_document(server: str = V1) -> Json:
+    """Return the document. ``server``: below which every path is; each of several stations has one of its own."""
     schemas = PictureSchemas()
     paths: dict[str, Json] = {}
     for route in API_ROUTES:
@@ -52,7 +53,7 @@ def openapi_document() -> Json:
             "description": ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": V1}],
+        "servers": [{"url": server}],
         "security": [{}, {"token": []}],
         "paths": paths,
         "components": {
@@ -68,9 +69,9 @@ def openapi_document() -> Json:
     }
 
 
-def document_text() -> str:
+def document_text(server: str = V1) -> str:
     """Return the document as it is kept in docs/openapi.json."""
-    return json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(openapi_document(server), indent=2, ensure_ascii=False) + "\n"
 
 
 def _describe_operation(route: ApiRoute, schemas: PictureSchemas) -> Json:

@@ -1,10 +1,11 @@
-"""A simulated station from start to end: its parts and the order in which they start and end."""
+"""Simulated stations from start to end: the parts of each, and the order in which they start and end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import select
 import signal
@@ -12,10 +13,10 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 from urllib.parse import urlsplit
 
 from agent.station_file.settings import OUTSIDE_SCHEME, StationFile
@@ -25,6 +26,7 @@ from drivers.sim.demo_central import DemoCentral, needs_soap
 from drivers.sim.doctor_run import DoctorRun
 from drivers.sim.event_stream import ChangeFeed
 from drivers.sim.field_page import field_page_lines, with_field_page, write_example_kit
+from drivers.sim.hosted_stations import HostedStation, HostedStations
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.station_snapshot import describe_changes
@@ -33,7 +35,11 @@ from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import Refused, Supervisor
 from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
 from drivers.sim.world import World
+from drivers.sim.world_state import InUse
 
+log = logging.getLogger(__name__)
+
+LinePrinter: TypeAlias = Callable[[str], None]
 SCHEMES = ("ws", "http", OUTSIDE_SCHEME)
 """How the address of a backend begins; wss and https likewise."""
 DEMO_SPEED = 10.0
@@ -53,7 +59,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. Raises ``Unusable``."""
+    """One station that is to run. Raises ``Unusable``."""
 
     file: StationFile
     port: int | None = None
@@ -121,45 +127,137 @@ class AgentCommand:
         self.rtc_offset_s = offset_s
 
 
-async def run_station(plan: Plan) -> None:
-    """Run the station until SIGTERM or SIGINT. Raises ``Unusable``, ``InUse``."""
-    stop = _stop_on_signals()
-    async with contextlib.AsyncExitStack() as stack:
-        listener = stack.enter_context(
-            bind_listener(plan.file.simulation.port if plan.port is None else plan.port, plan.host)
-        )
-        folder = _make_folder(plan.file)
-        plan = replace(plan, file=with_field_page(plan.file, plan.field_page_port, folder))
-        access = _open_access(plan, listener, folder)
-        pace = PaceMemory(folder).resume_pace(plan.time_rate, boottime_s())
-        central = None
-        if plan.uses_built_in_central:
-            plan = replace(plan, file=_demo_station_file(plan.file, access))
-            central = await _start_central(stack, folder, stop, plan, access, pace)
-        control = await _build_control(stack, plan, folder, central, pace, stop)
-        pay_page = central.proxy_pay_page if central is not None else None
-        await stack.enter_async_context(serve_control_api(control, listener, plan.with_page, access, pay_page))
-        if control.agent is not None:
-            if plan.file.field_page.port:
-                url = central.station_url if central is not None else plan.named_backend_url
-                _offer_field_page(plan.file, url, folder)
-            await stack.enter_async_context(running_beside(_supervise_agent(control.agent), stop))
-        else:
-            _print_addresses(control.world, folder)
-        await stop.wait()
-        print_line("ending: agent, devices, backend" if plan.with_agent else "ending")
+async def run_stations(plans: Sequence[Plan]) -> None:
+    """Run the stations behind one port until SIGTERM or SIGINT, or until each has ended. Port, host and page are those
+    of the first plan.
+
+    A station that does not start, or that fails, ends alone. Raises ``Unusable``, ``InUse`` if all have failed.
+    """
+    stop, ids = _stop_on_signals(), [plan.file.station.id for plan in plans]
+    if repeated := [name for name in ids if ids.count(name) > 1]:
+        raise Unusable(f"two stations have the id {repeated[0]!r}: give each an id of its own ([station] id)")
+    first = plans[0]
+    port = first.file.simulation.port if first.port is None else first.port
+    with contextlib.closing(bind_listener(port, first.host)) as listener:
+        access, stations = _open_access(first, listener), HostedStations(ids)
+        runs = [StationRun(p, s, access, len(plans) > 1) for p, s in zip(plans, stations.in_order, strict=True)]
+        ends = [asyncio.create_task(run.run_until_end()) for run in runs]
+        try:
+            for run in runs:
+                await run.opened.wait()
+            async with serve_control_api(stations, listener, first.with_page, access):
+                for run in runs:
+                    run.served.set()
+                await _wait_for_end(stop, ends)
+                if not all(end.done() for end in ends):
+                    print_line("ending: agent, devices, backend" if first.with_agent else "ending")
+                await _end_stations(runs, ends)
+        finally:
+            await _end_stations(runs, ends)
+    failures = [run.failure for run in runs if run.failure is not None]
+    if len(failures) == len(runs):
+        raise failures[0]
 
 
-def _offer_field_page(file: StationFile, backend_url: str, folder: Path) -> None:
-    if backend_url:
-        print_line(f"a kit to try: {write_example_kit(file, backend_url, folder)}")
-    for line in field_page_lines(file, folder / "derived.toml"):
-        print_line(line)
+async def _wait_for_end(stop: asyncio.Event, ends: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until the stations are to end, or have all ended by themselves."""
+    stopped = asyncio.create_task(stop.wait())
+    all_ended: asyncio.Future[Any] = asyncio.gather(*ends)
+    await asyncio.wait([stopped, all_ended], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
 
 
-def _open_access(plan: Plan, listener: socket.socket, folder: Path) -> Access:
+async def _end_stations(runs: Iterable[StationRun], ends: Iterable[asyncio.Task[None]]) -> None:
+    """End all stations at the same time."""
+    for run in runs:
+        run.served.set()
+        run.stop.set()
+    await asyncio.gather(*ends)
+
+
+class StationRun:
+    """One station from its start to its end, in a task of its own. ``station``: what its server knows of it.
+    ``is_one_of_several``: its lines begin with its id, and its failure is one of them.
+
+    ``opened``: it can be served, or has failed. It goes on when ``served`` is set, and ends when ``stop`` is.
+    """
+
+    def __init__(self, plan: Plan, station: HostedStation, access: Access, is_one_of_several: bool) -> None:
+        self.plan, self.access, self.pay_at = plan, access, access.network_url
+        self.stop, self.opened, self.served = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.failure: Exception | None = None
+        self._station, self._is_one_of_several = station, is_one_of_several
+        if is_one_of_several:
+            self.pay_at += station.path
+
+    def print_station_line(self, line: str) -> None:
+        print_line(f"{self._station.station_id}: {line}" if self._is_one_of_several else line)
+
+    async def run_until_end(self) -> None:
+        """Run the station. What ends it otherwise than ``stop`` is its ``failure``."""
+        try:
+            await self._run_parts()
+        except Exception as e:  # noqa: BLE001  other stations go on; of a single one it is raised again
+            self.failure = e
+            self._print_failure(e)
+        finally:
+            self._station.end_service(_failure_text(self.failure) if self.failure is not None else "")
+            self.opened.set()
+
+    def _print_failure(self, failure: Exception) -> None:
+        if self._is_one_of_several:
+            self.print_station_line(f"has ended: {_failure_text(failure)}")
+            if not isinstance(failure, (Unusable, InUse)):
+                log.error("station %s has failed", self._station.station_id, exc_info=failure)
+
+    async def _run_parts(self) -> None:
+        """Run the station until ``stop``. Raises ``Unusable``, ``InUse``."""
+        async with contextlib.AsyncExitStack() as stack:
+            folder = _make_folder(self.plan.file)
+            plan = replace(self.plan, file=with_field_page(self.plan.file, self.plan.field_page_port, folder))
+            pace = PaceMemory(folder).resume_pace(plan.time_rate, boottime_s())
+            central = None
+            if plan.uses_built_in_central:
+                plan = replace(plan, file=_demo_station_file(plan.file, self.access))
+                central = await _start_central(stack, folder, plan, pace, self)
+            control = await _build_control(stack, plan, folder, central, pace, self)
+            if self._is_one_of_several:
+                self.print_station_line(f"{_name_of_server(plan)}: {self.access.loopback_url}{self._station.path}/")
+            self._station.begin_service(control, central.proxy_pay_page if central is not None else None)
+            self.opened.set()
+            await self.served.wait()
+            if control.agent is not None:
+                if plan.file.field_page.port:
+                    url = central.station_url if central is not None else plan.named_backend_url
+                    self._offer_field_page(plan.file, url, folder)
+                await stack.enter_async_context(running_beside(_supervise_agent(control.agent), self.stop))
+            else:
+                self._print_addresses(control.world, folder)
+            await self.stop.wait()
+
+    def _offer_field_page(self, file: StationFile, backend_url: str, folder: Path) -> None:
+        if backend_url:
+            self.print_station_line(f"a kit to try: {write_example_kit(file, backend_url, folder)}")
+        for line in field_page_lines(file, folder / "derived.toml"):
+            self.print_station_line(line)
+
+    def _print_addresses(self, world: World, folder: Path) -> None:
+        for name, address in world.devices.far_end_addresses().items():
+            self.print_station_line(f"{name}: {address}")
+        self.print_station_line(f"an agent for these devices: chargy-agent run {folder / 'derived.toml'}")
+
+
+def _failure_text(failure: Exception) -> str:
+    return str(failure) or type(failure).__name__
+
+
+def _name_of_server(plan: Plan) -> str:
+    return "page" if plan.with_page else "control API"
+
+
+def _open_access(plan: Plan, listener: socket.socket) -> Access:
     """Open the access to the HTTP server and print its address."""
-    what = "page" if plan.with_page else "control API"
+    what, folder = _name_of_server(plan), plan.file.simulation.state_dir
     try:
         access = Access.for_host(plan.host, listener.getsockname()[1], folder)
     except OSError as e:
@@ -184,15 +282,18 @@ async def _build_control(
     folder: Path,
     central: DemoCentral | None,
     pace: Pace,
-    stop: asyncio.Event,
+    run: StationRun,
 ) -> Control:
     """Start the world, the status client and the narrator, and prepare the start of the agent."""
     url = central.station_url if central is not None else plan.named_backend_url
     if plan.with_agent:
-        print_line(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
+        run.print_station_line(
+            f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast"
+        )
     command = AgentCommand(folder / "derived.toml", pace, record=plan.record)
-    if plan.file.simulation.misbehaviour:
+    if misbehaviour := plan.file.simulation.misbehaviour:
         url, plan = await _misbehave_on_the_way(stack, plan, url, lambda: command.pace.rate)
+        run.print_station_line(f"the station misbehaves: {', '.join(misbehaviour)}")
     # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
     status = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chargy-", dir="/tmp"))) / "status"
     file = with_plug_in_window(plan.file, pace.rate) if central is not None else plan.file
@@ -206,16 +307,16 @@ async def _build_control(
     watch = StatusClient(status, feed.notify_change)
     doctor = DoctorRun(command.derived, feed.notify_change)
     stack.push_async_callback(doctor.end_process)
-    agent = _agent_supervisor(plan, world, watch, feed, command, folder, doctor)
+    agent = _agent_supervisor(plan, world, watch, feed, command, folder, doctor, run.print_station_line)
     world.add_change_listener(feed.notify_change)
-    switch = PaceSwitch(plan.file, world, command, agent, PaceMemory(folder), central)
+    switch = PaceSwitch(plan.file, world, command, agent, PaceMemory(folder), central, run.print_station_line)
     charge_point_id = next((b.charge_point_id for b in file.backends), "") or file.station.id
-    requests = BackendRequests(central, watch, charge_point_id, print_line)
+    requests = BackendRequests(central, watch, charge_point_id, run.print_station_line)
     tools = StationTools(world, watch, feed.notify_change, doctor, requests)
     control = Control(world, watch, feed, agent, command.set_rtc_offset, switch, tools)
-    await stack.enter_async_context(running_beside(watch.follow_agents(), stop))
-    await stack.enter_async_context(running_beside(narrate_changes(control), stop))
-    await stack.enter_async_context(running_beside(tools.history.sample_regularly(), stop))
+    await stack.enter_async_context(running_beside(watch.follow_agents(), run.stop))
+    await stack.enter_async_context(running_beside(narrate_changes(control, run.print_station_line), run.stop))
+    await stack.enter_async_context(running_beside(tools.history.sample_regularly(), run.stop))
     return control
 
 
@@ -232,7 +333,6 @@ async def _misbehave_on_the_way(
         agent_url = await stack.enter_async_context(open_misbehaving_proxy(plan.file, url, time_rate))
     except OSError as e:
         raise Unusable(f"[simulation] misbehaviour: {e}") from None
-    print_line(f"the station misbehaves: {', '.join(plan.file.simulation.misbehaviour)}")
     return agent_url, replace(plan, file=without_tls(plan.file))
 
 
@@ -246,6 +346,7 @@ class PaceSwitch:
     agent: Supervisor | None
     memory: PaceMemory
     central: DemoCentral | None
+    print_line: LinePrinter
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __call__(self, rate: float) -> None:
@@ -254,7 +355,7 @@ class PaceSwitch:
         pace = self.command.pace = self.command.pace.with_rate(rate, boottime_s())
         self.memory.save_pace(pace)
         self.world.speed = rate
-        print_line(f"time runs {rate:g} times as fast now; the agent is started again")
+        self.print_line(f"time runs {rate:g} times as fast now; the agent is started again")
         if self.central is not None:
             self.world.file = with_plug_in_window(self.file, rate)
             _write_private(self.command.derived, self.world.derived_station_file())
@@ -273,6 +374,7 @@ def _agent_supervisor(
     command: AgentCommand,
     folder: Path,
     doctor: DoctorRun,
+    print_line: LinePrinter,
 ) -> Supervisor | None:
     _write_private(command.derived, world.derived_station_file())
     if not plan.with_agent:
@@ -315,25 +417,20 @@ def _demo_station_file(file: StationFile, access: Access) -> StationFile:
 
 
 async def _start_central(
-    stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan, access: Access, pace: Pace
+    stack: contextlib.AsyncExitStack, folder: Path, plan: Plan, pace: Pace, run: StationRun
 ) -> DemoCentral:
     """Start the central system as a child process, with a payment page for the station's QR codes."""
     port = stack.enter_context(_reserve_local_port())
     euro_kwh = (plan.file.tariff or {}).get("kwh", 0.45)
     is_over_soap = plan.over_soap or needs_soap(plan.file.backends)
     soap_port = stack.enter_context(_reserve_local_port()) if is_over_soap else 0
-    central = DemoCentral(port, soap_port, folder, euro_kwh, access.network_url, pace)
-    await stack.enter_async_context(running_beside(central.make_supervisor(print_line).run(), stop))
+    central = DemoCentral(port, soap_port, folder, euro_kwh, run.pay_at, pace)
+    supervising = central.make_supervisor(run.print_station_line).run()
+    await stack.enter_async_context(running_beside(supervising, run.stop))
     return central
 
 
-def _print_addresses(world: World, folder: Path) -> None:
-    for name, address in world.devices.far_end_addresses().items():
-        print_line(f"{name}: {address}")
-    print_line(f"an agent for these devices: chargy-agent run {folder / 'derived.toml'}")
-
-
-async def narrate_changes(control: Control) -> None:
+async def narrate_changes(control: Control, print_line: LinePrinter) -> None:
     """Print one line for each important event."""
     before, version = None, -1
     while True:

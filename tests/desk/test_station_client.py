@@ -23,7 +23,10 @@ METHODS: dict[str, tuple[str, ...]] = {
     "send_composed_message": ("send_composed_message", "send_composed_text"),
 }
 """Operations that are several methods."""
-NO_METHOD = ("get_page", "get_document", "send_server_sent_events", "send_socket_events")
+NO_METHOD = (
+    "get_page", "get_document", "send_server_sent_events", "send_socket_events", "send_stations_events",
+    "send_stations_socket",
+)  # fmt: skip
 """Operations for browsers and listeners."""
 SET_BY_METHOD = {"payload", "with", "operation", "action", "manager", "n", "name"}
 CARD = "04A1B2C3D4E5F6"

@@ -3,7 +3,7 @@
 // have is a word of OCPP, of the fault catalogue or of the station itself.
 "use strict";
 
-const API = "/api/v1/";
+const API = "api/v1/"; // below the address of the page: that of its station
 const CARDS = [
   { id: "alice", uid: "04A1B2C3D4E5F6", card: "desfire_ev1", look: "green" },
   { id: "bob", uid: "04B0B123456780", card: "desfire_ev1", look: "blue" },
