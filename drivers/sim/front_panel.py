@@ -41,6 +41,8 @@ class FrontPanelFarEnds:
             self.buttons.close()
         if self.buzzer is not None:
             self.buzzer.close()
+        for lamp in self.lamps.values():
+            lamp.close()
 
     def discard_inputs(self) -> None:
         """Discard the taps and presses that the agent has not read because it was away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ WHERE = Where(1, "lamp", lambda: (1, 0.0), ())
 
 
 @pytest.fixture
-def lamp(tmp_path: Path) -> Lamp:
+def lamp(tmp_path: Path) -> Iterator[Lamp]:
     far_end = Lamp(tmp_path / "leds", 1)
     far_end.start()
-    return far_end
+    yield far_end
+    far_end.close()
 
 
 def opened(lamp: Lamp, *colours: str) -> Any:

@@ -15,7 +15,7 @@ import pytest_asyncio
 from PIL import Image
 
 from tests.support.busy_machine import deadline
-from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig import USUAL_PANEL, Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VENDOR = "org.openchargealliance.costmsg"
@@ -29,7 +29,7 @@ sampled_measurands = ["Energy.Active.Import.Register", "Power.Active.Import"]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
-    async with street(tmp_path_factory.mktemp("cost"), station_text(1, settings=SETTINGS)) as s:
+    async with street(tmp_path_factory.mktemp("cost"), station_text(1, settings=SETTINGS, panel=USUAL_PANEL)) as s:
         yield s
 
 

@@ -25,7 +25,7 @@ import pytest
 
 from tests.scenarios.test_bank_card import said
 from tests.support.busy_machine import deadline
-from tests.support.simulated_station import CAMPAIGN, Simulated
+from tests.support.simulated_station import CAMPAIGN, SMALL_PANEL, Simulated
 from tests.support.versions_backend import (
     CHANGING,
     JSON,
@@ -106,9 +106,11 @@ session = 0.35
 [[evse]]
 number = 1
 qr_url = "https://pay.example/1"
+{panel}
 [[evse]]
 number = 2
 qr_url = "https://pay.example/2"
+{panel}
 [evse.terminal]
 driver = "terminal_payter"
 sync_every_s = 0.1
@@ -505,7 +507,7 @@ async def play_day(folder: Path, case: str, say: Callable[[str], None]) -> dict[
     if not CAMPAIGN:
         hours = hours[: HOURS + (case == CHANGING)]
     async with VersionsBackend() as backend:
-        text = STATION.format(backend=backend.file_lines(case))
+        text = STATION.format(backend=backend.file_lines(case), panel=SMALL_PANEL)
         first = hours[0].version if case == CHANGING else case
         await backend.accept_version(first)
         url = backend.station_url(case)

@@ -17,7 +17,7 @@ import zxingcpp
 from PIL import Image
 
 from tests.support.busy_machine import deadline
-from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig import USUAL_PANEL, Street, station_text, street
 from tests.support.station_rig_v201 import Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,7 +28,7 @@ TEMPLATE = "https://pay.example/{chargingstationid}/{evse}/{totp}/{version}"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def s(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
-    async with street(tmp_path_factory.mktemp("web"), station_text(2, simulation=WEB)) as opened:
+    async with street(tmp_path_factory.mktemp("web"), station_text(2, simulation=WEB, panel=USUAL_PANEL)) as opened:
         yield opened
 
 
@@ -117,7 +117,7 @@ async def test_notices_on_16(s: Street) -> None:
 
 
 async def test_notices_on_201(tmp_path_factory: pytest.TempPathFactory) -> None:
-    async with street201(tmp_path_factory.mktemp("web201"), 1, simulation=WEB) as opened:
+    async with street201(tmp_path_factory.mktemp("web201"), 1, simulation=WEB, panel=USUAL_PANEL) as opened:
         await notices(opened)
         assert opened.csms.violations == []
 
@@ -127,7 +127,7 @@ async def test_notices_on_201(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street201]:
-    async with street201(tmp_path_factory.mktemp("web2"), 2, 1.0, simulation=WEB) as opened:
+    async with street201(tmp_path_factory.mktemp("web2"), 2, 1.0, simulation=WEB, panel=USUAL_PANEL) as opened:
         yield opened
 
 
@@ -208,7 +208,7 @@ async def test_the_secret_is_never_read_back_on_201(two: Street201) -> None:
 
 async def test_one_code_for_all_outlets_on_201(tmp_path_factory: pytest.TempPathFactory) -> None:
     one = WEB + "\nshared = true"
-    async with street201(tmp_path_factory.mktemp("web3"), 2, simulation=one) as s:
+    async with street201(tmp_path_factory.mktemp("web3"), 2, simulation=one, panel=USUAL_PANEL) as s:
         assert await s.put("WebPaymentsCtrlr.URLTemplate", TEMPLATE) == "Accepted"
         assert await s.put("WebPaymentsCtrlr/1.URLTemplate", TEMPLATE) == "UnknownVariable"
         assert s.csms.violations == []

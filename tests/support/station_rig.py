@@ -15,10 +15,11 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 
 from tests.support.busy_machine import deadline
-from tests.support.simulated_station import Simulated
+from tests.support.simulated_station import SMALL_PANEL, Simulated
 from tests.support.strict_csms import REQUEST, StrictCsms
 
 SPEED = 20.0
+USUAL_PANEL = ""
 RESTART_S = 60.0
 FAST_METER = """[evse.meter]
 driver = "meter_modbus"
@@ -36,9 +37,11 @@ def station_text(
     settings: str = "sample_interval_s = 0",
     simulation: str = "",
     outlet: str = "",
+    panel: str = SMALL_PANEL,
 ) -> str:
-    """A station file; every argument is further lines of its table (``outlet``: of each EVSE's)."""
-    outlets = "\n".join(f"[[evse]]\nnumber = {n}\n{outlet}" for n in range(1, evses + 1))
+    """A station file; every argument is further lines of its table (``outlet``, ``panel``: of each EVSE's). A test that
+    looks at the pixels wants ``panel=USUAL_PANEL``."""
+    outlets = "\n".join(f"[[evse]]\nnumber = {n}\n{outlet}\n{panel}" for n in range(1, evses + 1))
     return f"""
 [station]
 id = "CP-1"
