@@ -267,6 +267,7 @@ def _payment_blocks(
         return (), (), ()
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_ceiling import PaymentCeiling
+    from agent.domain.blocks.payment_documents import PaymentDocuments
     from agent.domain.blocks.payment_orders import PaymentOrders
     from agent.domain.blocks.payment_retention import PaymentRetention
     from agent.domain.blocks.payment_settlement import PaymentSettlement
@@ -282,6 +283,7 @@ def _payment_blocks(
     behind = (
         PaymentOrders(journal),
         PaymentRetention(journal),
+        PaymentDocuments(journal),
         PaymentTransactions(site, journal),
         TerminalDevices(site),
     )

@@ -82,6 +82,15 @@ class PaymentRaised(TerminalEvent):
 
 
 @frozen
+class PaymentDocumented(TerminalEvent):
+    """What the acquirer has said of the hold ``reservation`` came after its approval: receipt, record of the
+    transaction."""
+
+    reservation: int
+    acquirer: AcquirerRecord
+
+
+@frozen
 class PaymentReviewed(Event):
     """A person has looked at a payment whose outcome is unknown."""
 

@@ -25,25 +25,38 @@ class BankCard:
         return bool(self.mark and read.mark) and self.mark != read.mark
 
 
+_ACQUIRER_NAMES = ("reference", "response", "data", "receipt")
+"""Of the fields of ``AcquirerRecord``, in their order."""
+
+
 @frozen
 class AcquirerRecord:
     """What the acquirer has said of an approval, as far as the terminal passes it on: ``reference``, its number of the
     transaction; ``response``, its code of the answer; ``data``, its own words with the authorization code (comma
-    separated). "": not said. It holds no whole card number."""
+    separated); ``receipt``, the terminal's own receipt as lines of text. "": not said. It holds no whole card
+    number."""
 
     reference: str = ""
     response: str = ""
     data: str = ""
+    receipt: str = ""
+
+    def completed_by(self, other: AcquirerRecord) -> AcquirerRecord:
+        """Return this record, and of ``other`` what it does not say itself."""
+        pairs = zip(self._said_words(), other._said_words(), strict=True)
+        return AcquirerRecord(*(own or others for own, others in pairs))
+
+    def _said_words(self) -> tuple[str, str, str, str]:
+        return (self.reference, self.response, self.data, self.receipt)
 
     def to_record(self) -> dict[str, str]:
         """Return what is stored: only what was said."""
-        found = {"reference": self.reference, "response": self.response, "data": self.data}
-        return {name: text for name, text in found.items() if text}
+        return {name: text for name, text in zip(_ACQUIRER_NAMES, self._said_words(), strict=True) if text}
 
     @classmethod
     def from_record(cls, stored: Mapping[str, Any]) -> AcquirerRecord:
         """Read back what ``to_record`` made."""
-        return cls(*(str(stored.get(name, "")) for name in ("reference", "response", "data")))
+        return cls(*(str(stored.get(name, "")) for name in _ACQUIRER_NAMES))
 
 
 @frozen

@@ -28,6 +28,7 @@ from agent.domain.terminal_messages import (
     BankCardRead,
     CommitPayment,
     PaymentApproved,
+    PaymentDocumented,
     PaymentSettled,
     TerminalLost,
     TerminalOpened,
@@ -134,6 +135,27 @@ def test_the_receipt_says_all_of_the_sale() -> None:
     assert receipt["terminal"] == {"evse": 0, "serial": "", "hold": 7}
     assert receipt["began_utc_s"] < receipt["ended_utc_s"] <= receipt["issued_utc_s"]
     assert record(play, payment)["acquirer"] == receipt["acquirer"]
+
+
+def test_what_the_acquirer_says_behind_the_approval_is_on_the_receipt_that_comes_later() -> None:
+    """Of the hold with that number alone. A receipt that was issued does not change, and a bill neither."""
+    play = shop()
+    payment = paid(play)
+    play.feed(PaymentDocumented(0, 7, AcquirerRecord("HTR1", receipt="SHOP\nAUTH 1")))
+    play.feed(PaymentDocumented(0, 8, AcquirerRecord("HTR2")))
+    play.feed(PaymentDocumented(0, 7, AcquirerRecord("HTR9", "00")))
+    said = {"reference": "HTR1", "response": "00", "receipt": "SHOP\nAUTH 1"}
+    assert record(play.skip(), payment)["acquirer"] == said, "what was said first counts"
+    play.restart(state=PLUGGED).skip()
+    charge(play, 5000, 100)
+    unplugged(play, 6001)
+    (receipt,) = receipts(play.skip())
+    assert receipt["acquirer"] == said
+    document = receipt_document(receipt, None, "en", "UTC")
+    assert ("Receipt of the terminal", "SHOP / AUTH 1") in document.card
+    play.feed(PaymentDocumented(0, 7, AcquirerRecord(data="LATER")))
+    assert receipts(play.skip()) == [receipt]
+    assert record(play, payment)["acquirer"] == {**said, "data": "LATER"}
 
 
 def test_numbers_go_on_over_a_restart() -> None:

@@ -153,6 +153,7 @@ def _card_rows(receipt: Mapping[str, Any], texts: ReceiptTexts) -> Iterator[Row]
     yield texts.text_of("host_reference"), str(acquirer.get("reference", ""))
     yield texts.text_of("host_response"), str(acquirer.get("response", ""))
     yield texts.text_of("acquirer"), str(acquirer.get("data", ""))
+    yield texts.text_of("terminal_receipt"), " / ".join(str(acquirer.get("receipt", "")).splitlines())
 
 
 def _signed_rows(signed: Mapping[str, Any] | None, texts: ReceiptTexts) -> Iterator[Row]:
