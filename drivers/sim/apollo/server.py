@@ -14,7 +14,7 @@ from typing import Any
 from drivers.sim.apollo.bank_records import Bank
 from drivers.sim.apollo.blocks import BlockParser, encode_block
 from drivers.sim.apollo.faults import TerminalFaults
-from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, BankCard, TerminalMachine
+from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, Badge, BankCard, TerminalMachine
 from drivers.sim.pty_line import PtyLine
 
 TICK_S = 0.1
@@ -127,7 +127,7 @@ class Server:
         return False
 
     def _queue_reply(self, code: int, body: bytes) -> None:
-        if self._lose and code in (0x00, 0x24, 0x27):
+        if self._lose and code in (0x00, 0x24, 0x27, 0x44, 0x45, 0x46):
             return
         self._out.put_nowait(
             (self._mischief.apply_sending_fault(encode_block(code, body, self._ear.wide)), self._delay_s)
@@ -202,6 +202,8 @@ class Server:
         match asked["do"]:
             case "card":
                 self._present_card(asked)
+            case "badge":
+                self.machine.present_card(Badge(bytes.fromhex(asked["uid"])))
             case "online":
                 self.bank.set_online(bool(asked["online"]))
             case "mischief":
@@ -210,7 +212,8 @@ class Server:
                 self._mischief.waiting.clear()
             case "restart":  # the power comes back before the line drops
                 self.machine.lose_state()
-                self.machine.serial = asked.get("serial", self.machine.serial)  # or another terminal was fitted
+                services = self.machine.services
+                services.serial = asked.get("serial", services.serial)  # or another terminal was fitted
             case "elapse":
                 self.bank.expire_sessions(float(asked["s"]))
             case "picture":

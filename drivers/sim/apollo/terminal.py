@@ -13,11 +13,15 @@ from typing import Any
 
 from drivers.sim.apollo.bank_records import NO_SESSION, Bank
 from drivers.sim.apollo.blocks import BlockParser, encode_data_objects, parse_tag_list
+from drivers.sim.apollo.papers import approval_objects
+from drivers.sim.apollo.screens import HostScreen, StartTexts, parse_start_texts
+from drivers.sim.apollo.services import CONNECTION, IDENTITY, LANGUAGE, RECEIPT, RECORD, UI, HostServices
 
 OFFLINE, ONLINE, DISABLED, ENABLED, WAIT_CARD, WAIT_AUTH = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 NAMES = {1: "offline", 2: "online", 4: "disabled", 8: "enabled", 16: "wait_card", 32: "wait_auth"}
 EVENTS, DOL, WIDE, DETAILS = 0x01, 0x02, 0x04, 0x08
 UNKNOWN, INCORRECT, BAD_SUM, WRONG_STATE, TWICE = 0x02, 0x03, 0x04, 0x05, 0x0B
+ALL_METHODS, EMV = (0x00, 0xFF), 0x02
 DEFAULT_TAGS = ["DFF006", "DFCA0B", "DFCA09", "DFF002", "DFF003", "DFCA03"]
 DECLINES = {
     "not_set": 0x00, "card_read_failure": 0x01, "card_read_timeout": 0x02, "host_error": 0x03, "invalid_merchant": 0x04,
@@ -47,6 +51,13 @@ class BankCard:
     """Last digits of the card that the approval names, if it is a late approval for another card."""
 
 
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A card that is no bank card."""
+
+    uid: bytes
+
+
 class TerminalMachine:
     """The state machine of the terminal. ``send`` sends a message to the host, ``later`` starts a timer."""
 
@@ -56,10 +67,9 @@ class TerminalMachine:
     ) -> None:  # fmt: skip
         self.bank, self._ear, self._send, self._wait = bank, ear, send, later
         self._polls, self._bank_s, self._answers = polls, bank_s, answers
-        self._bare, self._nameless = bare, nameless
-        self.qr = self.ui = self.last_word = ""
-        self.language, self.serial = "", "APO0042SIM"
-        self._held: BankCard | None = None
+        self._bare, self.last_word = bare, ""
+        self.services = HostServices(bank, nameless)
+        self._held: BankCard | Badge | None = None
         self._life = 0
         self.lose_state()
 
@@ -68,6 +78,7 @@ class TerminalMachine:
         self.state, self.options, self._timeout_s, self._void = OFFLINE, 0, 0, True
         self._ear.wide = False
         self._left = self._polls
+        self.services.screen = HostScreen()
         self._clear_transaction()
 
     def go_offline(self) -> None:
@@ -79,10 +90,11 @@ class TerminalMachine:
         """Forget the transaction. A request that is on its way to a bank is not stopped."""
         self._life += 1
         self._card: BankCard | None = None
-        self._paying = self._reading = False
+        self._paying = self._reading = self._only_reads = False
         self._amount = 0
+        self._methods = ALL_METHODS[0]
         self._tags: list[str] = []
-        self.qr = ""
+        self._texts = StartTexts()
 
     @property
     def in_transaction(self) -> bool:
@@ -95,15 +107,25 @@ class TerminalMachine:
             self._synchronize_host()
         elif code == 0x26:
             self._send(0x00, bytes([self.state, self.in_transaction]))
-        elif code not in _COMMANDS:
+        elif code not in _ALLOWED:
             self.refuse_command(UNKNOWN)
-        elif not self.state & _COMMANDS[code][0]:
+        elif not self.state & _ALLOWED[code]:
             self.refuse_command(WRONG_STATE)
         else:
             try:
-                _COMMANDS[code][1](self, body)
+                self._carry_out_command(code, body)
             except (struct.error, IndexError):
                 self.refuse_command(INCORRECT)
+
+    def _carry_out_command(self, code: int, body: bytes) -> None:
+        if code in _COMMANDS:
+            _COMMANDS[code][1](self, body)
+            return
+        answer = self.services.answer_request(code, body)
+        if isinstance(answer, int):
+            self._acknowledge_command(answer)
+        else:
+            self._send(code, answer)
 
     def refuse_command(self, detail: int) -> None:
         self._send(0x00, bytes([1, detail]) if self.options & DETAILS else b"\x01")
@@ -146,20 +168,22 @@ class TerminalMachine:
         self.state = DISABLED
         self._acknowledge_command()
 
-    def _send_identity(self, body: bytes) -> None:
-        if self._nameless:
-            self.refuse_command(UNKNOWN)
-            return
-        self._send(0x27, self.serial.encode() + b"\0APOLLO\0platform 1.2\0psp 3.1\0")
-
     def _start_session(self, body: bytes) -> None:
         self._clear_transaction()
-        fields = body[8:]
         self._amount = struct.unpack_from(">I", body)[0]
+        self._wait_for_card(body[8:])
+
+    def _read_card_only(self, body: bytes) -> None:
+        self._clear_transaction()
+        struct.unpack_from(">I", body)
+        self._only_reads = True
+        self._wait_for_card(body[4:])
+
+    def _wait_for_card(self, fields: bytes) -> None:
         count = fields[0] if fields else 0
         self._tags = parse_tag_list(fields[1 : 1 + count]) or DEFAULT_TAGS
-        texts = fields[2 + count :].split(b"\0", 1)[-1][1:].split(b"\0") if len(fields) > 2 + count else []
-        self.qr = texts[0].decode() if texts else ""
+        self._methods = fields[1 + count] if len(fields) > 1 + count else ALL_METHODS[0]
+        self._texts = parse_start_texts(fields[2 + count :])
         self.state = WAIT_CARD
         if self._answers:
             self._acknowledge_command()
@@ -168,7 +192,7 @@ class TerminalMachine:
         self._start_reading()
 
     def _authorize_session(self, body: bytes) -> None:
-        if self._card is None or self._paying:
+        if self._card is None or self._paying or self._only_reads:
             self.refuse_command(WRONG_STATE)
             return
         self._paying = True
@@ -215,33 +239,36 @@ class TerminalMachine:
     def _void_session(self, body: bytes) -> None:
         self._acknowledge_command(self.bank.void_session(*struct.unpack(">I", body)))
 
-    def _set_idle_text(self, body: bytes) -> None:
-        self.ui = body.split(b"\0")[0].decode("utf-8", "replace")
-        self._acknowledge_command()
-
-    def _set_language(self, body: bytes) -> None:
-        self.language = body.split(b"\0")[0].decode("utf-8", "replace")
-        self._acknowledge_command()
-
     # --- card and bank -----------------------------------------------------------------------------------------------
 
-    def present_card(self, card: BankCard) -> None:
+    def present_card(self, card: BankCard | Badge) -> None:
         """Hold a card to the reader for ``HOLD_S``. A session that waits for a card in that time reads it."""
         self._held = card
         self._wait(HOLD_S, lambda: self._remove_card(card))
         self._start_reading()
 
-    def _remove_card(self, card: BankCard) -> None:
+    def _remove_card(self, card: BankCard | Badge) -> None:
         if self._held is card:
             self._held = None
 
     def _start_reading(self) -> None:
-        if self.state == WAIT_CARD and self._held is not None and not self._reading:
+        if self.state == WAIT_CARD and self._held is not None and not self._reading and self._accepts(self._held):
             card, self._held, self._reading = self._held, None, True
             self._send_event(0x01)
             self._call_in_transaction(READ_S, lambda: self._finish_reading(card))
 
-    def _finish_reading(self, card: BankCard) -> None:
+    def _accepts(self, card: BankCard | Badge) -> bool:
+        if self._methods in ALL_METHODS:
+            return True
+        return bool(self._methods & EMV) if isinstance(card, BankCard) else bool(self._methods & ~EMV)
+
+    def _finish_reading(self, card: BankCard | Badge) -> None:
+        if isinstance(card, Badge):
+            self.state, self._reading = WAIT_AUTH, False
+            self._send_event(0x02)
+            found = {"DFF002": card.uid, "DFF006": b"\x03"}
+            self._send(0x40, self._with_length(encode_data_objects([(t, found[t]) for t in self._tags if t in found])))
+            return
         if card.behaviour == "timeout":
             self._end_session(0x32, b"\x02" if self.options & DETAILS else b"")
             return
@@ -264,8 +291,7 @@ class TerminalMachine:
         number = self.bank.place_hold(held, self._timeout_s or 86400, self._void, RAISES.get(card.behaviour, ""))
         if here:
             shown_card = BankCard(card.said_as or card.last4)
-            said = [("DFCA02", b"00"), ("DFCA03", f"HTR{number:08}".encode()), ("DFAA01", f"SIM,{number:06}".encode())]
-            more = [*said, *self._card_data_objects(shown_card, ["DFAA70", "DFCA0B", "DFCA0A"])]
+            more = [*approval_objects(number), *self._card_data_objects(shown_card, ["DFAA70", "DFCA0B", "DFCA0A"])]
             dol = self._with_length(encode_data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
                 self._end_session(0x35, struct.pack(">II", number, held) + dol, "Approved")
@@ -314,18 +340,21 @@ class TerminalMachine:
     def screen_lines(self) -> list[str]:
         amount = f"{self._amount // 100}.{self._amount % 100:02} EUR"
         if self.state == WAIT_CARD:
-            return ["Present card", amount]
+            shown = [] if self._only_reads or self._texts.hides_amount else [amount]
+            return ["Present card", *shown, *filter(None, [self._texts.card_message])]
         if self.state == WAIT_AUTH:
             return ["Asking the bank" if self._paying else "Please wait", amount]
         if self.last_word:
             return [self.last_word]
         if self.state == ENABLED:
-            return [self.ui or "Welcome"]
+            return self.services.screen.shown_lines()
         return ["Out of order"]
 
     def terminal_picture(self) -> dict[str, Any]:
+        is_hosts = self.state == ENABLED and not self.last_word
         return {
-            "state": NAMES[self.state], "screen": self.screen_lines(), "language": self.language, "qr": self.qr,
+            "state": NAMES[self.state], "screen": self.screen_lines(), "language": self.services.language,
+            "qr": self.services.screen.qr if is_hosts else self._texts.qr,
             "online": self.bank.online,
         }  # fmt: skip
 
@@ -337,13 +366,21 @@ _COMMANDS: dict[int, tuple[int, Callable[[TerminalMachine, bytes], None]]] = {
     0x12: (DISABLED | ENABLED, TerminalMachine._enable_reader),
     0x13: (ONLINE, TerminalMachine._set_protocol),
     0x23: (ONLINE, TerminalMachine._set_up_sessions),
-    0x27: (_ANY & ~OFFLINE, TerminalMachine._send_identity),
-    0x28: (ENABLED | WAIT_CARD | WAIT_AUTH, TerminalMachine._set_idle_text),
     0x33: (_SETTLING, TerminalMachine._void_session),
     0x34: (ENABLED, TerminalMachine._start_session),
     0x35: (_SETTLING, TerminalMachine._commit_session),
     0x36: (WAIT_AUTH, TerminalMachine._authorize_session),
     0x37: (WAIT_CARD | WAIT_AUTH, TerminalMachine._cancel_session),
-    0x41: (_ANY, TerminalMachine._set_language),
+    0x41: (ENABLED, TerminalMachine._read_card_only),
     0x42: (_SETTLING, TerminalMachine._update_session),
 }
+_ALLOWED = {
+    **{code: states for code, (states, _) in _COMMANDS.items()},
+    IDENTITY: _ANY & ~OFFLINE,
+    UI: ENABLED | WAIT_CARD | WAIT_AUTH,
+    LANGUAGE: _ANY,
+    CONNECTION: _ANY & ~OFFLINE,
+    RECEIPT: _SETTLING,
+    RECORD: _SETTLING,
+}
+"""The states in which each request is allowed."""
