@@ -7,6 +7,8 @@ from typing import Protocol
 
 from agent.model.bank_card import AcquirerRecord, BankCard, Settlement, TerminalIdentity
 from agent.model.fastclass import frozen
+from agent.model.types import Screen
+from agent.ports.reader import Tap
 
 
 @frozen
@@ -30,9 +32,11 @@ class Approved:
 
 @frozen
 class Declined:
-    """``reason``: one word for a technician, never for the driver's screen."""
+    """``reason``: one word for a technician, never for the driver's screen. ``bank_reached`` False: that was not the
+    bank's answer, the terminal has not reached it."""
 
     reason: str = ""
+    bank_reached: bool = True
 
 
 @frozen
@@ -46,7 +50,23 @@ class Restarted:
     offer that was open is gone."""
 
 
-TerminalNews = CardRead | Approved | Declined | Cancelled | Restarted
+@frozen
+class BadgeRead:
+    """A card that is no bank card was held to the terminal. It is as good as one at a badge reader. The terminal ends
+    an open offer by itself, and reports that."""
+
+    tap: Tap
+
+
+@frozen
+class AcquirerReported:
+    """What the acquirer has said of an approval that was reported before, as far as it was asked for only then."""
+
+    reservation: int
+    acquirer: AcquirerRecord
+
+
+TerminalNews = CardRead | Approved | Declined | Cancelled | Restarted | BadgeRead | AcquirerReported
 
 
 class TerminalPort(Protocol):
@@ -93,3 +113,21 @@ class RaisingTerminalPort(TerminalPort, Protocol):
         perhaps less than asked; None: the bank or the terminal refuses, and what was held is held. Other calls may come
         meanwhile. Raises as those of ``TerminalPort``: without an answer it may have happened."""
         ...
+
+
+class ScreenTerminalPort(TerminalPort, Protocol):
+    """A terminal that shows a driver more than its own payment. Others have no such method."""
+
+    async def show_screens(self, first: Screen, /, *others: Screen) -> None:
+        """Show what the outlets of this terminal show, the outlet of the newest act first, in ``first.language``. Must:
+        leave a card alone that was read, and a bank that is asked; return soon where the terminal refuses or does not
+        answer this. An offer that it ends to be seen is reported as ``Cancelled``. Raises as those of ``TerminalPort``
+        where the line is lost."""
+        ...
+
+
+class UplinkTerminalPort(TerminalPort, Protocol):
+    """A terminal that says something of its own connection. Others have no such field."""
+
+    uplink: str
+    """In the terminal's own words, for a technician; "": nothing."""

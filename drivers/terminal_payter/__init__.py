@@ -16,6 +16,8 @@ from drivers.terminal_payter.settings import PayterSettings
 
 TIMEOUT_FACTOR = 1.5
 """By how much the terminal's own time-out outlasts the longest session: time to ask again and again."""
+LONGEST_TAG_LIST = 100
+"""Bytes of tags in one request, which has to leave room for texts in its frame."""
 
 
 def list_complaints(settings: PayterSettings, where: Where | None = None) -> list[str]:
@@ -23,6 +25,7 @@ def list_complaints(settings: PayterSettings, where: Where | None = None) -> lis
     return (
         settings_problems(settings)
         + _line_complaints(settings)
+        + _badge_complaints(settings)
         + _file_complaints(settings)
         + _lets_go(settings, where)
     )
@@ -49,6 +52,15 @@ def _line_complaints(settings: PayterSettings) -> list[str]:
     return wrong
 
 
+def _badge_complaints(settings: PayterSettings) -> list[str]:
+    if not settings.badges:
+        return []
+    wrong = [] if settings.badge_tags else ["badge_tags: is missing: the tags that may hold the UID of a badge"]
+    if len(settings.dol_tags) + len(settings.badge_tags) > 2 * LONGEST_TAG_LIST:
+        wrong.append(f"badge_tags: with dol_tags at most {LONGEST_TAG_LIST} bytes fit one request")
+    return wrong
+
+
 def _file_complaints(settings: PayterSettings) -> list[str]:
     from drivers.terminal_payter.card import salt_file_problem
 
@@ -67,7 +79,7 @@ async def open_terminal(settings: PayterSettings, where: Where) -> AsyncIterator
 
     if wrong := list_complaints(settings):
         raise Broken(f"terminal_payter {settings.host or settings.device}: " + "; ".join(wrong))
-    terminal = await open_terminal(settings, salt_of(settings.salt_file, where.facts.state_dir))
+    terminal = await open_terminal(settings, salt_of(settings.salt_file, where.facts.state_dir), where)
     try:
         yield terminal
     finally:

@@ -12,13 +12,16 @@ from pathlib import Path
 from agent.model import secret_file
 from agent.model.bank_card import AcquirerRecord, BankCard
 from agent.ports import Broken
-from drivers.terminal_payter import commands, tlv
+from drivers.terminal_payter import commands, messages, tlv
 
 SALT_NAME = "terminal.salt"
 SALT_BYTES = 32
 ACQUIRER_TEXT_MAX = 200
+RECEIPT_TEXT_MAX = 1200
 _LONG_NUMBER = re.compile(r"(?<!\d)\d{13,19}(?!\d)")
 """As many digits as a card number has."""
+_GROUPED_NUMBER = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+"""The same, in groups as on a printed receipt."""
 _MARK_BYTES = 16
 
 
@@ -44,6 +47,17 @@ def acquirer_record_of_tags(data: bytes) -> AcquirerRecord:
     return AcquirerRecord(reference, response, _LONG_NUMBER.sub(_masked_card_number, said))
 
 
+def acquirer_record_of_words(answer: bytes) -> AcquirerRecord:
+    """Return what the answer to Get Receipt or Get Transaction Record says. Its layout is not public: a text is the
+    terminal's receipt; anything else is read as tags."""
+    text = messages.plain_text(answer)
+    if text is None:
+        return acquirer_record_of_tags(answer)
+    lines = (line.strip() for line in text.replace("\0", "\n").splitlines())
+    said = "\n".join(line for line in lines if line)[:RECEIPT_TEXT_MAX]
+    return AcquirerRecord(receipt=_GROUPED_NUMBER.sub(_masked_card_number, said))
+
+
 def _plain_text(value: bytes) -> str:
     text = value.decode("utf-8", "replace").strip("\0 ")
     return "".join(c for c in text if c.isprintable())[:ACQUIRER_TEXT_MAX]
@@ -51,9 +65,17 @@ def _plain_text(value: bytes) -> str:
 
 def _masked_card_number(found: re.Match[str]) -> str:
     """Return the digits with all but the last four masked, if their check digit is that of a card (ISO/IEC 7812-1)."""
-    digits = [int(d) for d in reversed(found[0])]
+    digits = [int(d) for d in reversed(found[0]) if d.isdigit()]
     total = sum(d if n % 2 == 0 else sum(divmod(2 * d, 10)) for n, d in enumerate(digits))
-    return found[0] if total % 10 else "*" * (len(digits) - 4) + found[0][-4:]
+    if total % 10:
+        return found[0]
+    masked = re.sub(r"\d", "*", found[0])
+    shown_from = _fourth_last_digit(found[0])
+    return masked[:shown_from] + found[0][shown_from:]
+
+
+def _fourth_last_digit(text: str) -> int:
+    return [at for at, char in enumerate(text) if char.isdigit()][-4]
 
 
 def salt_of(file: Path | None, state_dir: Path | None) -> bytes:

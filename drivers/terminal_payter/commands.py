@@ -32,6 +32,8 @@ class From(IntEnum):
     CARD_READ = 0x34
     PARTIAL = 0x35
     TRANSACTION = 0x38
+    BADGE_READ = 0x40
+    """Proprietary Card Read: a card that is no bank card."""
     UPDATED = 0x43
 
 
@@ -94,8 +96,12 @@ REASONS = {
     0xFF: "other",
 }
 
+BANK_NOT_REACHED = (0x03, 0x08, 0x0C)
+"""Reasons of Session Declined that say nothing of the card."""
+
 # Tags of card data
 CARD_HASH, MASKED_PAN, BRAND_NAME = "DFAA70", "DFCA0B", "DFCA0A"
 HOST_REFERENCE, HOST_RESPONSE, ACQUIRER_DATA = "DFCA03", "DFCA02", "DFAA01"
 EMV_ONLY = 0x02
 """Of the supported payment methods (0x00: all)."""
+ALL_CARDS, ALL_BUT_EMV = 0x00, 0xFF & ~EMV_ONLY

@@ -106,6 +106,18 @@ class Dialogue:
             return replace(found, serial=found.serial or self._settings.serial or self.link.peer_certificate)
         return replace(found, serial=self._settings.serial)
 
+    async def request_words(self, header: int, payload: bytes = b"") -> bytes | None:
+        """Request what is answered under the same header. None: the terminal refuses, or does not answer."""
+        if self.link.unsure:
+            await self.request_status()
+        wanted = frozenset({header, From.RESULT})
+        try:
+            frame = await self.link.request_answer(header, payload, self._settings.reply_s, wanted)
+        except NoAnswer:
+            await self.request_status()
+            return None
+        return frame.payload if frame is not None and frame.header == header else None
+
     async def synchronize_terminal(self, patience_s: float) -> None:
         """Bring the terminal from any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable.
         Both frame formats are tried in turn, since the present one is unknown."""

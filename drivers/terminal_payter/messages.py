@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agent.model.bank_card import TerminalIdentity
 from agent.model.fastclass import frozen
 from drivers.terminal_payter import commands
@@ -9,6 +11,11 @@ from drivers.terminal_payter.frames import Frame
 
 _U32 = 0xFFFF_FFFF
 LONGEST_TEXT = 63
+_SHOWN_BYTES, _SHOWN_TEXT = 40, 200
+"""Of what is shown as it is said."""
+LONGEST_CARD_MESSAGE = 127
+UI_INFO = "info"
+"""Type of the screen that shows a title, a subtitle and a QR code."""
 
 
 @frozen
@@ -41,9 +48,21 @@ def start_payload(amount: int, number: int, tags: bytes = b"", extras: bytes = b
     return uint32_bytes(amount) + uint32_bytes(number) + bytes([len(tags)]) + tags + extras
 
 
-def apollo_extras(methods: int, reference: str) -> bytes:
-    """Build the fields that only an Apollo knows: payment methods, no logo, amount shown, no QR address, reference."""
-    return bytes([methods]) + b"\0\0\0" + text_field(reference, LONGEST_TEXT)
+def apollo_extras(methods: int, reference: str, card_message: str = "") -> bytes:
+    """Build the fields that only an Apollo knows: payment methods, no logo, amount shown, no QR address, reference.
+    Behind a second reference that is not set follows what newer firmware shows below its request for a card."""
+    extras = bytes([methods]) + b"\0\0\0" + text_field(reference, LONGEST_TEXT)
+    return extras + b"\0" + text_field(card_message, LONGEST_CARD_MESSAGE) if card_message else extras
+
+
+def read_card_payload(number: int, tags: bytes, methods: int) -> bytes:
+    """Build the message that reads a card without a payment (Read Card)."""
+    return uint32_bytes(number) + bytes([len(tags)]) + tags + bytes([methods])
+
+
+def ui_request_payload(kind: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """Build the message that shows a screen: its type, then each key and its value, each with a NUL at its end."""
+    return b"".join(text_field(text, _U32) for text in (kind, *(part for field in fields for part in field)))
 
 
 def text_field(value: str, longest: int) -> bytes:
@@ -98,6 +117,24 @@ def parse_identity(payload: bytes) -> TerminalIdentity:
     serial, model, platform, *applications = [*(t.decode("utf-8", "replace") for t in payload.split(b"\0")), "", "", ""]
     firmware = " ".join(t for t in (platform, *applications) if t)
     return TerminalIdentity("Payter", model[:50], serial[:50], firmware[:100])
+
+
+def parse_words(payload: bytes) -> str:
+    """Return what an answer says whose layout is not public: its texts, one after the other; the bytes in hexadecimal
+    if they are no texts."""
+    text = plain_text(payload)
+    if text is None:
+        return payload[:_SHOWN_BYTES].hex(" ")
+    return ", ".join(part for part in (p.strip() for p in text.replace("\0", "\n").splitlines()) if part)[:_SHOWN_TEXT]
+
+
+def plain_text(payload: bytes) -> str | None:
+    """Return the payload as text, lines and NULs as they are; None: it is none."""
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text if all(c.isprintable() or c in "\0\r\n\t" for c in text) else None
 
 
 def card_data(frame: Frame, at: int) -> bytes:

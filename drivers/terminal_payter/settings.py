@@ -25,6 +25,10 @@ class PayterSettings:
     (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids
     an unsettled session. ``bank_s``: how long to wait for a bank that an earlier process has asked;
     ``raise_s``: for a bank that shall hold more.
+    ``badges``: it is a reader of badges too; ``uid_order``, ``uid_case``: as of ``reader_nfc``; ``badge_holdoff_ms``:
+    how long a badge that is read again is the same presence.
+    ``screen_hold_s``: so long a result is on its screen before it asks for the next card; 0: only where it asks for
+    none.
     ``serial``: the number on its back, for one that does not report its own; change it with the terminal.
     ``salt_file``: secret that card marks are made with; without it one is kept in the state directory."""
 
@@ -39,6 +43,11 @@ class PayterSettings:
     salt_file: Path | None = None
     session_timeout_s: Annotated[int, Between(3600, 2_592_000, "seconds")] = 259_200
     extended: bool = False
+    badges: bool = False
+    uid_order: Annotated[str, OneOf(("normal", "reversed"))] = "normal"
+    uid_case: Annotated[str, OneOf(("upper", "lower"))] = "upper"
+    badge_holdoff_ms: Annotated[int, Between(0, 60_000, "ms")] = 5000
+    screen_hold_s: Annotated[float, Between(0, 30, "seconds")] = 0.0
     # patience
     reply_s: Annotated[float, Between(0.1, 60, "seconds")] = 4.0
     settle_s: Annotated[float, Between(0.1, 120, "seconds")] = 15.0
@@ -60,3 +69,10 @@ class PayterSettings:
     amount_scale: Annotated[int, Between(1, 1000)] = 1
     select_language: Annotated[int, Between(0, 255)] = 0
     session_ids_unique: bool = True
+    ui_request: Annotated[int, Between(0, 255)] = 0x28
+    card_message: bool = False
+    badge_tags: Tags = "DFF002DFF003"
+    read_card: Annotated[int, Between(0, 255)] = 0x41
+    connection_info: Annotated[int, Between(0, 255)] = 0
+    get_receipt: Annotated[int, Between(0, 255)] = 0
+    transaction_record: Annotated[int, Between(0, 255)] = 0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STARTED = frozenset({From.TRANSACTION, From.CARD_READ, From.CANCELLED})
+STARTED = frozenset({From.TRANSACTION, From.CARD_READ, From.CANCELLED})
 _ENDED = frozenset({From.APPROVED, From.PARTIAL, From.DECLINED, From.CANCELLED})
 _MAY_BE_RESTARTED = (0, commands.WRONG_STATE, commands.NOT_READY)
 """A terminal that has lost its state has also lost the option to give details."""
@@ -118,16 +118,7 @@ class PayterTerminal:
 
     async def cancel(self) -> None:
         async with self._exclusive_request():
-            code = await self._send_order(To.CANCEL, b"", _ENDED, State.ENABLED)
-            if code == commands.OK or not self._offered:
-                return  # the end of the offer is reported, or will be
-            status = await self._dialogue.request_status()
-            if status.state in commands.UNPREPARED:
-                await self._restore_after_restart(status)
-            elif status.state == State.ENABLED and self._offered:
-                self._end_offer(Cancelled())
-            else:
-                log.info("terminal %s: cannot cancel now: %s", self._link.name, result_text(code))
+            await self._cancel_session()
 
     async def commit(self, reservation: int, amount_cents: int) -> Settlement:
         payload = (
@@ -187,14 +178,30 @@ class PayterTerminal:
         if self._settings.select_language and language:
             await self._dialogue.request_result(self._settings.select_language, messages.text_field(language, 10))
 
+    async def _cancel_session(self) -> None:
+        """Cancel what waits for a card or has read one."""
+        code = await self._send_order(To.CANCEL, b"", _ENDED, State.ENABLED)
+        if code == commands.OK or not self._offered:
+            return  # the end of the offer is reported, or will be
+        status = await self._dialogue.request_status()
+        if status.state in commands.UNPREPARED:
+            await self._restore_after_restart(status)
+        elif status.state == State.ENABLED and self._offered:
+            self._end_offer(Cancelled())
+        else:
+            log.info("terminal %s: cannot cancel now: %s", self._link.name, result_text(code))
+
     async def _start_transaction(self, amount_cents: int, number: int, reference: str) -> int:
-        tags = bytes.fromhex(self._settings.dol_tags)
-        extras = b""
-        if self._settings.start_extras:
-            extras = messages.apollo_extras(self._settings.payment_methods, reference)
-        payload = messages.start_payload(self._minor_units(amount_cents), number, tags, extras)
+        extras = self._start_extras(reference) if self._settings.start_extras else b""
+        payload = messages.start_payload(self._minor_units(amount_cents), number, self._card_tags(), extras)
         self._offered, self._amount_cents, self._misses, self._read = True, amount_cents, 0, None
-        return await self._send_order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
+        return await self._send_order(To.START, payload, STARTED, State.WAIT_CARD, State.WAIT_AUTH)
+
+    def _start_extras(self, reference: str) -> bytes:
+        return messages.apollo_extras(self._settings.payment_methods, reference)
+
+    def _card_tags(self) -> bytes:
+        return bytes.fromhex(self._settings.dol_tags)
 
     async def _send_order(self, header: int, payload: bytes, signs: frozenset[int], *states: State) -> int:
         """Send a request that has a result of its own, or only an effect: then the state shows it."""
@@ -285,7 +292,8 @@ class PayterTerminal:
                 self._receive_update(frame)
             case From.DECLINED if self._offered:
                 code = frame.payload[0] if frame.payload else 0
-                self._end_offer(Declined(commands.REASONS.get(code, f"code {code:02X}")))
+                reason = commands.REASONS.get(code, f"code {code:02X}")
+                self._end_offer(Declined(reason, bank_reached=code not in commands.BANK_NOT_REACHED))
             case From.CANCELLED if self._offered:
                 self._end_offer(Cancelled())
             case _:
@@ -304,7 +312,7 @@ class PayterTerminal:
                       self._link.name, number)  # fmt: skip
         self._open.add(number)
         held = int.from_bytes(frame.payload[4:8], "big") // self._settings.amount_scale
-        whole = self._complete_card(self._bank_card(frame, at))
+        whole = _complete_card(self._bank_card(frame, at), self._read, self._settings.approval_hash)
         acquirer = card.acquirer_record_of_tags(messages.card_data(frame, at))
         late = self._offered and whole.is_another(self._read or BankCard(""))
         (self._report_news if late else self._end_offer)(
@@ -314,12 +322,6 @@ class PayterTerminal:
     def _bank_card(self, frame: Frame, at: int) -> BankCard:
         return card.bank_card_of_tags(messages.card_data(frame, at), self._settings.hash_tag.upper(), self._salt)
 
-    def _complete_card(self, approved: BankCard) -> BankCard:
-        """Return the approved card with what the approval does not repeat of the card that was read."""
-        read = self._read or BankCard("")
-        mark = approved.mark if self._settings.approval_hash else ""
-        return BankCard(mark or read.mark, approved.last4 or read.last4, approved.brand or read.brand)
-
     def _end_offer(self, news: TerminalNews) -> None:
         """End the offer, if there is one."""
         self._offered, self._misses = False, 0
@@ -328,6 +330,12 @@ class PayterTerminal:
     def _report_news(self, news: TerminalNews) -> None:
         self._reports.put_nowait(news)
         self._news.set()
+
+
+def _complete_card(approved: BankCard, read: BankCard | None, has_hash: bool) -> BankCard:
+    """Return the approved card with what the approval does not repeat of the card that was read."""
+    read, mark = read or BankCard(""), approved.mark if has_hash else ""
+    return BankCard(mark or read.mark, approved.last4 or read.last4, approved.brand or read.brand)
 
 
 async def _await_update(answer: asyncio.Future[messages.HoldUpdate], link: TerminalLink, wait_s: float) -> int | None:

@@ -23,6 +23,11 @@ VERIFY_KIT = VerifyKit(
         "the next card within a minute, and what the bank holds is given back (`payments list`: Voided), as session "
         "numbers follow one another; otherwise by the terminal's own time-out.",
         "The bank's statement: what was held, charged and given back on the day of the test.",
+        "Its screen while no card is waited for: words in the language of the station; a telephone reads the receipt's "
+        "code. With screen_hold_s the result is read in that time, and the next card is taken behind it.",
+        "With badges = true: a badge at the terminal has the number that it has at the reader (badge_tags, uid_order), "
+        "starts and stops; a bank card held there at the same time pays; a telephone is no badge.",
+        "Without its SIM or network cable a card is declined, and chargy-agent doctor says so of its bank.",
         "Range and legibility through the front plate; rain, cold, sun.",
     ),
 )

@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 
 from agent import __version__
 from agent.assembly.doctor.findings import CODES, RUNGS, Verdict, make_finding, worst_verdict
-from agent.assembly.doctor.known_rungs import HTTP_CODES, connection_findings
+from agent.assembly.doctor.known_rungs import HTTP_CODES, connection_findings, device_findings
 from agent.assembly.doctor.service_examiner import summarize_findings
 from agent.model.types import Screen, ScreenName
 from agent.ocpp.transport.connect_problems import ProblemCode
@@ -113,6 +113,20 @@ def test_a_step_has_its_worst_verdict_and_what_is_not_there_is_left_out() -> Non
     assert (examined.problem, examined.problem_step, examined.subject) == ("device_reported", "devices", "meter")
     assert summarize_findings([make_finding("disk_low")]).problem == "disk_low"
     assert worst_verdict([make_finding("budget_soft"), make_finding("clock_unknown")]) is Verdict.WARNING
+
+
+def test_a_terminal_whose_bank_was_not_reached_is_a_warning_until_one_answers() -> None:
+    identity = {"vendor": "Payter", "model": "APOLLO", "serial": "A1", "firmware": "2"}
+    row = {"name": "terminal", "error": "", "identity": identity, "uplink": "ethernet, online", "bank": "silent"}
+    about = "Payter APOLLO, serial A1, firmware 2, uplink ethernet, online"
+    [finding] = device_findings([row])
+    assert (finding.code, finding.verdict) == ("terminal_bank_silent", Verdict.WARNING)
+    assert finding.values == {"about": about}
+    assert summarize_findings([finding]).problem == "terminal_bank_silent"
+    [finding] = device_findings([{**row, "bank": "answers"}])
+    assert (finding.code, finding.values) == ("device_identified", {"about": about})
+    [finding] = device_findings([{**row, "error": "no answer"}])
+    assert finding.code == "device_reported", "first it has to answer itself"
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.bank_card import AcquirerRecord, TerminalIdentity
+from agent.model.types import Token
+from agent.ports.reader import Tap
 from drivers.sim.apollo.blocks import BlockParser, encode_block
 from drivers.terminal_payter import commands, messages, tlv
-from drivers.terminal_payter.card import acquirer_record_of_tags, bank_card_of_tags
+from drivers.terminal_payter.badges import BadgeHoldOff, tap_of_badge
+from drivers.terminal_payter.card import (
+    RECEIPT_TEXT_MAX,
+    acquirer_record_of_tags,
+    acquirer_record_of_words,
+    bank_card_of_tags,
+)
 from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame, FrameParser, TooLong, encode_frame
 from drivers.terminal_payter.messages import Status, uint32_bytes
+from drivers.terminal_payter.settings import PayterSettings
 
 TO_TERMINAL = [
     ("CC 02 3C 24 2E", To.SYNCHRONIZE, b""),
@@ -28,6 +38,21 @@ TO_TERMINAL = [
     ("CC 02 3C 37 41", To.CANCEL, b""),
     ("CC 0A 3C 35 00 00 00 07 00 00 04 D2 24", To.COMMIT, uint32_bytes(7) + uint32_bytes(1234)),
     ("CC 06 3C 33 00 00 00 07 48", To.VOID, uint32_bytes(7)),
+    (
+        "CC 29 3C 28 69 6E 66 6F 00 74 69 74 6C 65 00 43 68 61 72 67 69 6E 67 00 73 75 62 74 69 74 6C 65 00 "
+        "31 2E 32 33 34 20 6B 57 68 00 F8",
+        0x28,
+        messages.ui_request_payload("info", [("title", "Charging"), ("subtitle", "1.234 kWh")]),
+    ),
+    ("CC 0B 3C 41 40 00 00 00 03 DF F0 02 FD 65", 0x41, messages.read_card_payload(1 << 30, b"\xdf\xf0\x02", 0xFD)),
+    ("CC 02 3C 44 4E", 0x44, b""),
+    ("CC 06 3C 45 00 00 00 07 5A", 0x45, uint32_bytes(7)),
+    ("CC 06 3C 46 00 00 00 07 5B", 0x46, uint32_bytes(7)),
+    (
+        "CC 1F 3C 34 00 00 13 88 00 00 00 01 00 02 00 00 00 50 59 31 00 00 53 74 6F 70 3A 20 63 61 72 64 00 6D",
+        To.START,
+        messages.start_payload(5000, 1, b"", messages.apollo_extras(2, "PY1", "Stop: card")),
+    ),
 ]
 FROM_TERMINAL = [
     ("AA 03 3C 00 00 E9", Frame(From.RESULT, b"\0")),
@@ -37,6 +62,14 @@ FROM_TERMINAL = [
     ("AA 03 3C 32 09 24", Frame(From.DECLINED, b"\x09")),
     ("AA 04 3C 21 03 66 74", Frame(0x21, b"\x03\x66")),
     ("AA 00 00 00 04 3C 21 03 66 74", Frame(0x21, b"\x03\x66", True)),
+    (
+        "AA 0E 3C 40 0B DF F0 02 07 04 A1 B2 C3 D4 E5 F6 E0",
+        Frame(From.BADGE_READ, bytes.fromhex("0B DFF002 07 04A1B2C3D4E5F6")),
+    ),
+    (
+        "AA 1C 3C 44 65 74 68 65 72 6E 65 74 00 31 39 32 2E 30 2E 32 2E 37 00 6F 6E 6C 69 6E 65 00 E9",
+        Frame(0x44, b"ethernet\x00192.0.2.7\0online\0"),
+    ),
 ]
 
 
@@ -177,6 +210,54 @@ def test_the_words_of_the_acquirer_hold_no_whole_card_number() -> None:
     assert found.data == "AUTH=004711,************1111,4111111111111112", "the last one is no card's number"
     assert acquirer_record_of_tags(tagged(DFAA01=b"a\nb\x00c")).data == "abc"
     assert acquirer_record_of_tags(b"") == AcquirerRecord()
+
+
+def test_the_terminals_own_receipt_holds_no_whole_card_number() -> None:
+    text = "SHOP\r\n  VISA 4111 1111 1111 1111\r\n\r\nTERMINAL 4111-1111-1111-1112\0AUTH 004711"
+    assert acquirer_record_of_words(text.encode()).receipt == (
+        "SHOP\nVISA **** **** **** 1111\nTERMINAL 4111-1111-1111-1112\nAUTH 004711"
+    )
+    assert len(acquirer_record_of_words(b"x" * 5000).receipt) == RECEIPT_TEXT_MAX
+    record = acquirer_record_of_words(tagged(DFCA03=b"HTR1", DFAA01=b"A,1"))
+    assert record == AcquirerRecord("HTR1", "", "A,1"), "what is no text is read as tags"
+
+
+def test_words_whose_layout_is_not_public_are_shown_as_they_are_said() -> None:
+    assert messages.parse_words(b"ethernet\x00192.0.2.7\0online\0") == "ethernet, 192.0.2.7, online"
+    assert messages.parse_words(b"\x01\xff\x02") == "01 ff 02"
+    assert messages.parse_words(b"") == ""
+
+
+UID, SHORT_UID = bytes.fromhex("04A1B2C3D4E5F6"), bytes.fromhex("DEADBEEF")
+
+
+@pytest.mark.parametrize(
+    ("data", "keys", "tap"),
+    [
+        (tagged(DFF002=UID), {}, Tap(Token("04A1B2C3D4E5F6"))),
+        (tagged(DFF002=bytes(20), DFF003=SHORT_UID), {}, Tap(Token("DEADBEEF"))),
+        (tagged(DFF002=b"h" * 20, DFF003=UID), {"uid_order": "reversed", "uid_case": "lower"},
+         Tap(Token("f6e5d4c3b2a104"))),
+        (tagged(DFF002=b"\x08\x01\x02\x03"), {}, Tap(None, "random_uid")),
+        (tagged(DFF002=bytes(7)), {}, Tap(None, "unreadable")),
+        (tagged(DFF002=b"a hash of twenty byte"), {}, Tap(None, "unreadable")),
+        (tagged(DFCA0B=SHORT_UID), {}, Tap(None, "unreadable")),
+        (tagged(DFCA0B=SHORT_UID), {"badge_tags": "5A DFCA0B".replace(" ", "")}, Tap(Token("DEADBEEF"))),
+        (b"", {}, Tap(None, "unreadable")),
+    ],
+)  # fmt: skip
+def test_only_a_uid_is_a_badge(data: bytes, keys: dict[str, Any], tap: Tap) -> None:
+    assert tap_of_badge(data, PayterSettings(**keys)) == tap
+
+
+def test_a_badge_that_is_held_there_is_one_tap() -> None:
+    hold_off, tap = BadgeHoldOff(5.0), Tap(Token("DEADBEEF"))
+    assert hold_off.is_new_tap(tap, 100.0)
+    assert not hold_off.is_new_tap(tap, 104.0)
+    assert not hold_off.is_new_tap(tap, 108.0), "it was read again meanwhile"
+    assert hold_off.is_new_tap(tap, 113.0)
+    assert hold_off.is_new_tap(Tap(None, "unreadable"), 113.1)
+    assert hold_off.is_new_tap(tap, 113.2), "another card was there between"
 
 
 def test_a_card_without_a_hash_has_no_mark() -> None:

@@ -443,7 +443,7 @@ async def test_an_unwatched_terminal_gives_the_offer_up(tmp_path: Path) -> None:
 
 
 async def test_the_amount_is_on_its_screen_in_the_language_of_the_station(tmp_path: Path) -> None:
-    async with running(tmp_path) as apollo, apollo.opened(select_language=0x41) as port:
+    async with running(tmp_path) as apollo, apollo.opened(select_language=0x40) as port:
         await port.offer(5000, "R-1", "fr")
         seen = await apollo.do("picture")
         assert (seen["screen"], seen["language"], seen["qr"]) == (["Present card", "50.00 EUR"], "fr", "")

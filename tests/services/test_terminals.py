@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import Event, FaultCleared, FaultRaised
+from agent.domain.events import CardPresented, Event, FaultCleared, FaultRaised
+from agent.domain.orders import Show
 from agent.domain.terminal_messages import (
     AuthorizePayment,
     BankCardRead,
@@ -20,6 +21,7 @@ from agent.domain.terminal_messages import (
     PaymentApproved,
     PaymentCancelled,
     PaymentDeclined,
+    PaymentDocumented,
     PaymentRaised,
     PaymentSettled,
     RaisePayment,
@@ -28,7 +30,7 @@ from agent.domain.terminal_messages import (
     VoidPayment,
 )
 from agent.model.bank_card import Settlement, TerminalIdentity
-from agent.model.types import Fault
+from agent.model.types import Fault, Screen, ScreenName, Token
 from agent.ports import Unreachable
 from agent.ports.terminal import Approved, TerminalNews
 from agent.services.devices import supervisor
@@ -213,6 +215,94 @@ async def test_a_raise_is_answered_once_whenever_the_line_ends(turns: int) -> No
                 await asyncio.sleep(0.005)
         raised = [e for e in it.events if isinstance(e, PaymentRaised)]
         assert len(raised) == 1
+
+
+async def test_a_badge_at_the_terminal_is_a_card_at_a_reader(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(lambda: apollo.opened(badges=True)) as it:
+        await it.next(TerminalOpened)
+        it.keeper.accept_order(OFFER)
+        await apollo.do("badge", uid="04A1B2C3D4E5F6")
+        assert await it.next(CardPresented) == CardPresented(0, Token("04A1B2C3D4E5F6"))
+        assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
+        await it.held(apollo)
+
+
+async def test_what_the_acquirer_says_later_names_the_hold(tmp_path: Path) -> None:
+    bare = running(tmp_path, "tcp", "--bare")
+    async with bare as apollo, kept(lambda: apollo.opened(transaction_record=0x46)) as it:
+        await it.next(TerminalOpened)
+        approved = await it.held(apollo)
+        documented = await it.next(PaymentDocumented)
+        assert documented.reservation == approved.reservation
+        assert documented.acquirer.reference == f"HTR{approved.reservation:08}"
+
+
+async def test_the_status_says_whether_the_bank_was_reached(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo, kept(lambda: apollo.opened(connection_info=0x44)) as it:
+        await it.next(TerminalOpened)
+        assert it.keeper.status_fields()["uplink"] == "ethernet, 192.0.2.7, online"
+        assert it.keeper.status_fields()["bank"] == ""
+        for behaviour, bank in (
+            ("timeout", ""), ("host_error", "silent"), ("insufficient_funds", "answers"), ("host_timeout", "silent"),
+        ):  # fmt: skip
+            it.keeper.accept_order(OFFER)
+            await apollo.tap(behaviour)
+            if behaviour != "timeout":
+                await it.next(BankCardRead)
+                it.keeper.accept_order(AuthorizePayment(0, "p1"))
+            await it.next(PaymentDeclined)
+            assert it.keeper.status_fields()["bank"] == bank, behaviour
+        await it.held(apollo)
+        assert it.keeper.status_fields()["bank"] == "answers"
+
+
+class ShowingTerminal:
+    """A terminal with a screen. The first screens that it is given end its line."""
+
+    identity = TerminalIdentity()
+
+    def __init__(self, lines: list[list[Screen]]) -> None:
+        self.lines = lines
+
+    async def news(self) -> AsyncIterator[TerminalNews]:
+        await asyncio.Event().wait()
+        yield
+
+    async def show_screens(self, first: Screen, /, *others: Screen) -> None:
+        self.lines.append([first, *others])
+        if len(self.lines) == 1:
+            raise Unreachable("the line is gone")
+
+
+async def test_a_terminal_gets_the_screens_of_its_outlets_and_again_when_it_comes_back() -> None:
+    lines: list[list[Screen]] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Any]:
+        yield ShowingTerminal(lines)
+
+    idle, refused = Screen(ScreenName.IDLE), Screen(ScreenName.REFUSED, acts=1)
+    async with kept(opened) as it:
+        for order in (Show(1, idle), Show(2, idle), Show(2, refused)):
+            it.keeper.accept_order(order)
+        async with deadline(15):
+            while len(lines) < 2:
+                await asyncio.sleep(0.005)
+    assert lines == [[refused, idle], [refused, idle]]
+
+
+async def test_screens_come_from_the_outlets_and_money_from_the_terminal_alone() -> None:
+    """An offer for the terminal of an outlet that has none is answered; it never reaches the station's."""
+    events: list[Event] = []
+    dispatch = OrderDispatch(events.append)
+    terminal = TerminalSupervisor(0, "terminal", ShowingTerminal, events.append)
+    dispatch.add_supervisor(terminal, [1, 2])
+    screens = {n: Screen(ScreenName.IDLE, values={"evse": n}) for n in (1, 2)}
+    for number, screen in screens.items():
+        dispatch.dispatch_order(Show(number, screen))
+    assert terminal._screens.screens_in_order() == [*screens.values()]
+    dispatch.dispatch_order(OfferPayment(1, "p1", 5000))
+    assert events == [PaymentCancelled(1, "p1")]
 
 
 class NeverRaising:

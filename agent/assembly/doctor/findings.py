@@ -51,6 +51,7 @@ _GOOD = {
 _WARNING = {
     "disk": ("disk_low",),
     "flash": ("flash_worn",),
+    "devices": ("terminal_bank_silent",),
     "sim": ("sim_other",),
     "registration": ("signal_weak",),
     "bearer": ("bearer_spare_down",),

@@ -99,7 +99,10 @@ def _good_device_finding(row: Row) -> Finding:
     identity = row.get("identity") or {}
     known = {"": " ".join(filter(None, (identity.get("vendor"), identity.get("model"))))}
     known |= {f"{name} ": str(identity.get(name) or "") for name in ("serial", "firmware")}
+    known["uplink "] = str(row.get("uplink") or "")
     about = ", ".join(f"{what}{value}" for what, value in known.items() if value)
+    if row.get("bank") == "silent":
+        return make_finding("terminal_bank_silent", row["name"], about=about or "-")
     if not about:
         return make_finding("device_good", row["name"])
     return make_finding("device_identified", row["name"], about=about)

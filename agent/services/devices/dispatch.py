@@ -170,7 +170,7 @@ class OrderDispatch:
         for kind in supervisor.orders:
             if kind not in ANSWERS_WITHOUT_DEVICE:
                 raise TypeError(f"{type(supervisor).__name__}.orders: {kind.__name__} is no order for a device")
-            for place in supervisor.places_of_orders(outlets):
+            for place in supervisor.places_of_kind(kind, outlets):
                 self._by_order.setdefault((kind, place), []).append(supervisor)
                 if (kind, place) in self._levels:
                     supervisor.accept_order(self._levels[kind, place])

@@ -106,6 +106,10 @@ class DeviceSupervisor:
         serves."""
         return (self.evse,) if self.evse != STATION else (STATION, *outlets)
 
+    def places_of_kind(self, kind: type[Order], outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
+        """Return the places whose orders of this kind this device takes."""
+        return self.places_of_orders(outlets)
+
     def before_event(self, event: Event) -> None:
         """Note that the domain is about to learn that the board of this EVSE has opened."""
 
@@ -310,6 +314,24 @@ class ButtonsSupervisor(DeviceSupervisor):
             self._post(ButtonPressed(name))
 
 
+class NewestScreens:
+    """The newest screen of each outlet, that of the outlet of the newest act first. ``changed`` is set by each one."""
+
+    def __init__(self) -> None:
+        self.changed: asyncio.Event = SlimEvent()
+        self._by_outlet: dict[EvseId, Screen] = {}
+
+    def note_screen(self, order: Show) -> None:
+        before = self._by_outlet.get(order.evse)
+        self._by_outlet[order.evse] = order.screen
+        if before is not None and before.acts != order.screen.acts:
+            self._by_outlet = {order.evse: order.screen, **self._by_outlet}
+        self.changed.set()
+
+    def screens_in_order(self) -> list[Screen]:
+        return [*self._by_outlet.values()]
+
+
 class DisplaySupervisor(DeviceSupervisor):
     """The newest screen of each outlet is what is shown, the outlet of the newest act first; the screens in between
     are skipped."""
@@ -319,19 +341,14 @@ class DisplaySupervisor(DeviceSupervisor):
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
-        self._screens: dict[EvseId, Screen] = {}
-        self._new = asyncio.Event()
+        self._screens = NewestScreens()
 
     def accept_order(self, order: Show) -> None:
-        before = self._screens.get(order.evse)
-        self._screens[order.evse] = order.screen
-        if before is not None and before.acts != order.screen.acts:
-            self._screens = {order.evse: order.screen, **self._screens}
-        self._new.set()
+        self._screens.note_screen(order)
 
     async def operate_device(self, port: Any) -> None:
         while True:
-            if self._screens:
-                await port.show(*self._screens.values())
-            await self._new.wait()
-            self._new.clear()
+            if screens := self._screens.screens_in_order():
+                await port.show(*screens)
+            await self._screens.changed.wait()
+            self._screens.changed.clear()

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
 
-from agent.domain.events import Event, FaultRaised
+from agent.domain.events import CardPresented, Event, FaultRaised
+from agent.domain.orders import Order, Show
 from agent.domain.terminal_messages import (
     AuthorizePayment,
     BankCardRead,
@@ -19,6 +20,7 @@ from agent.domain.terminal_messages import (
     PaymentApproved,
     PaymentCancelled,
     PaymentDeclined,
+    PaymentDocumented,
     PaymentRaised,
     PaymentSettled,
     RaisePayment,
@@ -30,8 +32,18 @@ from agent.domain.terminal_messages import (
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.model.types import EvseId, Fault
 from agent.ports import DeviceError, Refused
-from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews, TerminalPort
-from agent.services.devices.supervisor import DeviceSupervisor, Opening
+from agent.ports.terminal import (
+    AcquirerReported,
+    Approved,
+    BadgeRead,
+    Cancelled,
+    CardRead,
+    Declined,
+    Restarted,
+    TerminalNews,
+    TerminalPort,
+)
+from agent.services.devices.supervisor import DeviceSupervisor, NewestScreens, Opening
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +52,8 @@ REST_S = 0.5
 REFUSALS = 20
 """How many offers in a row a terminal may refuse before a fault is raised: such a terminal sells nothing, as if it did
 not answer."""
+SCREENS_EVERY_S = 2.0
+"""How often screens are passed on. A terminal is no display: its line is for payments."""
 
 
 class TerminalSupervisor(DeviceSupervisor):
@@ -48,7 +62,7 @@ class TerminalSupervisor(DeviceSupervisor):
     of ours asked for is reported with the payment ""."""
 
     fault = Fault.TERMINAL_SILENT
-    orders = (OfferPayment, AuthorizePayment, CancelPayment, CommitPayment, VoidPayment, RaisePayment)
+    orders = (OfferPayment, AuthorizePayment, CancelPayment, CommitPayment, VoidPayment, RaisePayment, Show)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
@@ -64,9 +78,15 @@ class TerminalSupervisor(DeviceSupervisor):
         self._card = BankCard("")
         self._identity = TerminalIdentity()
         self._settling = self._refusals = 0
+        self._screens = NewestScreens()
+        self._port: TerminalPort | None = None
+        self._bank = ""
 
     def status_fields(self) -> dict[str, Any]:
-        return {"identity": {name: getattr(self._identity, name) for name in ("vendor", "model", "serial", "firmware")}}
+        """Return what the terminal says of itself. ``bank``: whether the bank was reached for the last card
+        (``answers``, ``silent``; "": none was asked)."""
+        identity = {name: getattr(self._identity, name) for name in ("vendor", "model", "serial", "firmware")}
+        return {"identity": identity, "uplink": str(getattr(self._port, "uplink", "")), "bank": self._bank}
 
     @property
     def has_pending_orders(self) -> bool:
@@ -75,15 +95,22 @@ class TerminalSupervisor(DeviceSupervisor):
     def places_of_orders(self, outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
         return (self.evse,)  # an order names the terminal, not the outlet that is paid for
 
-    def accept_order(self, order: TerminalOrder) -> None:
-        if self._serving:
+    def places_of_kind(self, kind: type[Order], outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
+        """Screens come from the outlets that the terminal serves."""
+        return super().places_of_orders(outlets) if kind is Show else self.places_of_orders(outlets)
+
+    def accept_order(self, order: TerminalOrder | Show) -> None:
+        if isinstance(order, Show):
+            self._screens.note_screen(order)
+        elif self._serving:
             self._settling += isinstance(order, CommitPayment | VoidPayment)
             self._orders.put_nowait(order)
         elif not (isinstance(order, CancelPayment) and self._asked and order.payment == self._payment):
             answer_unserved(order, self._post)
 
     async def operate_device(self, port: TerminalPort) -> None:
-        self._identity = port.identity
+        self._identity, self._port = port.identity, port
+        self._screens.changed.set()
         self._post(TerminalOpened(self.evse, port.identity, restarted=self._known))
         self._known = self._serving = True
         self._offered = False
@@ -92,6 +119,7 @@ class TerminalSupervisor(DeviceSupervisor):
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive_news(port))
                 group.create_task(self._carry_out_orders(port, group))
+                group.create_task(self._pass_on_screens(port))
         finally:
             self._serving = False
             await self._receive_last_news(port)
@@ -124,11 +152,18 @@ class TerminalSupervisor(DeviceSupervisor):
                 if card is None or not card.is_another(self._card):  # otherwise its own end is still to come
                     self._offered = self._asked = False
                     self._ended = self._payment
+                self._bank = "answers"
                 self._post(PaymentApproved(self.evse, self._payment, reservation, cents, partial, card, acquirer))
             case CardRead(card):
                 self._card = card
                 self._post(BankCardRead(self.evse, self._payment, card))
-            case Declined(reason):
+            case BadgeRead(tap):
+                self._post(CardPresented(self.evse, tap.token, tap.reason))
+            case AcquirerReported(reservation, acquirer):
+                self._post(PaymentDocumented(self.evse, reservation, acquirer))
+            case Declined(reason, bank_reached):
+                if self._asked:
+                    self._bank = "answers" if bank_reached else "silent"
                 self._end_offer(PaymentDeclined(self.evse, self._payment, reason))
             case Cancelled():
                 self._end_offer(PaymentCancelled(self.evse, self._payment))
@@ -142,6 +177,16 @@ class TerminalSupervisor(DeviceSupervisor):
             self._offered = self._asked = False
             self._ended = self._payment
             self._post(event)
+
+    async def _pass_on_screens(self, port: TerminalPort) -> None:
+        """Pass on what the outlets show, if the terminal can show it."""
+        show_screens: Callable[..., Awaitable[None]] | None = getattr(port, "show_screens", None)
+        while show_screens is not None:
+            await self._screens.changed.wait()
+            self._screens.changed.clear()
+            if screens := self._screens.screens_in_order():
+                await show_screens(*screens)
+                await asyncio.sleep(SCREENS_EVERY_S)
 
     # --- orders to the terminal --------------------------------------------------------------------------------------
 
