@@ -429,6 +429,20 @@ def initial_terms(file: StationFile) -> PaymentTerms | None:
     return made
 
 
+def shared_terminal_complaints(file: StationFile) -> list[str]:
+    """Return complaints about the tables of a payment master or a satellite, and about their certificates."""
+    if file.payment_master is None and file.payment_satellite is None:
+        return []
+    from agent.services.satellites.shared_tls import certificate_problem
+    from agent.station_file.satellites import shared_terminal_problems
+
+    found = shared_terminal_problems(file)
+    for where, table in (("payment.master", file.payment_master), ("payment.satellite", file.payment_satellite)):
+        if table is not None and (said := certificate_problem(table.certificate, table.key, table.ca)):
+            found.append(f"{where}.certificate: {said}")
+    return [f"{file.path}: {problem}" for problem in found]
+
+
 def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> PaymentTerms | None:
     """Return the payment terms of a station that starts.
 
@@ -523,6 +537,8 @@ def initial_state(
         qr_url=station.qr_url,
         web_payment=web_plan(file),
         payment_terms=terms,
+        satellites=_served_satellites(file, facts),
+        is_satellite=file.payment_satellite is not None,
         informs_sinks=bool(file.sinks),
         settlement_links=_settlement_links(file, settings.text_value("settlement_vendor_id")),
         takes_tariffs=TARIFFS in settings.fitted,
@@ -560,6 +576,19 @@ def _takes_tariffs(file: StationFile, spoken: Sequence[Dialect]) -> bool:
     return any(dialect.takes_tariffs for dialect in spoken)
 
 
+def _served_satellites(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[EvseId, ...]]:
+    """Return the satellites of a payment master, and which numbers their outlets have at its terminal. A payment on
+    disk for a satellite that is no longer in the file is brought to its end."""
+    before: dict[str, tuple[EvseId, ...]] = {
+        str(record["satellite"]): () for record in facts.get("payment", {}).values() if record.get("satellite")
+    }
+    if file.payment_master is None:
+        return before
+    from agent.station_file.satellites import satellite_numbers
+
+    return before | satellite_numbers(file, [])
+
+
 def _set_payment_amount(settings: Settings, terms: PaymentTerms) -> None:
     """Set the amounts of the station file, for a backend to read. What a backend has set comes with the facts."""
     from agent.domain.payment import format_cents
@@ -574,7 +603,7 @@ def _set_payment_amount(settings: Settings, terms: PaymentTerms) -> None:
 def _settlement_links(file: StationFile, vendor: str) -> tuple[str, ...]:
     """Return the backends that have a version with a message about the money of a card. One that travels by
     DataTransfer is sent only under the agreed ``vendor``."""
-    if file.payment is None:
+    if file.payment is None and file.payment_satellite is None:
         return ()
     from agent.domain.messages import SettlementReported
     from agent.ocpp.dialects.dialect import MessageRow

@@ -74,6 +74,7 @@ from agent.station_file.settings import Backend, StationFile
 if TYPE_CHECKING:
     from agent.assembly.doctor.service_examiner import ServiceExaminer
     from agent.assembly.field_page_queries import FieldPageQueries
+    from agent.assembly.satellites import SharedTerminalService
     from agent.domain.payment import PaymentTerms
     from agent.services.recording import ConversationRecorder
     from agent.services.sinks.sinks import Sinks
@@ -121,8 +122,7 @@ class Station:
             changed=lambda boot: self._boot_record.record_clock_change(boot),
         )
         self._boot_record = BootRecord(self.clock, self.events, facts)
-        key_store = key_store_of(file)
-        self._root_counts = RootCounts(key_store)
+        self._root_counts = RootCounts(key_store := key_store_of(file))
         collaborators = domain_collaborators(
             file, facts, self._root_counts, self._max_token_length, self._has_open_exchange, store.queued_count
         )
@@ -135,8 +135,9 @@ class Station:
         self.files = late_file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
         self._topics = tariff_topics(file, post, self._begin_task, lambda: self.sinks)
         examiner = _late_service_examiner(file, post, self._connection_knowledge, store)
-        reports = SinkReports(lambda: self.sinks)
-        executors = (reports, *bearer_executors(file, post, lambda: self.links), *self._topics)
+        self._sharing = _shared_terminal_services(file, post)
+        reports = (SinkReports(lambda: self.sinks), *self._sharing)
+        executors = (*reports, *bearer_executors(file, post, lambda: self.links), *self._topics)
         self.dispatch = OrderDispatch(post, (self.keys, self.files, examiner, *executors))
         self._page = _field_page_queries(self) if file.field_page.port else None
         self._recorder = _make_recorder(options.record, file, self.clock) if options.record else None
@@ -252,6 +253,8 @@ class Station:
                 self._begin_work(self._run_metrics())
             if self._page is not None:
                 self._begin_work(self._run_field_page())
+            for service in self._sharing:
+                self._begin_work(service.run())
             self._begin_work(_run_payment_services(self, self.site.config.payment_terms))
             code = await self._exit
             await self._shut_down()
@@ -456,6 +459,15 @@ async def _archive_has_rows(store: Store) -> bool:
     except StoreError:
         return True  # what reads it later says so
     return any(found or after for found, after in pages)
+
+
+def _shared_terminal_services(file: StationFile, post: Callable[[Event], None]) -> tuple[SharedTerminalService, ...]:
+    """Return the connection of a station that shares a terminal with others. Most stations do not."""
+    if file.payment_master is None and file.payment_satellite is None:
+        return ()
+    from agent.assembly.satellites import shared_terminal_services
+
+    return shared_terminal_services(file, post)
 
 
 def _late_service_examiner(

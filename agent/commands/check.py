@@ -15,6 +15,7 @@ from agent.assembly.domain_setup import (
     initial_offers,
     initial_settings,
     initial_terms,
+    shared_terminal_complaints,
     unusable_certificates,
     unusable_terminals,
 )
@@ -129,6 +130,7 @@ def complaints_after_loading(file: StationFile) -> Iterable[str]:
     wrong += (
         version_complaints(file) + supervisor_complaints(file) + unusable_certificates(file) + unusable_terminals(file)
     )
+    wrong += shared_terminal_complaints(file)
     for made in (initial_settings, initial_offers, initial_terms):
         try:
             made(file)

@@ -557,6 +557,8 @@ class TokenAccepted(EvseEvent):
     """The tariff agreed with a driver who pays without a contract."""
     payment: DirectPayment | None = None
     """The payment that the token stands for."""
+    needs_confirmation: bool = False
+    """Its session gets no energy before the payment master has confirmed it."""
 
 
 @frozen

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agent.domain.charging.station_limits import PhaseCurrents
     from agent.domain.display_messages import DisplayMessage
     from agent.domain.network_profiles import NetworkProfiles
+    from agent.domain.satellite_outlet import SatelliteOutlet
     from agent.domain.sim_memory import SimMemory
     from agent.domain.tariff import Tariff
     from agent.domain.tariff_schedule import TariffSchedule
@@ -279,6 +280,13 @@ class StationState:
     terminals: dict[EvseId, TerminalIdentity] = field(default_factory=dict)
     """Who each payment terminal is that was opened, by its place (0: of the station)."""
     terminals_open: set[EvseId] = field(default_factory=set)
+    # blocks/payment_master.py
+    satellite_outlets: dict[EvseId, SatelliteOutlet] = field(default_factory=dict)
+    """Outlets of other stations that the terminal serves, by their numbers at the terminal."""
+    satellites_online: set[str] = field(default_factory=set)
+    # blocks/satellite_grants.py
+    master_online: bool = False
+    """The payment master of this satellite is connected."""
     # blocks/adhoc_tariffs.py
     adhoc_tariffs: dict[EvseId, TariffSchedule] = field(default_factory=dict)
     """Prices for drivers without a contract that were set from afar."""

@@ -114,7 +114,7 @@ class Pricing:
     account: DriverCost | None = None
     """As the backend prices it (``blocks/session_cost.py``)."""
     bill: DriverBill | None = None
-    """What a bank card pays (``blocks/payment_settlement.py``)."""
+    """What a bank card pays (``blocks/payment_settlement.py``; at a satellite ``blocks/satellite_sessions.py``)."""
     estimate: DriverBill | None = None
     """What a payment at the web page comes to (``blocks/web_payment_estimate.py``)."""
     priced: DriverBill | None = None

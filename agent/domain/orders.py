@@ -17,7 +17,8 @@ from agent.model.fastclass import frozen
 from agent.model.meter_signing import Signing
 from agent.model.types import DirectPayment, EvseId, Lamp, Limit, Screen, Sign, Token
 
-if TYPE_CHECKING:  # of stations with bearers
+if TYPE_CHECKING:  # of stations with bearers, and of those that share a terminal
+    from agent.domain.satellite_messages import MasterMessage, SatelliteMessage
     from agent.model.bearer import ApnAccess, ResetStep
 
 
@@ -170,6 +171,21 @@ class Send(Order):
     message: Message
     to_sign: OcmfBill | None = None
     """The station's signer puts the record of this bill into the message (``messages.with_signed_record``)."""
+
+
+@frozen
+class SendToSatellite(Order):
+    """Send a message to a satellite of this payment master, if it is connected; otherwise it is lost."""
+
+    satellite: str
+    message: MasterMessage
+
+
+@frozen
+class SendToMaster(Order):
+    """Send a message to the payment master of this satellite, if it is connected; otherwise it is lost."""
+
+    message: SatelliteMessage
 
 
 @frozen

@@ -3,13 +3,13 @@ begun there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
 from agent.domain.payment import Payment, PayState
 from agent.domain.payment_table import PaymentJournal
-from agent.model.types import EvseId, Moment
+from agent.model.types import STATION, EvseId, Moment
 
 if TYPE_CHECKING:
     from agent.domain.tariff import Tariff
@@ -34,7 +34,8 @@ class PayableOutlets:
     def known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
         """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
         clock is."""
-        tariff = self._site.presented_tariff(evse)
+        outlet = self._site.satellite_outlets.get(evse.number)
+        tariff = self._site.presented_tariff(evse) if outlet is None else outlet.tariff
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
 
     def note_presented_prices(self, terminal: EvseId, now: Moment) -> bool:
@@ -46,7 +47,7 @@ class PayableOutlets:
 
     def known_tariffs(self, terminal: EvseId, now: Moment) -> dict[EvseId, Tariff]:
         """Return the tariff at each EVSE of this terminal, as far as it is known."""
-        served = (self._site.evses[n] for n in self._journal.terms.terminals[terminal])
+        served = (*self._own_evses(terminal), *self._satellite_evses(terminal))
         return {e.number: tariff for e in served if (tariff := self.known_tariff(e, now)) is not None}
 
     def costs_the_same(self, p: Payment, evse: EvseRecord, now: Moment) -> bool:
@@ -55,9 +56,8 @@ class PayableOutlets:
 
     def open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs of this terminal where a driver without a reservation may begin, at a
-        known price."""
-        served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
-        priced = [e for e in served if self.known_tariff(e, now) is not None]
+        known price: own ones, then those of satellites."""
+        priced = [e for e in self._own_evses(terminal) if self.known_tariff(e, now) is not None]
         open_ = [
             e
             for e in priced
@@ -66,9 +66,18 @@ class PayableOutlets:
             and e.accepts_authorization
             and self._site.service_state(e) is ServiceState.IN_SERVICE
         ]
+        outlets = self._site.satellite_outlets
+        open_ += [e for e in self._satellite_evses(terminal) if outlets[e.number].is_open and outlets[e.number].tariff]
         if self._site.settings.text_value("payment_start") == "plug":
             return [e for e in open_ if e.board.vehicle_connected]
         return open_
+
+    def _own_evses(self, terminal: EvseId) -> list[EvseRecord]:
+        return [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
+
+    def _satellite_evses(self, terminal: EvseId) -> list[EvseRecord]:
+        """Return the outlets of satellites: the terminal of the station serves them."""
+        return [outlet.record for outlet in self._site.satellite_outlets.values()] if terminal == STATION else []
 
     def ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
@@ -77,6 +86,38 @@ class PayableOutlets:
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
         return [e for e in (*plugged, *(e for e in open_ if not e.board.vehicle_connected)) if e.number not in taken]
+
+    def satellite_sessions(self, terminal: EvseId) -> list[Payment]:
+        """Return the payments of sessions at satellites that a card at this terminal began."""
+        return [p for p in self._journal.payments_at_terminal(terminal, PayState.ACTIVE) if p.satellite]
+
+    def question_for_payer(
+        self, p: Payment, evses: list[EvseRecord], has_buttons: Callable[[list[EvseRecord]], bool]
+    ) -> tuple[str, list[EvseRecord]]:
+        """Return the question that the driver must answer before anything is held, and its outlets;
+        "": no question."""
+        best = evses[0]
+        if best.board.vehicle_connected:
+            alike = [e for e in evses if e.board.vehicle_connected and e.state is best.state]
+            if len(alike) == 1:
+                return "", alike
+            return "choose_outlet" if has_buttons(alike) else "choose_cable", alike
+        if self.sessions_paid_here(p.terminal) or self.satellite_sessions(p.terminal):
+            return "new_charge", evses  # perhaps a second card of a driver who is charging, to stop
+        if any(e.number in self._site.satellite_outlets for e in evses):
+            return "choose_plug", evses  # the driver may stand before any of several stations
+        dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
+        return "choose_plug" if dearer else "", evses
+
+    def satellite_of(self, evse: EvseRecord) -> str:
+        """Return the satellite of this outlet; "": it is one of this station."""
+        outlet = self._site.satellite_outlets.get(evse.number)
+        return "" if outlet is None else outlet.satellite
+
+    def screen_of(self, number: EvseId) -> EvseId:
+        """Return where a driver sees what is shown about this outlet: all screens of this station if it is at a
+        satellite."""
+        return number if number in self._site.evses else STATION
 
     def sessions_paid_here(self, terminal: EvseId) -> list[tuple[EvseRecord, Payment]]:
         """Return the sessions that a card at this terminal began."""

@@ -110,7 +110,8 @@ class Payment:
     least one commit or void was sent and not answered, it may have happened. ``withdrawn``: no driver waits for it any
     more. ``guessed``: it is not known whether the bank holds something; ``reservation`` is the number that the
     hold would have, and it is let go if it is there. ``transaction``: what was begun with its token before a vehicle
-    came; ``csms_authorized``: a backend was asked and has accepted it. ``most_cents``: up to so much may be held, as
+    came; ``satellite``: the station of its outlet, "" if that is this one;
+    ``csms_authorized``: a backend was asked and has accepted it. ``most_cents``: up to so much may be held, as
     the driver has seen (0: what is held is not raised); ``raising_cents``: the bank was asked to hold so much in all
     and has not answered, so perhaps it does; ``raise_refused``: it is not asked again. ``vat_number``: for the receipt;
     ``vat_verdict``: that of the backend (accepted, rejected, "": none yet); ``vat_company``: fields of its address.
@@ -131,6 +132,7 @@ class Payment:
     state: PayState = PayState.NEW
     card: BankCard = field(default_factory=lambda: BankCard(""))
     evse: EvseId = 0
+    satellite: str = ""
     movable: bool = False
     reservation: int | None = None
     serial: str = ""
@@ -184,6 +186,7 @@ class Payment:
             "state": _STORED_STATES.get(self.state, self.state).value,
             "card": [self.card.mark, self.card.last4, self.card.brand],
             "evse": self.evse,
+            **({"satellite": self.satellite} if self.satellite else {}),
             "reservation": self.reservation,
             "serial": self.serial,
             **({"acquirer": self.acquirer.to_record()} if self.acquirer != AcquirerRecord() else {}),
@@ -228,6 +231,7 @@ class Payment:
             state=PayState(r.get("later_state", r["state"])),
             card=BankCard(mark, last4, brand),
             evse=int(r["evse"]),
+            satellite=str(r.get("satellite", "")),
             reservation=_optional_number(r["reservation"]),
             serial=str(r.get("serial", "")),
             acquirer=AcquirerRecord.from_record(dict(r.get("acquirer", {}))),

@@ -51,6 +51,9 @@ class SuppliedEnergy:
     ended: Stamp
     signed: SignedReading | None = None
     to_sign: OcmfBill | None = None
+    began_utc_s: float | None = None
+    """Of a session at a satellite, whose stamps are of another clock; likewise ``ended_utc_s``."""
+    ended_utc_s: float | None = None
 
 
 class ReceiptSeries:
@@ -91,6 +94,7 @@ class ReceiptSeries:
             "station": self._terms.station,
             "outlet": p.evse,
             "place": self._terms.places.get(p.evse, ""),
+            **({"satellite": p.satellite} if p.satellite else {}),
             "session": p.session,
             "language": p.language,
             **_buyer_words(p),
@@ -156,10 +160,12 @@ def _energy_words(p: Payment, supplied: SuppliedEnergy, now: Moment) -> dict[str
     """Return what was supplied and when. The begin of a session that outlives the process is that of its card."""
     assert p.usage is not None
     usage, signed = p.usage, supplied.signed
-    began_utc_s = None if supplied.began is None else _utc_seconds_of(supplied.began, now)
+    began_utc_s, ended_utc_s = supplied.began_utc_s, supplied.ended_utc_s
+    if began_utc_s is None and supplied.began is not None:
+        began_utc_s = _utc_seconds_of(supplied.began, now)
     return {
         "began_utc_s": p.utc_s if began_utc_s is None else began_utc_s,
-        "ended_utc_s": _utc_seconds_of(supplied.ended, now),
+        "ended_utc_s": _utc_seconds_of(supplied.ended, now) if ended_utc_s is None else ended_utc_s,
         "energy_wh": usage.energy_wh,
         "begin_wh": supplied.begin_wh,
         "end_wh": supplied.end_wh,

@@ -33,7 +33,9 @@ class RepeatedCards:
         return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._is_payment_alive(o)), None)
 
     def _is_payment_alive(self, p: Payment) -> bool:
-        return p.state is PayState.AUTHORIZED or any(q is p for _, q in self._outlets.sessions_paid_here(p.terminal))
+        if p.state is PayState.AUTHORIZED or p.satellite:
+            return True
+        return any(q is p for _, q in self._outlets.sessions_paid_here(p.terminal))
 
     def act_on_repeated_card(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Act on the same card again: end its session, or show that it was understood."""

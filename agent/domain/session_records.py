@@ -40,6 +40,13 @@ class Authorization:
     judged_by: Judge = Judge.NOBODY
     web: bool = False
     """The remote start that an outlet was kept for: its driver has paid at a web page."""
+    needs_confirmation: bool = False
+    """Its session gets no energy before the payment master has confirmed it."""
+
+    @property
+    def first_holders(self) -> frozenset[EnergyHolder]:
+        """What withholds energy from the session that begins with it."""
+        return frozenset((EnergyHolder.MASTER,) if self.needs_confirmation else ())
 
 
 class EnergyHolder(StrEnum):
@@ -48,6 +55,8 @@ class EnergyHolder(StrEnum):
     TOKEN = "token"
     CEILING = "ceiling"
     LIMIT = "limit"
+    MASTER = "master"
+    """The payment master has not confirmed the session yet."""
 
 
 @mutable

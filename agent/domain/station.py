@@ -54,7 +54,10 @@ if TYPE_CHECKING:
     from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.firmware import FirmwareUpdate
+    from agent.domain.blocks.payment_master import PaymentMaster
+    from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.payment_receipt import ReceiptSeries
+    from agent.domain.payment_table import PaymentJournal
 
 
 T = TypeVar("T")
@@ -263,6 +266,8 @@ def _payment_blocks(
 ) -> tuple[tuple[object, ...], tuple[CardPayments, ...], tuple[MessageValues, ...]]:
     """Return the settlement, whose bill the screen shows, the card payments, which use the language of the screen, and
     what else the screen shows. Most stations have no terminal."""
+    if site.config.is_satellite:
+        return _satellite_blocks(site), (), ()
     if site.config.payment_terms is None:
         return (), (), ()
     from agent.domain.blocks.card_payment import CardPayments
@@ -276,7 +281,12 @@ def _payment_blocks(
     from agent.domain.payment_table import PaymentJournal
     from agent.domain.settlement_reports import report_settlement
 
-    journal = PaymentJournal(site.config.payment_terms, site.config.io_s, partial(report_settlement, site))
+    report = partial(report_settlement, site)
+    if site.config.satellites:
+        from agent.domain.satellite_reports import report_at_master
+
+        report = partial(report_at_master, site)
+    journal = PaymentJournal(site.config.payment_terms, site.config.io_s, report)
     ceiling = PaymentCeiling(site, journal)
     numbers, series = _receipt_block(site)
     settlement = PaymentSettlement(site, journal, ceiling, series)
@@ -288,13 +298,34 @@ def _payment_blocks(
         TerminalDevices(site),
     )
     blocks: tuple[object, ...] = (*numbers, settlement, ceiling, *behind)
-    cards = CardPayments(site, journal, choice)
+    master = _master_block(site, journal, settlement, choice) if site.config.satellites else None
+    blocks = (*blocks, *((master,) if master is not None else ()))
+    cards = CardPayments(site, journal, choice, master)
     if not site.config.payment_terms.vat_numbers:
         return blocks, (cards,), ()
     from agent.domain.blocks.vat_number import VatNumbers
 
     vat_numbers = VatNumbers(site, journal, choice)
     return (*blocks, vat_numbers), (cards,), (vat_numbers.screen_values,)
+
+
+def _satellite_blocks(site: StationState) -> tuple[object, ...]:
+    """Return the blocks of a station whose outlets the terminal of another station serves."""
+    from agent.domain.blocks.satellite_grants import SatelliteGrants
+    from agent.domain.blocks.satellite_sessions import SatelliteSessions
+    from agent.domain.satellite_grant import GrantBook
+
+    book = GrantBook()
+    return SatelliteGrants(site, book), SatelliteSessions(site, book)
+
+
+def _master_block(
+    site: StationState, journal: PaymentJournal, settlement: PaymentSettlement, choice: OutletSelection
+) -> PaymentMaster:
+    """Return the block of a station whose terminal serves other stations."""
+    from agent.domain.blocks.payment_master import PaymentMaster
+
+    return PaymentMaster(site, journal, settlement, choice)
 
 
 def _receipt_block(site: StationState) -> tuple[tuple[object, ...], ReceiptSeries | None]:

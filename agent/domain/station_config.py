@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent.domain.backend_connection import BackendConfig
 from agent.domain.web_payment import WebPaymentConfig
 from agent.model.fastclass import frozen
+from agent.model.types import EvseId
 
 if TYPE_CHECKING:
     from agent.domain.bearers import BearerConfig
@@ -43,6 +44,10 @@ class StationConfig:
     web_payment: WebPaymentConfig = field(default_factory=WebPaymentConfig)
     payment_terms: PaymentTerms | None = None
     """Of payment with a bank card; None: there is no terminal."""
+    satellites: Mapping[str, tuple[EvseId, ...]] = field(default_factory=dict)
+    """Of the payment master: by name, which numbers the outlets of each satellite have at the terminal."""
+    is_satellite: bool = False
+    """The terminal of another station, the payment master, serves the outlets."""
     limits_transactions: bool = False
     """The backend that authorizes may limit a transaction."""
     takes_tariffs: bool = False

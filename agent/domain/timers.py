@@ -106,6 +106,10 @@ class TimerKind(StrEnum):
     PAYMENT_ALARM = auto()
     PAYMENT_HOLD_SEARCH = auto()
     PAYMENT_LOST_SESSION = auto()
+    SATELLITE_SESSION = auto()
+    """The satellite of a session must have reported its end."""
+    MASTER_CONFIRMATION = auto()
+    """A session at a satellite has waited long enough for the payment master."""
     VAT_ENTRY = auto()
     """Concerns an EVSE."""
     PAYMENT_PRUNING = auto()

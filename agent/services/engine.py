@@ -41,6 +41,8 @@ from agent.domain.orders import (
     Response,
     Restart,
     Send,
+    SendToMaster,
+    SendToSatellite,
     SetRelease,
     Shutdown,
     UnlockSim,
@@ -59,6 +61,7 @@ RETRY_S = 5.0
 
 PROMISES = (
     Response, Reconnect, KeepCertificates, AuthorizePayment, RaisePayment, CommitPayment, VoidPayment, UnlockSim,
+    SendToSatellite, SendToMaster,
 )  # fmt: skip
 """Orders that wait for the disk if their event has something to store.
 

@@ -144,9 +144,11 @@ def unused_terminals(file: StationFile) -> list[str]:
 def meters_without_class(file: StationFile) -> list[str]:
     """Return complaints about meters that bank cards pay by and whose accuracy class is not in the
     file (decision 18)."""
-    if file.payment is None:
+    if file.payment is None and file.payment_satellite is None:
         return []
     paid = {n for outlets in _evses_by_terminal(file).values() for n in outlets}
+    if file.payment_satellite is not None:
+        paid = {e.number for e in file.evses}
     wrong = {}
     for e in file.evses:
         policy = file.meter_policies.get(e.number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from agent.model.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
@@ -30,8 +30,10 @@ from agent.station_file.tables import EnergyManagerKeys as EnergyManagerKeys
 from agent.station_file.tables import Evse as Evse
 from agent.station_file.tables import FieldPageKeys as FieldPageKeys
 from agent.station_file.tables import LinkKeys as LinkKeys
+from agent.station_file.tables import MasterTable as MasterTable
 from agent.station_file.tables import MetricsKeys as MetricsKeys
 from agent.station_file.tables import PowerTimes as PowerTimes
+from agent.station_file.tables import SatelliteTable as SatelliteTable
 from agent.station_file.tables import SimulatedEvse as SimulatedEvse
 from agent.station_file.tables import Simulation as Simulation
 from agent.station_file.tables import SinkTable as SinkTable
@@ -44,6 +46,7 @@ TABLES = (
     "simulation", "tariff", "payment",
 )  # fmt: skip
 """The tables that are no devices; those of devices are in ``device_roles.py``."""
+T = TypeVar("T")
 OUTSIDE_SCHEME = "x-"
 """What the scheme of an address begins with whose transport another distribution brings."""
 
@@ -111,7 +114,9 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, devices.get("meter"), raw, wrong))},
         tariff=raw.get("tariff"),
-        payment=raw.get("payment"),
+        payment=_payment_without_roles(raw.get("payment")),
+        payment_master=_parse_payment_role(raw, "master", MasterTable, wrong, base),
+        payment_satellite=_parse_payment_role(raw, "satellite", SatelliteTable, wrong, base),
         simulation=build_table(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:
@@ -246,6 +251,22 @@ def _shared_pins(devices: DeviceTables, bearers: Mapping[str, BearerKeys]) -> It
                 f"{place}.iccid: {other} has the same PIN: name the SIM of each by its iccid (a modem with several"
                 " lines has one table: device and data_device)"
             )
+
+
+def _parse_payment_role(raw: Mapping[str, Any], name: str, cls: type[T], wrong: list[str], base: Path) -> T | None:
+    """Parse ``[payment.master]`` or ``[payment.satellite]``; None: there is no such table."""
+    payment = raw.get("payment")
+    if not isinstance(payment, Mapping) or name not in payment:
+        return None
+    return build_table(cls, payment[name], f"payment.{name}", wrong, base)
+
+
+def _payment_without_roles(raw: Any) -> Any:
+    """Return ``[payment]`` without the tables of a shared terminal; None: a satellite has nothing else there."""
+    if not isinstance(raw, Mapping):
+        return raw
+    rest = {key: value for key, value in raw.items() if key not in ("master", "satellite")}
+    return rest if rest or "satellite" not in raw else None
 
 
 def _meter_policy(evse: Evse, shared: Device | None, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:

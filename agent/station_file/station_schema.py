@@ -25,7 +25,9 @@ from agent.station_file.tables import (
     Evse,
     FieldPageKeys,
     LinkKeys,
+    MasterTable,
     MetricsKeys,
+    SatelliteTable,
     Simulation,
     SinkTable,
     Station,
@@ -62,12 +64,24 @@ def station_schema(drivers: Iterable[Driver[Any]], roles: Mapping[str, DeviceRol
     tables |= _role_references(STATION_TABLE, roles)
     tables["backend"] = _own_table_schema(Backend)
     tables["settings"] = _settings_schema()
+    tables["payment"] = _payment_schema()
     tables["evse"] = _one_or_several(_evse_schema(roles))
     return {
         "$schema": DRAFT,
         "title": "Station file of chargy-agent (docs/station-file.md)",
         **object_schema(dict(sorted(tables.items())), ("evse",)),
         "definitions": {name: _device_schema(role, drivers) for name, role in sorted(roles.items())},
+    }
+
+
+def _payment_schema() -> Json:
+    """Return the schema of ``[payment]``: amounts where the station has a terminal, or the address of the master."""
+    roles = {"master": table_schema(MasterTable), "satellite": table_schema(SatelliteTable)}
+    schema = table_schema(PaymentTable)
+    return {
+        **{key: value for key, value in schema.items() if key != "required"},
+        "properties": {**schema["properties"], **roles},
+        "anyOf": [{"required": ["amount_cents"]}, {"required": ["satellite"]}],
     }
 
 

@@ -338,6 +338,30 @@ class Simulation:
 
 
 @frozen
+class MasterTable:
+    """``[payment.master]``: the terminal of this station serves the outlets of others. ``certificate`` and ``key``: for
+    the name ``payment-master`` (the key may be in the certificate's file); ``ca``: of the satellites."""
+
+    certificate: Path
+    ca: Path
+    key: Path | None = None
+    satellites: Mapping[str, Any] = field(default_factory=dict)
+    host: Annotated[str, Text(60)] = ""
+    port: Annotated[int, Between(1, 65535)] = 8740
+
+
+@frozen
+class SatelliteTable:
+    """``[payment.satellite]``: the terminal of another station serves the outlets of this one. ``master``: its address
+    and port; ``certificate`` and ``key``: for the name by which the master knows this station."""
+
+    master: Annotated[str, Text(80, 1, form=r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}", like="host:port")]
+    certificate: Path
+    ca: Path
+    key: Path | None = None
+
+
+@frozen
 class StationFile:
     """One whole file. ``settings`` holds initial values: own names flat, ``ocpp16`` and ``ocpp2`` as sub-tables."""
 
@@ -361,6 +385,8 @@ class StationFile:
     meter_policies: Mapping[int, MeterPolicy]
     tariff: Any
     payment: Any
+    payment_master: MasterTable | None
+    payment_satellite: SatelliteTable | None
     simulation: Simulation
 
     def __repr__(self) -> str:

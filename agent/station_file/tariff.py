@@ -105,7 +105,7 @@ def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTari
 def without_a_terminal(file: StationFile, made: Mapping[EvseId, AdhocTariff]) -> list[str]:
     """Return complaints about fast outlets without a card reader. From 50 kW on a code to scan is
     not enough (Regulation (EU) 2023/1804, 5(1))."""
-    if file.station.pool_terminal or "terminal" in file.devices:
+    if file.station.pool_terminal or "terminal" in file.devices or file.payment_satellite is not None:
         return []
     return [
         f"evse[{e.number}].terminal: is missing: EVSE {e.number} sells with {e.power_w / 1000:g} kW, and from 50 kW on"

@@ -123,12 +123,21 @@ def derive_station_file(file: StationFile, far_ends: FarEnds, backend_url: str, 
             "sinks": [_settings_table(t) for t in file.sinks],
             "settings": file.settings or None,
             "tariff": file.tariff,
-            "payment": file.payment,
+            "payment": _payment_table(file),
             **_shared_tables(file, far_ends),
             "evse": [_evse_table(e, far_ends) for e in file.evses],
             "simulation": _settings_table(replace(file.simulation, misbehaviour=())),  # it is done on the way
         }
     )
+
+
+def _payment_table(file: StationFile) -> Table | None:
+    """Return ``[payment]`` with the tables of a shared terminal."""
+    roles = {"master": file.payment_master, "satellite": file.payment_satellite}
+    found = {name: _settings_table(table) for name, table in roles.items() if table is not None}
+    if file.payment_master is not None:
+        found["master"]["satellites"] = file.payment_master.satellites
+    return {**(file.payment or {}), **found} if found else file.payment
 
 
 def with_backend_url(backends: tuple[Backend, ...], station_id: str, url: str) -> tuple[Backend, ...]:

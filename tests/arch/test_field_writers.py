@@ -42,6 +42,10 @@ TWO_WRITERS = {
         "agent/domain/blocks/availability.py",  # raises and clears them
         "agent/domain/blocks/fault_latching.py",  # keeps what is latched beyond that, also over a restart
     },
+    "evse.pricing.bill": {  # a station has a terminal or a payment master, never both
+        "agent/domain/blocks/payment_settlement.py",
+        "agent/domain/blocks/satellite_sessions.py",
+    },
 }
 """Fields with a second writer, and why."""
 

@@ -42,6 +42,8 @@ from agent.services.devices.supervisor import DeviceSupervisor, DisplaySuperviso
 from agent.services.files.orders import FileOrders
 from agent.services.files.tariff_files import TariffTopics
 from agent.services.keys.orders import KeyOrders
+from agent.services.satellites.master_dialer import MasterDialer
+from agent.services.satellites.satellite_listener import SatelliteListener
 from tests.support.reading_purposes import LIVE
 
 ROOT = Path(domain_orders.__file__).parents[2]
@@ -74,7 +76,17 @@ def test_every_order_of_the_domain_has_one_executor(tmp_path: Path) -> None:
     import_whole_rooms()
     files = FileOrders(tmp_path, [].append, lambda order: dict, list)
     assert set(files.orders) == set(FILE_ORDERS)
-    executors = (LogNotes, KeyOrders, files, BearerProbe, ServiceExaminer, TariffTopics, SinkReports)
+    executors = (
+        LogNotes,
+        KeyOrders,
+        files,
+        BearerProbe,
+        ServiceExaminer,
+        TariffTopics,
+        SinkReports,
+        SatelliteListener,
+        MasterDialer,
+    )
     without_device = [ENGINE, *(set(executor.orders) for executor in executors), set(ANSWERS_WITHOUT_DEVICE)]
     executed = [kind for kinds in without_device for kind in kinds]
     assert len(executed) == len(set(executed)), "an order has two executors"

@@ -13,6 +13,7 @@ is."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.payment_settlement import authorized_evses, has_authorization
@@ -69,6 +70,9 @@ from agent.model.types import (
     Verdict,
 )
 
+if TYPE_CHECKING:  # of the stations whose terminal serves others
+    from agent.domain.blocks.payment_master import PaymentMaster
+
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if we did not end it (real seconds)."""
 PRICE_READ_S = 3.0
@@ -79,8 +83,10 @@ _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 
 
 class CardPayments:
-    def __init__(self, site: StationState, journal: PaymentJournal, choice: OutletSelection) -> None:
-        self._site, self._journal, self._outlet_selection = site, journal, choice
+    def __init__(
+        self, site: StationState, journal: PaymentJournal, choice: OutletSelection, master: PaymentMaster | None = None
+    ) -> None:
+        self._site, self._journal, self._outlet_selection, self._master = site, journal, choice, master
         self._outlets = PayableOutlets(site, journal)
         self._repeated_cards = RepeatedCards(site, journal, self._outlets)
         self._next_offer_s: dict[EvseId, float] = {}
@@ -140,9 +146,8 @@ class CardPayments:
             return False
         if not self._journal.terms.amount_cents:
             return False
-        return bool(self._outlets.sessions_paid_here(terminal)) or (
-            self._outlets.may_begin() and bool(self._outlets.ranked_open_evses(terminal, now))
-        )
+        is_paying = self._outlets.sessions_paid_here(terminal) or self._outlets.satellite_sessions(terminal)
+        return bool(is_paying) or (self._outlets.may_begin() and bool(self._outlets.ranked_open_evses(terminal, now)))
 
     @handles_events(PaymentDeclined, PaymentCancelled, TerminalLost)
     def pause_next_offer(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
@@ -154,7 +159,7 @@ class CardPayments:
         yield from self._refresh_screens(event.terminal)
         if isinstance(event, PaymentDeclined):
             for evse in self._outlets.ranked_open_evses(event.terminal, now)[:1]:
-                yield CardRefused(evse.number, "declined")
+                yield CardRefused(self._outlets.screen_of(evse.number), "declined")
 
     def _refresh_screens(self, terminal: EvseId) -> Iterator[Yielded]:
         yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
@@ -184,7 +189,10 @@ class CardPayments:
             return
         if own is not None:
             yield from self._withdraw_payment(p, "the card of another payment", now)
-            yield from self._repeated_cards.act_on_repeated_card(own, now)
+            if self._master is not None and own.satellite:
+                yield from self._master.act_on_repeated_card(own, now)
+            else:
+                yield from self._repeated_cards.act_on_repeated_card(own, now)
             return
         is_repriced = p.why == PRICE_CHANGED or self._outlets.known_tariffs(p.terminal, now) != p.prices
         may_begin = self._outlets.may_begin() and not p.withdrawn and not is_repriced
@@ -195,28 +203,16 @@ class CardPayments:
             yield CardRefused(first, "other_price" if is_repriced else "unavailable")
             return
         named = self._outlet_selection.find_chosen_outlet(evses, now)
-        why, among = ("", evses) if named else self._question_for_driver(p, evses)
+        why, among = (
+            ("", evses) if named else self._outlets.question_for_payer(p, evses, self._outlet_selection.has_buttons)
+        )
         if not why:
             yield from self._place_payment(p, named or evses[0], evses, now, named=named is not None)
         elif self._outlet_selection.is_asking:
             yield from self._withdraw_payment(p, "another card is being asked about", now)
-            yield CardRefused(evses[0].number, "concurrent")
+            yield CardRefused(self._outlets.screen_of(evses[0].number), "concurrent")
         else:
             yield from self._outlet_selection.ask_payer_for_outlet(p.id, among, why, now)
-
-    def _question_for_driver(self, p: Payment, evses: list[EvseRecord]) -> tuple[str, list[EvseRecord]]:
-        """Return the question that the driver must answer before anything is held, and its outlets;
-        "": no question."""
-        best = evses[0]
-        if best.board.vehicle_connected:
-            alike = [e for e in evses if e.board.vehicle_connected and e.state is best.state]
-            if len(alike) == 1:
-                return "", alike
-            return "choose_outlet" if self._outlet_selection.has_buttons(alike) else "choose_cable", alike
-        if self._outlets.sessions_paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
-            return "new_charge", evses
-        dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
-        return "choose_plug" if dearer else "", evses
 
     def _place_payment(
         self, p: Payment, evse: EvseRecord, evses: list[EvseRecord], now: Moment, named: bool
@@ -225,9 +221,10 @@ class CardPayments:
         the outlet. Then a cable at another outlet does not move the payment: it may be another
         driver's."""
         p.tariff = p.prices[evse.number]
+        p.satellite = self._outlets.satellite_of(evse)
         movable = len(evses) > 1 and not evse.board.vehicle_connected and not named
         yield from self._journal.apply_payment_event(p, PaymentPlaced(p.id, evse.number, movable), now)
-        yield SituationChanged(evse.number)
+        yield SituationChanged(self._outlets.screen_of(evse.number))
 
     @handles_events(OutletMeant)
     def place_payment_at_chosen_outlet(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
@@ -238,13 +235,13 @@ class CardPayments:
         evse = next((e for e in evses if e.number == event.evse), None)
         if event.evse == STATION:
             yield from self._withdraw_payment(p, "no outlet was chosen", now)
-            yield NoticeShown(tuple(e.number for e in evses), "not_chosen")
+            yield NoticeShown(tuple(e.number for e in evses if e.number in self._site.evses), "not_chosen")
         elif evse is None:
             yield from self._withdraw_payment(p, "no outlet", now)
-            yield CardRefused(event.evse, "unavailable")
+            yield CardRefused(self._outlets.screen_of(event.evse), "unavailable")
         elif self._outlets.known_tariff(evse, now) != p.prices.get(evse.number):
             yield from self._withdraw_payment(p, PRICE_CHANGED, now)
-            yield CardRefused(evse.number, "other_price")
+            yield CardRefused(self._outlets.screen_of(evse.number), "other_price")
         else:
             yield from self._place_payment(p, evse, evses, now, named=True)
 
@@ -260,7 +257,7 @@ class CardPayments:
         if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORIZED:
             yield from self._authorize_at_backend(p, now)
         elif before is PayState.AUTH_PENDING and not p.withdrawn:  # the bank holds too little
-            yield CardRefused(p.evse, "declined")
+            yield CardRefused(self._outlets.screen_of(p.evse), "declined")
         yield from self._journal.seek_unreported_holds(event.terminal, now, event.reservation)
         yield from self._refresh_screens(event.terminal)
 
@@ -273,15 +270,14 @@ class CardPayments:
         return p
 
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        if self._site.settings.bool_value("payment_authorize_first") and self._site.backend_online:
+        asks = self._site.settings.bool_value("payment_authorize_first") and not p.satellite  # which asks its own
+        if asks and self._site.backend_online:
             self._being_authorized.add(p.id)
             yield AuthorizeToken(
                 self._site.config.links[0], f"payment:{p.id}", p.token, p.evse, describe_payment(self._site.settings, p)
             )
             yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + UNUSED_S * self._journal.io_s)
-        elif self._site.settings.bool_value("payment_authorize_first") and not self._site.settings.bool_value(
-            "offline_payments"
-        ):
+        elif asks and not self._site.settings.bool_value("offline_payments"):
             yield from self._refuse_payment(p, "offline", now)
         else:
             yield from self._authorize_charging(p, now)
@@ -315,7 +311,10 @@ class CardPayments:
         if found is None or not self._outlets.costs_the_same(p, found, now):
             yield from self._refuse_payment(p, "unavailable" if found is None else "other_price", now)
             return
-        p.evse = found.number
+        p.evse, p.satellite = found.number, self._outlets.satellite_of(found)
+        if self._master is not None and p.satellite:
+            yield from self._master.grant_charging(p, now)
+            return
         wait_s = float(self._site.settings.int_value("payment_connect_timeout_s"))
         yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
         movable = p.movable and not found.board.vehicle_connected
@@ -326,7 +325,10 @@ class CardPayments:
 
     def _refuse_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
         yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, why), now)
-        yield CardRefused(p.evse, why)
+        if self._master is not None and p.satellite:
+            yield from self._master.notify_outlet(p, why)
+        else:
+            yield CardRefused(p.evse, why)
 
     @handles_events(TokenAccepted)
     def track_authorized_payment(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:

@@ -74,7 +74,7 @@ class OutletSelection:
     @handles_events(ButtonsKnown)
     def note_outlet_buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
         numbers = (_outlet_number(name) for name in event.names)
-        self._evses_with_button |= {n for n in numbers if n in self._site.evses}
+        self._evses_with_button |= {n for n in numbers if self._is_served_here(n)}
         return iter(())
 
     def find_chosen_outlet(self, among: Sequence[EvseRecord], now: Moment) -> EvseRecord | None:
@@ -122,7 +122,7 @@ class OutletSelection:
         until_s = now.t_s + PAYER_S * self._site.config.io_s
         self._question = OutletQuestion(payment, tuple(e.number for e in among), STATION, until_s, why)
         yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
-        yield NoticeShown(self._question.among, why, until_s)
+        yield NoticeShown(self._screens_of(self._question.among), why, until_s)
 
     def ask_master_pass(self, token: Token, among: Sequence[EvseRecord], now: Moment) -> Iterator[Yielded]:
         """Ask the holder of a master pass. ``MasterPassAnswered`` comes back. While another card is being asked about,
@@ -150,26 +150,41 @@ class OutletSelection:
         """Withdraw the question: the card is gone."""
         if self._question is not None:
             yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), None)
-            yield NoticeShown(self._question.among, self._question.why, 0.0)
+            yield NoticeShown(self._screens_of(self._question.among), self._question.why, 0.0)
             self._question = None
 
     @handles_events(ButtonPressed)
     def choose_outlet_by_button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
         number = _outlet_number(event.name)
-        if number not in self._site.evses:
+        if not self._is_served_here(number):
             return
         if self._question is not None:
             if number in self._question.among:
                 yield from self._finish_question(number)
             return
         self._last_choice = (number, now.t_s + CHOICE_S * self._site.config.io_s)
-        yield OutletChosen(number)
+        yield OutletChosen(number) if number in self._site.evses else SituationChanged(STATION)
 
     @handles_events(VehicleConnected)
     def choose_outlet_by_cable(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
         """Take the cable as the answer of the bank card's driver."""
-        if self.waiting_payment and self._question is not None and event.evse in self._question.among:
-            yield from self._finish_question(event.evse)
+        yield from self.answer_by_cable(event.evse)
+
+    def answer_by_cable(self, number: EvseId) -> Iterator[Yielded]:
+        """Take a cable that is plugged in at this outlet, or at one of a satellite, as the answer."""
+        if self.waiting_payment and self._question is not None and number in self._question.among:
+            yield from self._finish_question(number)
+
+    def _is_served_here(self, number: EvseId) -> bool:
+        """Return whether it is an outlet of this station, or one of a satellite that its terminal serves."""
+        return number in self._site.evses or number in self._site.satellite_outlets
+
+    def _screens_of(self, among: tuple[EvseId, ...]) -> tuple[EvseId, ...]:
+        """Return the screens on which these outlets are asked about: where a satellite's is among them, all of this
+        station, since its driver stands at the terminal."""
+        if all(n in self._site.evses for n in among):
+            return among
+        return tuple(self._site.evses)
 
     @handles_events(VehicleLeft)
     def drop_unplugged_outlet(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
@@ -198,7 +213,7 @@ class OutletSelection:
         assert self._question is not None
         asking, self._question = self._question, None
         yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), None)
-        yield NoticeShown(asking.among, asking.why, 0.0)
+        yield NoticeShown(self._screens_of(asking.among), asking.why, 0.0)
         number = chosen[0] if chosen else STATION
         match asking.about:
             case MasterPass(token):

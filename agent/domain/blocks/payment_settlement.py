@@ -38,7 +38,7 @@ from agent.domain.payment import (
     payment_reference,
 )
 from agent.domain.payment_journal import UNUSED_S, payment_timer
-from agent.domain.payment_receipt import ReceiptSeries, energy_supplied
+from agent.domain.payment_receipt import ReceiptSeries, SuppliedEnergy, energy_supplied
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
@@ -182,22 +182,27 @@ class PaymentSettlement:
         assert p.tariff is not None
         assert p.usage is not None
         parts = cap_bill_parts(p.tariff.parts_in_cents(p.usage), p.cents)
-        receipt = self._receipt_address(p)
+        receipt = own_receipt_address(self._site, p)
         bill = DriverBill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
         self._site.evses[event.evse].pricing.bill = bill
 
     def _charge_payment(
         self, p: Payment, end_wh: int | None, at: Stamp, now: Moment, why: str = ""
     ) -> Iterator[Yielded]:
-        assert p.tariff is not None
         assert p.usage is not None
         if end_wh is not None:
             p.usage = final_usage(p.usage, end_wh, at, now)
         self._last_stored_s.pop(p.id, None)
-        by_csms = self._site.settings.bool_value("csms_settles")
+        session = self._site.evses[p.evse].last_session if p.evse in self._site.evses else None
+        yield from self.charge_usage(p, energy_supplied(p, session, at), now, why)
+
+    def charge_usage(self, p: Payment, supplied: SuppliedEnergy, now: Moment, why: str = "") -> Iterator[Yielded]:
+        """Charge what was counted (``p.usage``), here or by a satellite, and issue the receipt."""
+        assert p.tariff is not None
+        assert p.usage is not None
+        by_csms = self._site.settings.bool_value("csms_settles") and not p.satellite
         if self._series is not None and not by_csms and not makes_receipts_elsewhere(self._site):
-            session = self._site.evses[p.evse].last_session if p.evse in self._site.evses else None
-            yield from self._series.issue_receipt(p, energy_supplied(p, session, at), now)
+            yield from self._series.issue_receipt(p, supplied, now)
         ended = PaymentSessionEnded(p.id, p.tariff.total_cents(p.usage), why, by_csms)
         yield from self._journal.apply_payment_event(p, ended, now)
         yield from self._arm_charge_alarm(p, now)
@@ -210,11 +215,6 @@ class PaymentSettlement:
                 payment_timer(TimerKind.PAYMENT_ALARM, p),
                 now.t_s + max(0.0, self._journal.terms.alarm_s - payment_age_s(p, now)),
             )
-
-    def _receipt_address(self, p: Payment) -> str:
-        """Return the address of the receipt; "" if nothing was paid, or as long as the backend is to make it."""
-        url = "" if makes_receipts_elsewhere(self._site) else self._site.settings.text_value("receipt_url")
-        return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
     @handles_events(ReceiptReceived)
     def show_receipt_of_csms(self, event: ReceiptReceived, now: Moment) -> Iterator[Yielded]:
@@ -272,7 +272,7 @@ class PaymentSettlement:
         for p in list(self._journal.payments.values()):
             yield from self._journal.apply_payment_event(p, PaymentResumed(p.id), now)
             yield from self._arm_charge_alarm(p, now)
-            if p.state is not PayState.ACTIVE:
+            if p.state is not PayState.ACTIVE or p.satellite:  # a satellite knows what its session has used
                 continue
             session = self._session_of_payment(p)
             if p.usage is not None:  # time that its record does not cover was not observed, however the session ends
@@ -380,6 +380,12 @@ def has_authorization(site: StationState, p: Payment | None) -> bool:
     """True if a session may still begin with this payment: its held amount must not be released
     before the authorization ends."""
     return p is not None and bool(authorized_evses(site, p))
+
+
+def own_receipt_address(site: StationState, p: Payment) -> str:
+    """Return the address of the receipt; "" if nothing was paid, or as long as the backend is to make it."""
+    url = "" if makes_receipts_elsewhere(site) else site.settings.text_value("receipt_url")
+    return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
 
 def makes_receipts_elsewhere(site: StationState) -> bool:

@@ -83,7 +83,7 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
         tariff=evse.payer_tariff if web else event.tariff,
-        payment=event.payment, judged_by=event.judged_by,
+        payment=event.payment, judged_by=event.judged_by, needs_confirmation=event.needs_confirmation,
     )  # fmt: skip
     if evse.board.vehicle_connected:
         yield from begin_session(s, evse, event, now)
@@ -178,6 +178,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         group=right.verdict.group if right.verdict else None,
         remote_id=right.remote_id,
         offline=right.offline or not s.backend_online,
+        withheld_by=right.first_holders,
         profile=right.profile,
         reservation=right.reservation,
         reported=not starts_late,
@@ -188,7 +189,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         tariff=right.tariff if right.web else None,
         payment=right.payment if starts_late else None,
     )
-    evse.session, evse.authorization = session, None
+    evse.session, evse.authorization, session.held = session, None, right.needs_confirmation
     evse.metering.keep_reading(reading)
     to_sign = bill_of_reading(s, evse, reading, "sign_samples", "B", now)
     evse.state, evse.progress.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
@@ -202,7 +203,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
     )  # fmt: skip
     yield from session_begun(s, evse, session, started, now, to_sign)
     yield from set_limit_before_release(s, evse, now)
-    yield from set_release(s, evse, True)
+    yield from set_release(s, evse, not session.held)
     yield from restart_settle_timer(s, evse, now)
     yield SessionOpened(evse.number, session.id, authorization_trigger(right))
     yield situation_changed(evse)

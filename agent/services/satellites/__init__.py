@@ -1,0 +1,1 @@
+"""The connection between a payment master and its satellites (decision 73)."""

@@ -1,0 +1,157 @@
+"""Payment master and satellite over a real network: TLS on both sides, messages in order, and who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.domain.events import Event
+from agent.domain.orders import SendToMaster, SendToSatellite
+from agent.domain.satellite_messages import (
+    GrantRefused,
+    GrantWithdrawn,
+    MasterConnected,
+    MasterLost,
+    MasterMessageReceived,
+    SatelliteConnected,
+    SatelliteLost,
+    SatelliteMessageReceived,
+)
+from agent.services.satellites.master_dialer import MasterDialer
+from agent.services.satellites.satellite_listener import SatelliteListener
+from agent.services.satellites.shared_tls import MASTER_NAME, satellite_context
+from agent.station_file.tables import MasterTable, SatelliteTable
+from tests.support.busy_machine import deadline
+from tests.support.certificate_authorities import Authority
+from tests.support.simulated_station import held_port
+
+
+class Ends:
+    """A listener and dialers on one network, and what each has reported."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.pool, self.port = Authority(folder, "Pool"), port
+        self.at_master: list[Event] = []
+        self.at_satellite: list[Event] = []
+        certificate = self.pool.server((MASTER_NAME,))
+        table = MasterTable(certificate, self.pool.root, host="127.0.0.1", port=port)
+        self.listener = SatelliteListener(table, ("east", "west"), self.at_master.append)
+
+    def dialer(self, certificate: Path, authority: Path | None = None) -> MasterDialer:
+        table = SatelliteTable(f"127.0.0.1:{self.port}", certificate, authority or self.pool.root)
+        return MasterDialer(table, self.at_satellite.append)
+
+
+@contextlib.asynccontextmanager
+async def working(*services: Any) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(s.run()) for s in services]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(what: Callable[[], Any]) -> None:
+    async with deadline(30):
+        while not what():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Any:
+    with held_port() as port:
+        yield Ends(tmp_path, port)
+
+
+async def test_messages_pass_in_order_and_each_end_notices_the_end(ends: Ends) -> None:
+    dialer = ends.dialer(ends.pool.client("east"))
+    async with working(ends.listener):
+        async with working(dialer):
+            await until(lambda: ends.at_satellite and ends.at_master)
+            for n in range(20):
+                ends.listener.accept_order(SendToSatellite("east", GrantWithdrawn(f"p{n}")))
+                dialer.accept_order(SendToMaster(GrantRefused(f"p{n}", "unavailable")))
+            ends.listener.accept_order(SendToSatellite("west", GrantWithdrawn("not here")))
+            await until(lambda: len(ends.at_satellite) == len(ends.at_master) == 21)
+        await until(lambda: len(ends.at_master) == 22)
+    assert ends.at_satellite == [
+        MasterConnected(),
+        *(MasterMessageReceived(GrantWithdrawn(f"p{n}")) for n in range(20)),
+        MasterLost(),
+    ]
+    assert ends.at_master == [
+        SatelliteConnected("east"),
+        *(SatelliteMessageReceived("east", GrantRefused(f"p{n}", "unavailable")) for n in range(20)),
+        SatelliteLost("east"),
+    ]
+
+
+async def test_a_new_connection_of_a_satellite_ends_the_former_one_first(ends: Ends) -> None:
+    certificate = ends.pool.client("east")
+    async with working(ends.listener, ends.dialer(certificate)):
+        await until(lambda: ends.at_master)
+        async with working(ends.dialer(certificate)):
+            await until(lambda: len(ends.at_master) >= 3)
+    assert ends.at_master[:3] == [SatelliteConnected("east"), SatelliteLost("east"), SatelliteConnected("east")]
+
+
+async def test_the_master_comes_later_and_comes_back(ends: Ends) -> None:
+    async with working(ends.dialer(ends.pool.client("east"))):
+        for n in (1, 2):
+            async with working(ends.listener):
+                await until(lambda n=n: ends.at_satellite.count(MasterConnected()) == n)  # type: ignore[misc]
+            await until(lambda n=n: ends.at_satellite.count(MasterLost()) == n)  # type: ignore[misc]
+
+
+async def test_who_is_no_satellite_of_this_pool_is_not_let_in(ends: Ends, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other", "Other")
+    strangers = [
+        ends.dialer(ends.pool.client("north")),  # of the pool, and not in the station file
+        ends.dialer(other.client("east")),  # of another authority
+        ends.dialer(ends.pool.client("east"), other.root),  # which trusts another authority
+    ]
+    async with working(ends.listener, *strangers):
+        await until(lambda: all(s._problem or ends.at_satellite for s in strangers[1:]))
+        async with working(ends.dialer(ends.pool.client("west"))):
+            await until(lambda: SatelliteConnected("west") in ends.at_master)
+    assert [e for e in ends.at_master if isinstance(e, SatelliteConnected)] == [SatelliteConnected("west")]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"kind":"refused"}', '{"kind":"refused","payment":1,"why":""}'])
+async def test_what_cannot_be_read_ends_the_connection(ends: Ends, text: str) -> None:
+    import websockets
+
+    context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
+    address = f"wss://127.0.0.1:{ends.port}/satellite"
+    async with working(ends.listener):
+        await until(lambda: ends.listener.is_open)
+        async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
+            await socket.send('{"kind":"hello","protocol":1,"program":"x"}')
+            await socket.send('{"kind":"of a later program"}')
+            await socket.send(text)
+            async with deadline(30):
+                await socket.wait_closed()
+            assert socket.close_code == 1003
+        await until(lambda: ends.at_master[-1:] == [SatelliteLost("east")])
+
+
+async def test_another_protocol_is_refused(ends: Ends) -> None:
+    import websockets
+
+    context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
+    async with working(ends.listener):
+        await until(lambda: ends.listener.is_open)
+        address = f"wss://127.0.0.1:{ends.port}/satellite"
+        async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
+            await socket.send('{"kind":"hello","protocol":2}')
+            async with deadline(30):
+                await socket.wait_closed()
+    assert ends.at_master == []
