@@ -71,6 +71,7 @@ class Bay {
     this.number = number;
     this.root = templateCopy("bay");
     this.root.dataset.testid = `bay-${number}`;
+    this.root.id = `outlet-${number}`;
     this.history = [];
     this.etag = null;
     this.evse = null;
@@ -84,7 +85,7 @@ class Bay {
     const n = this.number;
     this.q(".scene").setAttribute("aria-label", phrase("outlet_scene", { number: n }));
     for (const name of ["reported", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart",
-      "says", "outlet-button", "code", "clear-latched"]) {
+      "says", "outlet-button", "code", "clear-latched", "fold", "to-cards"]) {
       this.q(`.${name}`).dataset.testid = `${name}-${n}`;
     }
     this.q(".socket").dataset.testid = `socket-${n}`;
@@ -97,6 +98,9 @@ class Bay {
     this.q(".clear-latched").onclick = () => post(`evses/${n}/clear`, {});
     this.q(".unplug-ev").onclick = () => post(`evses/${n}/unplug`, { side: "ev" });
     this.q(".ready").onclick = () => post(`evses/${n}/ev`, { ready: !this.evse.ready });
+    this.q(".fold").onclick = () => this.fold(!this.root.classList.contains("folded"));
+    this.fold(false);
+    this.q(".to-cards").onclick = () => chooseTapPlace(n);
     pressable(this.q(".socket"), () => this.toggle());
     pressable(this.q(".car-hit"), () => this.toggle());
     pressable(this.q(".screen"), () => this.zoom());
@@ -294,8 +298,18 @@ class Bay {
     this.screenOf = evses;
   }
 
+  // What a station of many outlets shows of each one at first is its state, and what to do there.
+  fold(isFolded) {
+    const [button, act] = [this.q(".fold"), phrase(isFolded ? "stations_more" : "stations_less")];
+    this.root.classList.toggle("folded", isFolded);
+    button.setAttribute("aria-expanded", !isFolded);
+    button.setAttribute("aria-label", `${phrase("outlet_name", { number: this.number })}: ${act}`);
+    button.textContent = act;
+    if (!isFolded && this.evse) this.draw();
+  }
+
   async refreshScreen() {
-    if (this.screenAt !== this.number) return;
+    if (this.screenAt !== this.number || this.root.classList.contains("folded")) return;
     const url = `${API}display/${this.number}.png`;
     const answer = await fetch(url, { cache: "no-cache" });
     this.root.classList.toggle("has-picture", answer.ok);
@@ -389,6 +403,7 @@ function show(picture) {
   const road = picture.links.backend || {};
   $("road-now").textContent = [phrase(road.up === false ? "road_is_cut" : road.stall ? "road_is_stalled" : "road_is_open"), picture.backend && picture.backend.url].filter(Boolean).join(" · ");
   $("traffic-now").textContent = trafficWords(picture.traffic);
+  showOpenStation(picture);
 }
 
 // What the links have taken of the month's data volume, for each kind of bearer.
@@ -485,10 +500,12 @@ function pill(name, mood, text) {
 function offerTapPlaces() {
   const outlets = [...bays.keys()].map((n) => [n, phrase("tap_at_outlet", { number: n }), `tap-at-${n}`]);
   const places = [[null, phrase("tap_at_any"), "tap-at-any"], ...outlets];
-  choice($("tap-at"), places, tapAt, (n) => {
-    tapAt = n;
-    offerTapPlaces();
-  });
+  choice($("tap-at"), places, tapAt, chooseTapPlace);
+}
+
+function chooseTapPlace(n) {
+  tapAt = n;
+  offerTapPlaces();
 }
 
 async function tap(body) {
@@ -756,9 +773,6 @@ function showRung(item, { rung, title, findings }, isJudged) {
     return [make("p", "", subjects ? `${subjects}: ${reason}` : reason), ...(to_do ? [make("p", "to-do", `→ ${to_do}`)] : [])];
   }));
 }
-
-// A screen reader reads a text aloud each time it is written, also when it is the same.
-function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 // --- the conversation -------------------------------------------------------------------------------------------
 

@@ -35,6 +35,9 @@ function decimalText(value, digits, { atMost = false } = {}) {
   return new Intl.NumberFormat(pageLanguage, { ...fraction, useGrouping: false }).format(value);
 }
 
+// A screen reader reads a text aloud each time it is written, also when it is the same.
+function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
+
 function fillTexts(root) {
   for (const element of root.querySelectorAll("[data-text]")) element.textContent = phrase(element.dataset.text);
   for (const [place, attribute] of Object.entries(TEXT_PLACES)) {
