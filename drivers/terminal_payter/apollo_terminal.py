@@ -93,6 +93,7 @@ class ApolloTerminal(PayterTerminal):
     async def show_screens(self, first: Screen, /, *others: Screen) -> None:
         """Show what the outlets show. A result takes the screen from an offer that waits for a card, if the settings
         want that; a card that was read is never sent away for it."""
+        await self._screen.prepare_texts(first.language)
         takes_screen = self._screen.note_screens((first, *others))
         if not self._screen.is_used:
             return
@@ -110,7 +111,8 @@ class ApolloTerminal(PayterTerminal):
 
     def _start_extras(self, reference: str) -> bytes:
         methods = commands.ALL_CARDS if self._settings.badges else self._settings.payment_methods
-        said = self._screen.card_message() if self._settings.card_message else ""
+        room = messages.CARD_MESSAGE_ROOM - len(self._card_tags())
+        said = self._screen.card_message(room) if self._settings.card_message else ""
         return messages.apollo_extras(methods, reference, said)
 
     def _card_tags(self) -> bytes:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from agent.model.bank_card import TerminalIdentity
 from agent.model.fastclass import frozen
 from drivers.terminal_payter import commands
-from drivers.terminal_payter.frames import Frame
+from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame
 
 _U32 = 0xFFFF_FFFF
 LONGEST_TEXT = 63
 _SHOWN_BYTES, _SHOWN_TEXT = 40, 200
 """Of what is shown as it is said."""
 LONGEST_CARD_MESSAGE = 127
+CARD_MESSAGE_ROOM = LONGEST_PLAIN - 2 - (4 + 4 + 1 + 4 + LONGEST_TEXT + 1 + 1 + 1)
+"""Bytes for tags and card message in the longest plain frame of Start Session."""
 UI_INFO = "info"
 """Type of the screen that shows a title, a subtitle and a QR code."""
 

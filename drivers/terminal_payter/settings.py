@@ -47,7 +47,7 @@ class PayterSettings:
     uid_order: Annotated[str, OneOf(("normal", "reversed"))] = "normal"
     uid_case: Annotated[str, OneOf(("upper", "lower"))] = "upper"
     badge_holdoff_ms: Annotated[int, Between(0, 60_000, "ms")] = 5000
-    screen_hold_s: Annotated[float, Between(0, 30, "seconds")] = 0.0
+    screen_hold_s: Annotated[float, Between(0, 10, "seconds")] = 0.0
     # patience
     reply_s: Annotated[float, Between(0.1, 60, "seconds")] = 4.0
     settle_s: Annotated[float, Between(0.1, 120, "seconds")] = 15.0

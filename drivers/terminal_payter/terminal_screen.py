@@ -53,6 +53,16 @@ class TerminalScreen:
         self._result: tuple[object, ...] = ()
         self._held_until_s = 0.0
 
+    async def prepare_texts(self, language: str) -> None:
+        """Read the texts of a language once, in a thread: a board takes a while for it."""
+        if language in self._texts or not self._has_texts:
+            return
+        try:
+            self._texts[language] = await asyncio.to_thread(load_texts, language, self._where.config_dirs)
+        except Broken as e:
+            log.error("terminal %s: it shows no screens of ours: %s", self._dialogue.link.name, e)
+            self._has_texts = False
+
     @property
     def is_used(self) -> bool:
         """True if screens are sent: a card can pay here, the settings want it, and the terminal takes them."""
@@ -79,19 +89,19 @@ class TerminalScreen:
 
     def hold_between_offers(self) -> None:
         """Show the figures of a session that runs for a moment, before the terminal waits for a card again."""
-        if self._settings.screen_hold_s and not self.hold_s and self.card_message():
+        if self._settings.screen_hold_s and not self.hold_s and self.card_message(CARD_MESSAGE_BYTES):
             self.hold_for_reading()
 
     def forget_sent_screen(self) -> None:
         """Send the next screen even if it says the same: the terminal has lost it."""
         self._sent, self._sent_name = b"", None
 
-    def card_message(self) -> str:
-        """Return the sentence for the terminal's request for a card; "": there is nothing to say."""
+    def card_message(self, room: int) -> str:
+        """Return the sentence for the terminal's request for a card, in ``room`` bytes; "": there is nothing to say."""
         texts = self._texts_of_screens()
         if texts is None:
             return ""
-        return cut_utf8(card_message_of(self._screens, texts, self._where.facts), CARD_MESSAGE_BYTES)
+        return cut_utf8(card_message_of(self._screens, texts, self._where.facts), min(room, CARD_MESSAGE_BYTES))
 
     async def send_screens(self, is_hidden: bool) -> None:
         """Send what the outlets show, unless the terminal has it. ``is_hidden``: it waits for a card, its own screen
@@ -132,17 +142,7 @@ class TerminalScreen:
 
     def _texts_of_screens(self) -> Texts | None:
         """Return the texts in the language of the newest screen; None: there is no screen, or there are no texts."""
-        if not self._screens or not self._has_texts:
-            return None
-        language = self._screens[0].language
-        if language not in self._texts:
-            try:
-                self._texts[language] = load_texts(language, self._where.config_dirs)
-            except Broken as e:
-                log.error("terminal %s: it shows no screens of ours: %s", self._dialogue.link.name, e)
-                self._has_texts = False
-                return None
-        return self._texts[language]
+        return self._texts.get(self._screens[0].language) if self._screens else None
 
 
 def _loop_time() -> float:

@@ -116,6 +116,15 @@ def test_a_long_text_is_cut_between_characters() -> None:
     assert messages.text_field("a\0b", 63) == b"ab\0"
 
 
+@pytest.mark.parametrize("tags", [0, 18, 100])
+def test_the_longest_card_message_fits_the_frame(tags: int) -> None:
+    said = "x" * min(messages.CARD_MESSAGE_ROOM - tags, messages.LONGEST_CARD_MESSAGE)
+    extras = messages.apollo_extras(0, "r" * 70, said)
+    payload = messages.start_payload(5000, 1, bytes(tags), extras)
+    assert len(encode_frame(To.START, payload)) <= 257
+    assert said.encode() in payload
+
+
 def test_who_it_is() -> None:
     identity = messages.parse_identity(b"A123\0Apollo\0P 1\0psp 2\0ui 3\0")
     assert identity == TerminalIdentity("Payter", "Apollo", "A123", "P 1 psp 2 ui 3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.support.terminal_process import Apollo, heard, running
 
 BADGE = "04A1B2C3D4E5F6"
 CONFIG_DIRS = tuple(Path(folder) for folder in config.__path__)
-LONG_S = 30.0
+LONG_S = 10.0
 """Longer than any test: what is to be seen at once must not wait for it."""
 
 
@@ -72,7 +73,7 @@ async def seen(apollo: Apollo, state: str) -> dict[str, Any]:
     """Return the picture of the terminal once it is in this state."""
     async with deadline(15):
         while (picture := await apollo.do("picture"))["state"] != state:
-            pass
+            await asyncio.sleep(0.01)
     return picture
 
 
@@ -101,9 +102,9 @@ async def test_a_result_takes_the_screen_if_the_settings_want_it(tmp_path: Path)
         news = port.news()
         await port.offer(5000)
         await port.show_screens(FINISHED)
+        assert port._screen.hold_s > 0
         assert await heard(news) == Cancelled()
         assert (await apollo.do("picture"))["qr"] == "https://pay.example/r/PY1"
-        assert port._screen.hold_s > 0
         await port.offer(5000)
         assert port._screen.hold_s == 0, "it was waited for"
         assert (await apollo.do("picture"))["state"] == "wait_card"
@@ -125,7 +126,7 @@ async def test_a_card_that_was_read_is_not_sent_away_for_a_screen(tmp_path: Path
 @pytest.mark.parametrize("fault", [{"what": "refuse", "detail": 2}, {"what": "lose_reply"}])
 async def test_a_terminal_that_shows_nothing_is_not_asked_for_ever(tmp_path: Path, fault: dict[str, Any]) -> None:
     """Refused or unanswered three times, no screen is sent any more; payments are as before."""
-    async with running(tmp_path) as apollo, opened(apollo, reply_s=0.4) as port:
+    async with running(tmp_path) as apollo, opened(apollo) as port:
         for _ in range(3):
             await apollo.do("mischief", item={"code": 0x28, **fault})
         for n in range(5):
@@ -208,7 +209,7 @@ async def test_a_terminal_that_cannot_read_badges_alone_reads_them_with_offers(t
             news = port.news()
             async with deadline(15):
                 while port._reads_badges:
-                    await apollo.do("picture")
+                    await asyncio.sleep(0.01)
             await port.offer(5000)
             await apollo.do("badge", uid=BADGE)
             assert await heard(news) == BadgeRead(Tap(Token(BADGE)))
@@ -265,7 +266,7 @@ async def test_the_terminals_receipt_follows_the_approval(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("fault", [{"what": "refuse", "detail": 2}, {"what": "lose_reply"}])
 async def test_a_receipt_that_is_not_given_costs_no_payment(tmp_path: Path, fault: dict[str, Any]) -> None:
-    async with running(tmp_path) as apollo, opened(apollo, get_receipt=0x45, reply_s=0.4) as port:
+    async with running(tmp_path) as apollo, opened(apollo, get_receipt=0x45) as port:
         await apollo.do("mischief", item={"code": 0x45, **fault})
         approved = await held(apollo, port)
         assert await port.commit(approved.reservation, 1234) is Settlement.DONE
