@@ -231,6 +231,9 @@ class Station:
     def tap_bank_card(self, *, evse: int | None = None, behaviour: str = "approve", pan_last4: str = "1234") -> None:
         self.post_call("/terminal/card", {"evse": evse, "behaviour": behaviour, "pan_last4": pan_last4})
 
+    def tap_terminal_badge(self, uid: str, *, evse: int | None = None) -> None:
+        self.post_call("/terminal/badge", {"uid": uid, "evse": evse})
+
     def act_on_terminals(self, action: Literal["power_cycle", "offline", "online"], *, evse: int | None = None) -> None:
         self.post_call("/terminal", {"action": action, "evse": evse})
 

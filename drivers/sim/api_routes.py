@@ -211,6 +211,9 @@ API_ROUTES = (
         body_forms.SERIAL_TOKEN,
     ),
     _post_route("/terminal/card", "tap_bank_card", CARDS, "A bank card at the payment terminal", body_forms.BANK_CARD),
+    _post_route(
+        "/terminal/badge", "tap_terminal_badge", CARDS, "A badge at the payment terminal", body_forms.TERMINAL_BADGE
+    ),
     _post_route("/terminal", "act_on_terminals", CARDS, "The payment terminal itself", body_forms.TERMINAL_ACTION),
     _post_route("/buttons/{name}", "press_button", CARDS, "Press a button once", body_forms.EMPTY),
     _post_route("/modem", "act_on_modem", SITE, "A fault of the modem, its signal, its network", body_forms.MODEM),

@@ -68,6 +68,7 @@ BANK_CARD = BodyForm(
         _ANY_OUTLET,
     )
 )
+TERMINAL_BADGE = BodyForm((hexadecimal_key("uid"), _ANY_OUTLET))
 TERMINAL_ACTION = BodyForm((choice_key("action", *ACTIONS), _ANY_OUTLET))
 MODEM = BodyForm(
     (

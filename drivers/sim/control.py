@@ -153,6 +153,11 @@ class Control:
         self._check_evse(b["evse"])
         self.world.devices.tap_bank_card(b["pan_last4"], b["behaviour"], b["evse"])
 
+    async def tap_terminal_badge(self, request: web.Request) -> None:
+        b = body_forms.TERMINAL_BADGE.read_values(await request.read())
+        self._check_evse(b["evse"])
+        self.world.devices.tap_terminal_badge(b["uid"], b["evse"])
+
     async def act_on_terminals(self, request: web.Request) -> None:
         b = body_forms.TERMINAL_ACTION.read_values(await request.read())
         self._check_evse(b["evse"])

@@ -214,6 +214,7 @@ _EVSE_STEPS: Mapping[str, Callable[[int, Json], Step]] = {
 _STEPS: Mapping[str, Callable[[Json], Step | None]] = {
     "/cards/tap": _card_tap_step,
     "/terminal/card": _bank_card_step,
+    "/terminal/badge": _card_tap_step,
     "/links/backend": _link_state_step,
     "/power": lambda body: {"mains": "on" if body["mains"] else "off"},
     "/backend": _backend_request_step,

@@ -133,6 +133,11 @@ class StationDevices:
         asked = checked_choice(behaviour, "behaviour", CARD_BEHAVIOURS)
         self._find_terminals(evse)[0].tap_bank_card(pan_last4, asked)
 
+    def tap_terminal_badge(self, uid: str, evse: int | None = None) -> None:
+        """Hold a badge to the payment terminal for a moment. Raises ``ValueError`` if no badge has such a UID."""
+        cards.parse_card_uid(uid, cards.KINDS[0])
+        self._find_terminals(evse)[0].tap_badge(uid)
+
     def act_on_terminals(self, action: str, evse: int | None = None) -> None:
         """Perform an action on all terminals, or on the one of an EVSE."""
         asked = checked_choice(action, "action", ACTIONS)

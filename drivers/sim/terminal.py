@@ -91,6 +91,10 @@ class Terminal:
         """Hold a card to the terminal for a moment. Without power the card is not seen."""
         self._start_task(self._send_command({"do": "card", "last4": last4, "behaviour": behaviour}))
 
+    def tap_badge(self, uid: str) -> None:
+        """Hold a badge to the terminal for a moment. It is read where the terminal is a reader of badges."""
+        self._start_task(self._send_command({"do": "badge", "uid": uid}))
+
     def _command_line(self) -> list[str]:
         own = ["--books", str(self._books), "--control", self._control, "--port", str(self.port)]
         numbers = ["--first", str(1000 * self.place + 1), "--rate", f"{self._rate:g}"]

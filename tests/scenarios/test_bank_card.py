@@ -151,3 +151,20 @@ async def test_two_cars_wait_and_the_button_says_which_one_the_card_pays_for(tmp
             await s.until(lambda p, n=n: p["evses"][n - 1]["session"] is None)
         over = await s.until(lambda p: len(p["ledger"]["captures"]) == 2 and not p["ledger"]["holds"])
         assert over["ledger"]["voids"] == []
+
+
+async def test_a_badge_at_the_terminal_starts_and_stops(tmp_path: Path) -> None:
+    """The terminal reads the badge while it waits for a bank card, and by itself while the badge's session runs."""
+    badges = 'driver = "terminal_payter"\nbadges = true\nbadge_holdoff_ms = 0\n'
+    station = STATION.replace('driver = "terminal_payter"\n', badges)
+    async with Simulated(tmp_path, station, speed=60) as s:
+        await s.until(waits)
+        await s.post("/terminal/badge", {"uid": "04A1B2C3D4E5F6"})
+        await s.until(lambda p: p["evses"][0]["screen"] == "plug_in")
+        await s.post("/evses/1/plug", CAR)
+        running = await charged(s, 300)
+        assert running["evses"][0]["session"]["token"] == "04A1B2C3D4E5F6"
+        await s.until(lambda p: p["terminals"][0]["screen"] == ["Present card"])  # no amount: it waits for badges alone
+        await s.post("/terminal/badge", {"uid": "04A1B2C3D4E5F6"})
+        over = await s.until(lambda p: p["evses"][0]["session"] is None, 60)
+        assert over["ledger"] == {"holds": [], "captures": [], "voids": []}

@@ -138,6 +138,8 @@ WRONG: list[tuple[str, Any, int]] = [
     ("cards/tap", {"token": "two\nlines"}, 400),
     ("cards/tap", b"5", 400),
     ("terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": 1}, 404),
+    ("terminal/badge", {"uid": "04A1B2C3D4E5F6"}, 404),
+    ("terminal/badge", {"uid": "XYZ"}, 400),
     ("terminal", {"action": "offline"}, 404),
     ("modem", {"fault": "no_sim", "active": True}, 404),
     ("clock", {"step_s": "soon"}, 400),
