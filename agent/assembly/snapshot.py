@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
+from agent.assembly.shared_terminal import shared_terminal_rows
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import identity_to_record
@@ -61,6 +62,10 @@ def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> 
         "devices": [
             {"name": k.name, "open": k.open, **k.status_fields(), **_error_fields(k.trouble)}
             for k in parts.dispatch.supervisors
+        ]
+        + [
+            {"name": row["name"], "open": row["open"], **_error_fields(row["error"])}
+            for row in shared_terminal_rows(parts.site)
         ],
         **({"sinks": sinks.status_summary()} if sinks else {}),
         "traffic": traffic_snapshot(parts.site, parts.clock.now().utc_s),

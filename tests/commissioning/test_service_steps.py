@@ -17,6 +17,7 @@ from agent import __version__
 from agent.assembly.doctor.findings import CODES, RUNGS, Verdict, make_finding, worst_verdict
 from agent.assembly.doctor.known_rungs import HTTP_CODES, connection_findings, device_findings
 from agent.assembly.doctor.service_examiner import summarize_findings
+from agent.assembly.shared_terminal import shared_terminal_rows
 from agent.model.types import Screen, ScreenName
 from agent.ocpp.transport.connect_problems import ProblemCode
 from agent.ports.driver import StationFacts
@@ -26,6 +27,7 @@ from drivers.panel.page import page_of_screen
 from drivers.panel.page_parts import faces_of_page
 from drivers.panel.texts import load_texts
 from tests.commissioning.doctor_faults import FAULTS, Plot
+from tests.domain.playbook import make_site
 from tests.support import doctor_far_ends as far
 from tests.support.busy_machine import deadline
 from tests.support.certificate_authorities import Authority
@@ -127,6 +129,18 @@ def test_a_terminal_whose_bank_was_not_reached_is_a_warning_until_one_answers() 
     assert (finding.code, finding.values) == ("device_identified", {"about": about})
     [finding] = device_findings([{**row, "error": "no answer"}])
     assert finding.code == "device_reported", "first it has to answer itself"
+
+
+def test_a_station_that_shares_the_terminal_is_connected_or_not() -> None:
+    site = make_site(payment_terms=None, satellites={"east": (2,), "gone from the file": ()})
+    site.satellites_online.add("east")
+    [finding] = device_findings(shared_terminal_rows(site))
+    assert (finding.code, finding.subject, finding.verdict) == ("station_connected", "satellite east", Verdict.GOOD)
+    site.satellites_online.clear()
+    [finding] = device_findings(shared_terminal_rows(site))
+    assert (finding.code, finding.verdict) == ("station_away", Verdict.WARNING)
+    [row] = shared_terminal_rows(make_site(is_satellite=True))
+    assert (row["name"], row["open"], row["error"]) == ("payment master", False, "not connected")
 
 
 @pytest.fixture(scope="module")

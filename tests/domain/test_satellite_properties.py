@@ -1,5 +1,6 @@
-"""What holds between a payment master and a satellite whatever is cut, killed or late (decision 73): energy flows only in
-a session that the journal has, each hold is captured or released once, and what is captured is what the meter says."""
+"""What holds between a payment master and a satellite, whatever is cut, killed or late (decision 73): energy flows only
+in a session that the journal has, each hold is captured or released once, and what is captured is what the meter
+says."""
 
 from __future__ import annotations
 

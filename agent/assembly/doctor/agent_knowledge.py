@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent import __version__
+from agent.assembly.shared_terminal import shared_terminal_rows
 from agent.assembly.snapshot import SnapshotParts
 from agent.domain.bearers import BearerConfig, BearerRecord
 from agent.model.bearer import BearerStatus
@@ -81,7 +82,8 @@ def station_knowledge(parts: SnapshotParts) -> dict[str, Any]:
         "devices": [
             {"name": s.name, "open": s.open, "error": s.trouble, **s.status_fields()}
             for s in parts.dispatch.supervisors
-        ],
+        ]
+        + shared_terminal_rows(site),
         "traffic": traffic_snapshot(site, utc_s),
         "utc_s": utc_s,
         "hurried": parts.clock.hurried,

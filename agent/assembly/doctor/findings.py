@@ -32,7 +32,7 @@ _GOOD = {
     "agent": ("agent_running", "agent_stopped"),
     "disk": ("disk_good",),
     "flash": ("flash_good",),
-    "devices": ("device_good", "device_identified", "devices_none"),
+    "devices": ("device_good", "device_identified", "station_connected", "devices_none"),
     "sim": ("sim_ready", "sim_none"),
     "registration": ("registered", "registration_not_needed"),
     "bearer": ("bearer_up", "bearer_none"),
@@ -51,7 +51,7 @@ _GOOD = {
 _WARNING = {
     "disk": ("disk_low",),
     "flash": ("flash_worn",),
-    "devices": ("terminal_bank_silent",),
+    "devices": ("terminal_bank_silent", "station_away"),
     "sim": ("sim_other",),
     "registration": ("signal_weak",),
     "bearer": ("bearer_spare_down",),

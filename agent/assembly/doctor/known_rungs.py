@@ -87,15 +87,20 @@ def disk_space_state(folder: Path) -> tuple[str, dict[str, str]]:
 def device_findings(rows: Sequence[Row]) -> list[Finding]:
     """Return the findings of the devices that the agent has open, the bearers excepted."""
     findings = [
-        make_finding("device_reported", row["name"], error=row["error"]) if row["error"] else _good_device_finding(row)
+        make_finding("device_reported", row["name"], error=row["error"])
+        if row["error"] and not row.get("station")
+        else _device_finding(row)
         for row in rows
         if not row["name"].startswith("bearer")
     ]
     return findings or [make_finding("devices_none")]
 
 
-def _good_device_finding(row: Row) -> Finding:
-    """Return the finding of a device without an error; of a terminal with what it says of itself."""
+def _device_finding(row: Row) -> Finding:
+    """Return the finding of a device without an error; of a terminal with what it says of itself. A station that shares
+    a terminal with this one is connected or not."""
+    if row.get("station"):
+        return make_finding("station_connected" if row["open"] else "station_away", row["name"])
     identity = row.get("identity") or {}
     known = {"": " ".join(filter(None, (identity.get("vendor"), identity.get("model"))))}
     known |= {f"{name} ": str(identity.get(name) or "") for name in ("serial", "firmware")}
