@@ -21,7 +21,10 @@ from drivers.sim.supervisor import NotRunning
 PAGE = Path(__file__).parent / "page"
 API_PAGE_FILES = ("api.css", "api.js", "icon.svg")
 """What the description of the API needs, which is there without the page too."""
-PAGE_FILES = ("app.js", "stations.css", "stations.js", "style.css", "texts.js", "texts.json")
+PAGE_FILES = (
+    "app.js", "composer.css", "composer.js", "conversation.js", "plots.js", "stations.css", "stations.js", "style.css",
+    "texts.js", "texts.json",
+)  # fmt: skip
 """What the page needs besides."""
 BASES = ("", f"{STATIONS}{{{NAME_IN_PATH}}}")
 """What stands before the paths of a station."""

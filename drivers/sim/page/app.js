@@ -853,6 +853,8 @@ function addFrame(frame) {
 
 function showArrived() {
   gathering = 0;
+  if (CONVERSATION.paused) arrived.splice(0, Math.max(0, arrived.length - ROWS));
+  if (CONVERSATION.paused || !arrived.length) return;
   const list = $("frames");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const frames = arrived.splice(0);
@@ -869,6 +871,8 @@ function forgetFrames() {
   clearTimeout(gathering);
   [gathering, lastSeq, arrived.length] = [0, 0, 0];
   asked.clear();
+  forgetActions();
+  forgetLatencies();
   $("frames").replaceChildren();
   $("frame-count").textContent = "0";
 }
@@ -891,6 +895,8 @@ function row(frame, { kind, action, payload }) {
     details.append(Object.assign(document.createElement("pre"), { textContent: text }));
   });
   item.append(details);
+  noteFrame(item, frame);
+  noteLatency(frame);
   item.hidden = !wanted(item);
   return item;
 }
@@ -911,6 +917,7 @@ const clockTime = (seconds) => seconds == null ? "" : new Date(seconds * 1000).t
 const pressed = (id) => $(id).getAttribute("aria-pressed") === "true";
 
 function wanted(item) {
+  if (!isFrameChosen(item)) return false;
   if (!pressed("answers") && item.dataset.kind === "result") return false;
   if (!pressed("chatter") && CHATTER.includes(item.dataset.action)) return false;
   const text = $("filter").value.trim().toLowerCase();
@@ -928,6 +935,7 @@ function listen() {
   events.addEventListener("station", (e) => show(JSON.parse(e.data)));
   events.addEventListener("recording", (e) => showRecording(JSON.parse(e.data)));
   events.addEventListener("doctor", (e) => showDoctor(JSON.parse(e.data)));
+  events.addEventListener("composer", (e) => showComposer(JSON.parse(e.data)));
   events.addEventListener("frame", (e) => addFrame(JSON.parse(e.data)));
   events.addEventListener("error", () => {
     pill("agent", "bad", phrase("pill_simulation_away"));
@@ -945,6 +953,9 @@ async function screens() {
 }
 
 function wirePage() {
+  wireComposer();
+  wireConversation();
+  wirePlots();
   $("cards").append(...CARDS.map(badge));
   $("bank-cards").append(...BANK_CARDS.map(bankCard));
   $("bank-link").onclick = () => post("terminal", { action: pressed("bank-link") ? "offline" : "online" });
