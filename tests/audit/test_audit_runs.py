@@ -32,7 +32,7 @@ from tests.support.certificate_authorities import Authority, tls
 from tests.support.command_terminal import CommandTerminal
 from tests.support.doctor_far_ends import tls_front
 from tests.support.foreign_charge_point import actuator_command, foreign_charge_point
-from tests.support.simulated_station import CAMPAIGN, ONE_EVSE, Simulated, held_port
+from tests.support.simulated_station import CAMPAIGN, ONE_EVSE, SMALL_PANEL, Simulated, held_port
 
 PLAN = """
 title = "A plan of this test"
@@ -259,12 +259,13 @@ def test_the_plans_are_listed_and_checked() -> None:
 
 async def test_a_technician_is_led_through_an_audit_of_a_real_station(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(PLAN.replace('scenario = "cable_first"', 'ask = "Is it warm?"'))
-    (tmp_path / "station.toml").write_text(ONE_EVSE)
+    text = ONE_EVSE.replace(SMALL_PANEL, "")  # or the person is asked what the display shows
+    (tmp_path / "station.toml").write_text(text)
     with held_port() as port:
         words = ("--plan", str(tmp_path / "plan.toml"), "--listen", f"127.0.0.1:{port}", "--out", str(tmp_path / "out"))
         async with CommandTerminal("audit", str(tmp_path / "station.toml"), *words) as terminal:
             await terminal.find_text("waiting for CP-1 at ws://127.0.0.1")
-            async with Simulated(tmp_path, ONE_EVSE, f"ws://127.0.0.1:{port}") as simulated:
+            async with Simulated(tmp_path, text, f"ws://127.0.0.1:{port}") as simulated:
                 await answer_and_act(terminal, simulated)
                 assert await terminal.end_code() == 3, terminal.said
     folder, record = record_in(tmp_path / "out")

@@ -9,12 +9,13 @@ import pytest
 
 from tests.page.visiting import judged, patience_ms
 from tests.scenarios.control_rig import simulated, write_station
+from tests.support.simulated_station import USUAL_PANEL
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
 
 
 def test_calls_are_explained_and_made(browser: Any, tmp_path: Path) -> None:
-    with simulated(str(write_station(tmp_path)), "--port", "0", "--headless") as simulation:
+    with simulated(str(write_station(tmp_path, panel=USUAL_PANEL)), "--port", "0", "--headless") as simulation:
         page = browser.new_page(viewport={"width": 1000, "height": 900})
         page.set_default_timeout(patience_ms())
         complaints: list[str] = []

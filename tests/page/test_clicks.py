@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.visiting import at, frame, has, patience_ms, visited
+from tests.page.visiting import at, frame, has, patience_ms, visited, wait_until_true
 from tests.scenarios.control_rig import simulated, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,8 +41,8 @@ def number(page: Any, testid: str) -> float:
 
 
 def grows(page: Any, testid: str, above: float = 0.0) -> None:
-    page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(`[data-testid=${id}]`)?.textContent) > n", arg=[testid, above]
+    wait_until_true(
+        page, "([id, n]) => Number(document.querySelector(`[data-testid=${id}]`)?.textContent) > n", arg=[testid, above]
     )
 
 
@@ -71,8 +71,10 @@ def answered(page: Any, action: str) -> int:
 
 def another(page: Any, action: str, before: int) -> None:
     """Waits until one more is answered."""
-    page.wait_for_function(
-        "([a, n]) => document.querySelectorAll(`[data-action=${a}][data-kind=result]`).length > n", arg=[action, before]
+    wait_until_true(
+        page,
+        "([a, n]) => document.querySelectorAll(`[data-action=${a}][data-kind=result]`).length > n",
+        arg=[action, before],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.assembly.doctor.findings import RUNGS
-from tests.page.visiting import at, has, judged, visited
+from tests.page.visiting import at, has, judged, visited, wait_until_true
 from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
@@ -30,8 +30,8 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
 
 def verdicts(page: Any) -> dict[str, str]:
     """By rung, once the doctor has come to an end."""
-    page.wait_for_function(
-        "() => document.querySelector('#rungs li') && !document.getElementById('doctor-run').disabled"
+    wait_until_true(
+        page, "() => document.querySelector('#rungs li') && !document.getElementById('doctor-run').disabled"
     )
     items = page.locator("#rungs li")
     found = [items.nth(n) for n in range(items.count())]
@@ -65,9 +65,10 @@ def test_rungs_are_shown_while_the_others_are_still_judged(simulation: Simulatio
     at(page, "link-stall").click()
     at(page, "doctor-language").select_option("de")
     at(page, "doctor-run").click()
-    page.wait_for_function(
+    wait_until_true(
+        page,
         """() => document.querySelector('[data-testid=rung-disk]')?.dataset.verdict === 'good'
-             && document.getElementById('doctor-run').disabled"""
+             && document.getElementById('doctor-run').disabled""",
     )
     assert simulation.post("doctor", {"language": "en"}) == 409
     assert simulation.get("doctor")["running"] is True

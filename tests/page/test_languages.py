@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.page.test_page_texts import TEXTS, VALUES
-from tests.page.visiting import at, has, judged, visited
+from tests.page.visiting import at, has, judged, visited, wait_until_true
 from tests.scenarios.control_rig import Simulation, simulated, wait_for
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(900)]
@@ -160,4 +160,4 @@ def test_a_reader_chooses_a_language_and_it_stays(browser: Any, simulation: Simu
 
 def test_figures_are_written_as_the_language_writes_them(browser: Any, simulation: Simulation) -> None:
     with visited(browser, simulation, locale="de-DE") as page:
-        page.wait_for_function(r"() => /^\d+,\d$/.test(document.querySelector('[data-testid=power-1]').textContent)")
+        wait_until_true(page, r"() => /^\d+,\d$/.test(document.querySelector('[data-testid=power-1]').textContent)")

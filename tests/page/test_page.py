@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from agent.domain.repeated_card import BEGUN_S
-from tests.page.visiting import at, frame, has, patience_ms, visited
+from tests.page.visiting import at, frame, has, patience_ms, visited, wait_until_true
 from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
+from tests.support.simulated_station import USUAL_PANEL
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
 
 @pytest.fixture(scope="module")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
-    path = write_station(tmp_path_factory.mktemp("page"))
+    path = write_station(tmp_path_factory.mktemp("page"), panel=USUAL_PANEL)
     with path.open("a", encoding="utf-8") as file:
         file.write('\n[terminal]\ndriver = "terminal_payter"\nsync_every_s = 0.1\n')
         file.write('\n[web_payment]\ndynamic = true\nallowed_hosts = ["127.0.0.1"]\n[settings]\ncost_display = true\n')
@@ -49,10 +50,10 @@ def test_a_whole_session_by_clicks(page: Any) -> None:
     has(page, "lock-1", "locked")
     has(page, "contactor-1", "closed")
     frame(page, "StartTransaction", "out")
-    page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > 0.01")
+    wait_until_true(page, "() => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > 0.01")
     first = float(at(page, "energy-1").text_content())
-    page.wait_for_function(
-        "([e]) => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > e", arg=[first]
+    wait_until_true(
+        page, "([e]) => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > e", arg=[first]
     )
     assert float(at(page, "power-1").text_content()) > 1
     at(page, "unplug-1").click()  # the plug is locked: physically impossible, and the page says so
@@ -74,7 +75,7 @@ def _goes(page: Any) -> None:
 
 def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> None:
     """The demonstration with its own central system, made to speak the newer version."""
-    path = write_station(tmp_path)
+    path = write_station(tmp_path, panel=USUAL_PANEL)
     with simulated(str(path), "--port", "0", "--speed", "20", "--ocpp", "2.0.1") as simulation:
         simulation.wait_healthy()
         with visited(browser, simulation, reduced_motion="no-preference") as page:
@@ -87,7 +88,7 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
             has(page, "reported-1", "Occupied")
             has(page, "contactor-1", "closed")
             frame(page, "TransactionEvent", "out")
-            page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > 0.01")
+            wait_until_true(page, "() => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > 0.01")
             at(page, "card-alice").click()
             has(page, "contactor-1", "open")
             _goes(page)
@@ -113,7 +114,7 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
             has(page, "ledger", "held 1 (60.00 €)")
             at(page, "plug-1").click()
             has(page, "reported-1", "Charging")
-            page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]')?.textContent) > 50")
+            wait_until_true(page, "() => Number(document.querySelector('[data-testid=power-1]')?.textContent) > 50")
             assert "150 kW" in page.locator("[data-testid=bay-1] .limit").text_content()
             page.wait_for_timeout(BEGUN_S * 1000)  # a card that is held too long ends nothing
             has(page, "pay-screen-0", "60.00")
@@ -131,8 +132,8 @@ def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> No
     href = page.locator("[data-testid=screen-1] image").get_attribute("href")
     assert simulation.call(href.removeprefix("api/v1/"))[1][:4] == b"\x89PNG"
     at(page, "language").click()
-    page.wait_for_function(
-        "(old) => document.querySelector('[data-testid=screen-1] image').getAttribute('href') !== old", arg=href
+    wait_until_true(
+        page, "(old) => document.querySelector('[data-testid=screen-1] image').getAttribute('href') !== old", arg=href
     )
     at(page, "screen-1").click()
     assert page.locator("#zoom").is_visible()
@@ -153,7 +154,7 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     at(page, "socket-1").click()
     has(page, "reported-1", "Charging")
     phone.get_by_role("heading", name="Charging").wait_for()
-    page.wait_for_function("() => Number(document.querySelector('[data-testid=cost-1]')?.textContent) > 0")
+    wait_until_true(page, "() => Number(document.querySelector('[data-testid=cost-1]')?.textContent) > 0")
     at(page, "unplug-ev-1").click()
     phone.get_by_role("heading", name="Receipt").wait_for()
     wait_for(lambda: scanned(page) == phone.url, "the receipt as a code on the page", 20)
@@ -214,7 +215,7 @@ def test_the_conversation_can_be_filtered(page: Any) -> None:
     frame(page, "StatusNotification", "out")
     at(page, "filter").fill("BootNotification")
     shown = page.locator("[data-testid=frame]:visible")
-    page.wait_for_function("() => document.querySelectorAll('[data-testid=frame]:not([hidden])').length > 0")
+    wait_until_true(page, "() => document.querySelectorAll('[data-testid=frame]:not([hidden])').length > 0")
     assert {shown.nth(i).get_attribute("data-action") for i in range(shown.count())} == {"BootNotification"}
     page.locator("#answers").click()
     kinds = {shown.nth(i).get_attribute("data-kind") for i in range(shown.count())}
@@ -259,4 +260,4 @@ def test_everything_that_can_be_pressed_has_a_name(page: Any) -> None:
 
 def test_the_data_volume_of_the_month_is_shown(page: Any) -> None:
     """The station has booted, so it has taken some kilobytes."""
-    page.wait_for_function("() => /[0-9.]+ [kM]B this month/.test(document.querySelector('#traffic-now').textContent)")
+    wait_until_true(page, "() => /[0-9.]+ [kM]B this month/.test(document.querySelector('#traffic-now').textContent)")

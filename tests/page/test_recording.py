@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.scenario.scenario_file import load_scenario
-from tests.page.visiting import at, frame, has, judged, visited
+from tests.page.visiting import at, frame, has, judged, visited, wait_until_true
 from tests.scenarios.control_rig import ROOT, Simulation, simulated
 from tests.support.busy_machine import stretched
 
@@ -68,7 +68,8 @@ def recorded_file(page: Any, folder: Path) -> Path:
 
 
 def energy(page: Any, n: int, above_kwh: float) -> None:
-    page.wait_for_function(
+    wait_until_true(
+        page,
         "([id, e]) => Number(document.querySelector(`[data-testid=${id}]`)?.textContent) > e",
         arg=[f"energy-{n}", above_kwh],
     )

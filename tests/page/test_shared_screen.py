@@ -9,13 +9,14 @@ import pytest
 
 from tests.page.visiting import at, visited
 from tests.scenarios.control_rig import simulated, write_station
+from tests.support.simulated_station import USUAL_PANEL
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_shared_screen_is_shown_once(browser: Any, tmp_path: Path, shared: bool) -> None:
-    path = write_station(tmp_path)
+    path = write_station(tmp_path, panel=USUAL_PANEL)
     if shared:
         with path.open("a", encoding="utf-8") as file:
             file.write('\n[display]\ndriver = "display_framebuffer"\n')

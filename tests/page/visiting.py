@@ -12,6 +12,7 @@ from tests.scenarios.control_rig import Simulation
 from tests.support.busy_machine import stretched
 
 WITHIN_MS = 60_000
+POLL_MS = 50
 LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"), (320, "dark"))
 """Colours do not depend on the width, nor what is where on the colours."""
 VIOLATIONS_ONLY = {"resultTypes": ["violations"]}
@@ -49,10 +50,18 @@ def at(page: Any, testid: str) -> Any:
     return page.get_by_test_id(testid)
 
 
+def wait_until_true(page: Any, expression: str, arg: Any = None) -> None:
+    """Wait until the expression is true in the page. ``wait_for_function`` would look, and have the page painted, with
+    each of 60 frames a second."""
+    page.wait_for_function(expression, arg=arg, polling=POLL_MS)
+
+
 def has(page: Any, testid: str, text: str) -> None:
     """Waits until the part is on the page and says ``text``: a page that was just loaded has no part yet."""
-    page.wait_for_function(
-        "([id, text]) => document.querySelector(`[data-testid=${id}]`)?.textContent.includes(text)", arg=[testid, text]
+    wait_until_true(
+        page,
+        "([id, text]) => document.querySelector(`[data-testid=${id}]`)?.textContent.includes(text)",
+        arg=[testid, text],
     )
 
 

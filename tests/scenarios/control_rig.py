@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.busy_machine import Deadline, stretched
+from tests.support.simulated_station import SMALL_PANEL
 
 ROOT = Path(__file__).resolve().parents[2]
 STATION = """
@@ -31,12 +32,14 @@ MeterValueSampleInterval = "60"
 
 [[evse]]
 number = 1
+{panel}
 [[evse]]
 number = 2
 outlet = "tethered"
 phases = 1
 max_a = 16
 bay_sensor = true
+{panel}
 
 [simulation]
 port = 0
@@ -48,9 +51,10 @@ meter_wh = 5000
 """
 
 
-def write_station(folder: Path, backend_url: str = "") -> Path:
+def write_station(folder: Path, backend_url: str = "", panel: str = SMALL_PANEL) -> Path:
     path = folder / "station.toml"
-    path.write_text(STATION.format(backend=f'[backend]\nurl = "{backend_url}"\n' if backend_url else ""), "utf-8")
+    backend = f'[backend]\nurl = "{backend_url}"\n' if backend_url else ""
+    path.write_text(STATION.format(backend=backend, panel=panel), "utf-8")
     return path
 
 

@@ -15,7 +15,8 @@ import pytest_asyncio
 from PIL import Image
 
 from tests.support.busy_machine import deadline
-from tests.support.station_rig import USUAL_PANEL, Street, station_text, street
+from tests.support.simulated_station import USUAL_PANEL
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VENDOR = "org.openchargealliance.costmsg"

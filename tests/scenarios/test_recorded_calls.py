@@ -18,6 +18,7 @@ import pytest
 from agent.scenario.scenario_file import load_scenario
 from tests.scenarios.control_rig import ROOT, Simulation, simulated, wait_for
 from tests.support.busy_machine import stretched
+from tests.support.simulated_station import SMALL_PANEL
 
 pytestmark = pytest.mark.timeout(600)
 ALICE = "04A1B2C3D4E5F6"
@@ -37,8 +38,10 @@ sync_every_s = 0.1
 driver = "power_sysfs"
 [[evse]]
 number = 1
+{panel}
 [[evse]]
 number = 2
+{panel}
 [simulation]
 port = 0
 state_dir = "world"
@@ -48,7 +51,7 @@ state_dir = "world"
 @pytest.fixture
 def station(tmp_path: Path) -> Path:
     path = tmp_path / "station.toml"
-    path.write_text(STATION, "utf-8")
+    path.write_text(STATION.format(panel=SMALL_PANEL), "utf-8")
     return path
 
 

@@ -17,7 +17,8 @@ import zxingcpp
 from PIL import Image
 
 from tests.support.busy_machine import deadline
-from tests.support.station_rig import USUAL_PANEL, Street, station_text, street
+from tests.support.simulated_station import USUAL_PANEL
+from tests.support.station_rig import Street, station_text, street
 from tests.support.station_rig_v201 import Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

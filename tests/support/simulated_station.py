@@ -26,6 +26,7 @@ format = "MONO"
 """
 """The display of an outlet at whose pixels no test looks. The usual panel of a simulated outlet has 50 times as many:
 painting it takes two fifths of the processor time of an agent in a test."""
+USUAL_PANEL = ""
 ONE_EVSE = f"""
 [station]
 id = "CP-1"

@@ -19,7 +19,6 @@ from tests.support.simulated_station import SMALL_PANEL, Simulated
 from tests.support.strict_csms import REQUEST, StrictCsms
 
 SPEED = 20.0
-USUAL_PANEL = ""
 RESTART_S = 60.0
 FAST_METER = """[evse.meter]
 driver = "meter_modbus"
