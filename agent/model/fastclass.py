@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, Field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:  # whose arguments the type checker knows
@@ -89,11 +90,12 @@ def _field_spec(default: Any) -> Any:
 def _shared_eq(self: Any, other: Any) -> Any:
     if other.__class__ is not self.__class__:
         return NotImplemented
-    return all(getattr(self, n) == getattr(other, n) for n in self.__slots_all__)
+    values_of = self.__frozen_values__
+    return bool(values_of(self) == values_of(other))
 
 
 def _shared_hash(self: Any) -> int:
-    return hash((self.__class__, *(getattr(self, n) for n in self.__slots_all__)))
+    return hash((self.__class__, self.__frozen_values__(self)))
 
 
 def _shared_repr(self: Any) -> str:
@@ -182,6 +184,7 @@ def _slotted_body(class_name: str, base: Any, own: Mapping[str, Any]) -> dict[st
     slots = tuple([n for n in new if n not in inherited] if inherited else new)
     body["__slots__"] = slots
     body["__slots_all__"] = body["__match_args__"] = inherited + slots
+    body["__frozen_values__"] = attrgetter(*(body["__slots_all__"] or ("__class__",)))
     body["__frozen_types__"] = {**base.__frozen_types__, **new} if inherited else new
     body["__frozen_defaults__"], body["__frozen_quiet__"] = defaults, quiet
     return body

@@ -32,7 +32,7 @@ from agent.ocpp.silence_watch import SilenceWatch
 from agent.ocpp.transport.backoff import Backoff
 from agent.ocpp.transport.call_channel import ConnectionLost
 from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM
-from agent.ocpp.transport.timeouts import wait_for_event
+from agent.ocpp.transport.timeouts import WakeTimer, wait_for_event
 from agent.ocpp.transport.transport import Closed, NoConnection, Transport
 from agent.ocpp.wire.calls import Answered, Called, Dropped, Errored, SendNow, Unprocessed
 from agent.ports.store import OutboxRow
@@ -309,15 +309,19 @@ class Link:
     # --- sending -------------------------------------------------------------------------------------------------
 
     async def _send_calls(self) -> None:
+        timer = WakeTimer(self._work_arrived)
         try:
             while True:
                 self._work_arrived.clear()
                 is_sent = await self._sender.send_next()
                 self._progressed.set()
                 if not is_sent:
-                    await wait_for_event(self._work_arrived, self._sender.idle_time_s())
+                    timer.wake_within(self._sender.idle_time_s())
+                    await self._work_arrived.wait()
         except ConnectionLost as e:
             self._channel.log_seldom(f"{self.url}: {e}: connection closed, trying again")
+        finally:
+            timer.cancel_timer()
 
     def _boot_status_changed(self, boot: BootAnswer) -> None:
         if not self._boot.is_accepted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 
 from agent.domain.events import Event
@@ -47,8 +46,8 @@ class MessageSender:
         self.authorizations = AuthorizeQueue(post_event, call_timeout_s)
         self.heartbeat = Heartbeat(ctx.settings, ctx, channel, ctx.clock)
         self._ctx, self._channel, self._boot, self._post_event = ctx, channel, boot, post_event
-        self._urgent: deque[Message] = deque()
-        self._idle: deque[Message] = deque(maxlen=IDLE_KEPT)
+        self._urgent: list[Message] = []
+        self._idle: list[Message] = []
         self._idle_silences, self._idle_losses, self._idle_not_before_s = 0, 0, 0.0
         self._status_silences = 0
 
@@ -62,6 +61,7 @@ class MessageSender:
             return
         elif isinstance(message, IdleMessage):
             self._idle.append(message)
+            del self._idle[:-IDLE_KEPT]
         elif message not in self._urgent:
             self._urgent.append(message)
 
@@ -100,7 +100,7 @@ class MessageSender:
             self.authorizations.settle_request(question, await self._channel.try_send_message(question))
             return True
         if self._boot.status in ("Accepted", "Pending") and self._urgent:
-            await self._send_urgent(self._urgent.popleft())
+            await self._send_urgent(self._urgent.pop(0))
             return True
         if status := self._next_status():
             await self._send_status(status)
@@ -159,13 +159,13 @@ class MessageSender:
         """Send the oldest message that could wait. One that gets no answer is not sent again, and those behind it rest:
         a backend that is silent about them must not hold up what is billed. Nor must one that ends the connection
         instead of an answer: after the second time the message is given up, and the others rest on the next one."""
-        message = self._idle.popleft()
+        message = self._idle.pop(0)
         try:
             await self._channel.send_message(message)
         except (ConnectionLost, asyncio.CancelledError):
             self._idle_losses += 1
             if self._idle_losses == 1 and len(self._idle) < IDLE_KEPT:
-                self._idle.appendleft(message)
+                self._idle.insert(0, message)
             raise
         except NoAnswer:
             self._idle_silences += 1

@@ -281,6 +281,8 @@ class Timers:
         self._number: dict[Timer, int] = {}
         self._count = itertools.count()
         self._handle: asyncio.TimerHandle | None = None
+        self._armed_s = 0.0
+        """When the handle is due, of the domain's time."""
 
     def set_timer(self, timer: Timer, at_s: float | None) -> None:
         if at_s is None:
@@ -298,9 +300,12 @@ class Timers:
         while self._due and self._number.get(self._due[0][2]) != self._due[0][1]:
             heapq.heappop(self._due)
         if self._handle is not None:
+            if self._due and self._due[0][0] >= self._armed_s:
+                return  # too early is early enough: then the handle is armed anew
             self._handle.cancel()
             self._handle = None
         if self._due:
+            self._armed_s = self._due[0][0]
             wait_s = (self._due[0][0] - self._clock.now().t_s) / self._clock.rate
             self._handle = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._fire_due_timers)
 

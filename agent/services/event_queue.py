@@ -6,7 +6,6 @@ The queue exists before the engine, so that everything which posts events can be
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,7 +26,7 @@ class EventQueue:
     """The queue of the engine. Only the engine takes from it."""
 
     def __init__(self) -> None:
-        self._entries: deque[Event | Pause] = deque()
+        self._entries: list[Event | Pause] = []  # seldom more than some ten; an empty deque takes ten times the memory
         self._arrived = SlimEvent()
         self._facts: list[Put] = []
 
@@ -73,7 +72,7 @@ class EventQueue:
         while not self._entries:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._entries.popleft()
+        return self._entries.pop(0)
 
     def take_facts(self) -> list[Put]:
         """Return the facts that are to be stored. Each is returned once."""

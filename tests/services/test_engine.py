@@ -320,6 +320,24 @@ async def test_a_timer_that_is_replaced_leaves_nothing_behind():
     assert timers._due == []
 
 
+async def test_a_timer_that_is_put_off_is_not_armed_again():
+    """The handle of the loop comes too early then, and is armed for what is due next."""
+    fired: list[int] = []
+    timers = module.Timers(Clock(), lambda event: fired.append(event.timer.evse))
+    now_s = asyncio.get_running_loop().time()
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 1), now_s + 0.01)
+    armed = timers._handle
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 2), now_s + 0.04)
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 1), now_s + 0.05)
+    assert timers._handle is armed
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 3), now_s + 0.005)
+    assert timers._handle is not armed
+    async with deadline(30):
+        while len(fired) < 3:
+            await asyncio.sleep(0.005)
+    assert fired == [3, 2, 1]
+
+
 async def test_a_link_is_told_to_connect_anew():
     class Redials:
         @handles_events(VehicleConnected)

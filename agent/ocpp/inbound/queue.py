@@ -4,8 +4,8 @@ reader waits, and TCP holds the backend back."""
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
+from agent.model.slim_event import SlimEvent
 from agent.ocpp.wire.calls import Called, SendNow
 
 INBOX = 100
@@ -13,11 +13,13 @@ INBOX_BYTES = 4 * 1024 * 1024
 
 
 class InboundQueue:
+    """For one reader, which puts, and one task that answers."""
+
     def __init__(self, count: int = INBOX, size_bytes: int = INBOX_BYTES) -> None:
         self.maxsize, self.max_bytes = count, size_bytes
         self.bytes = 0
-        self._items: deque[tuple[Called | SendNow, int]] = deque()
-        self._changed = asyncio.Condition()
+        self._items: list[tuple[Called | SendNow, int]] = []
+        self._arrived, self._taken = SlimEvent(), SlimEvent()
 
     def _has_room(self, size: int) -> bool:
         """Return whether a request fits. A single request always fits: the connection limits the
@@ -26,19 +28,21 @@ class InboundQueue:
 
     async def put(self, item: Called | SendNow, size: int) -> None:
         """Add a request; waits while the queue is full."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._has_room(size))
-            self._items.append((item, size))
-            self.bytes += size
-            self._changed.notify_all()
+        while not self._has_room(size):
+            self._taken.clear()
+            await self._taken.wait()
+        self._items.append((item, size))
+        self.bytes += size
+        self._arrived.set()
 
     async def get(self) -> Called | SendNow:
         """Return the oldest request. The event loop gets a turn first, even while other requests
         wait."""
         await asyncio.sleep(0)
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self._items))
-            item, size = self._items.popleft()
-            self.bytes -= size
-            self._changed.notify_all()
-            return item
+        while not self._items:
+            self._arrived.clear()
+            await self._arrived.wait()
+        item, size = self._items.pop(0)
+        self.bytes -= size
+        self._taken.set()
+        return item

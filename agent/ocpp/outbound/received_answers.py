@@ -3,9 +3,9 @@ those whose effects the store has not accepted. An answer to any CALL of a row i
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
+from agent.model.newest_kept import remember_newest
 from agent.ocpp.dialects.dialect import ResponseEffects
 from agent.ports.store import OutboxRow
 
@@ -18,7 +18,7 @@ class ReceivedAnswers:
 
     def __init__(self, has_left_queue: Callable[[OutboxRow, str], bool] = lambda row, version: False) -> None:
         self._has_left_queue = has_left_queue
-        self._late: OrderedDict[int, ResponseEffects | None] = OrderedDict()
+        self._late: dict[int, ResponseEffects | None] = {}
         self._unstored: dict[int, ResponseEffects] = {}
 
     def known_answer(self, row: OutboxRow) -> tuple[ResponseEffects | None] | None:
@@ -36,9 +36,7 @@ class ReceivedAnswers:
 
     def add_late(self, seq: int, effects: ResponseEffects | None) -> None:
         """Take a late answer. None is a refusal, which never replaces a good answer."""
-        self._late[seq] = effects or self._late.get(seq)
-        while len(self._late) > LATE_KEPT:
-            self._late.popitem(last=False)
+        remember_newest(self._late, seq, effects or self._late.get(seq), LATE_KEPT)
 
     def pop_late(self, row: OutboxRow) -> ResponseEffects | None:
         """Return the late answer to an earlier CALL of this row."""

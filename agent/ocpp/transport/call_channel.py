@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import string
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from agent.model.fastclass import replace
+from agent.model.newest_kept import remember_newest
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, ResponseEffects, RowContext
 from agent.ocpp.transport.transport import Closed, Transport
 from agent.ocpp.wire.calls import (
@@ -68,6 +67,12 @@ def _unsent_by(closed: Closed, action: str) -> ConnectionLost:
     return ConnectionLost(str(closed) or f"{action} cannot be sent")
 
 
+def _end_waiting(answer: asyncio.Future[_Outcome | None]) -> None:
+    """End the wait without an answer. What comes from now on is a late answer."""
+    if not answer.done():
+        answer.set_result(None)
+
+
 def action_key(out: MessageRow, subject: Any) -> tuple[str, bool]:
     """Return the action, and whether the message belongs to a session: a backend may refuse
     MeterValues outside a transaction and accept those inside one."""
@@ -99,10 +104,10 @@ class CallChannel:
         self.last_received_s = self.last_answer_s = self.last_exchange_s = self.last_clock_s = 0.0
         self._ctx, self._late_answer, self._call_timeout_s = ctx, late, call_timeout_s
         prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
-        self._message_ids = (f"{prefix}{number:x}" for number in itertools.count(1))
+        self._id_prefix, self._call_count = prefix, 0
         self._call_id = ""
-        self._answer: asyncio.Future[_Outcome] | None = None
-        self._sent_calls: OrderedDict[str, tuple[MessageRow, Any]] = OrderedDict()
+        self._answer: asyncio.Future[_Outcome | None] | None = None
+        self._sent_calls: dict[str, tuple[MessageRow, Any]] = {}
         self._logged: dict[str, float] = {}
         self._unusable: list[AnswerError] = []
         """Answers that cannot be used, until that is reported to the backend."""
@@ -207,19 +212,22 @@ class CallChannel:
         1.6, 4.1.4)."""
         if self.transport is None:
             raise ConnectionLost("no connection")
-        id_, began_s = next(self._message_ids), time.monotonic()
+        self._call_count += 1
+        id_, began_s = f"{self._id_prefix}{self._call_count:x}", time.monotonic()
         if out.is_unanswered:
             await self._send_unanswered(id_, out.action, payload)
             return ResponseEffects(version=self.dialect.book_name)
         self._remember_call(id_, out, subject)
-        answer = self._answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[_Outcome | None] = asyncio.get_running_loop().create_future()
+        self._answer = answer
         self._call_id = id_
         try:
             await self.transport.send_call(id_, out.action, payload, self._call_timeout_s)
             finding = await self._wait_for_answer(answer, out, began_s)
         except (asyncio.CancelledError, Closed) as e:
-            if answer.done() and not answer.cancelled():  # answered just before the connection ended
-                self._deliver_late_answer(out, subject, answer.result())
+            found = answer.result() if answer.done() and not answer.cancelled() else None
+            if found is not None:  # answered just before the connection ended
+                self._deliver_late_answer(out, subject, found)
             if isinstance(e, Closed):
                 raise _unsent_by(e, out.action) from e
             raise
@@ -257,14 +265,15 @@ class CallChannel:
         self.log_seldom(f"{self.url}: {line}")
         raise NoAnswer(finding.why)
 
-    async def _wait_for_answer(self, answer: asyncio.Future[_Outcome], out: MessageRow, began_s: float) -> _Outcome:
+    async def _wait_for_answer(
+        self, answer: asyncio.Future[_Outcome | None], out: MessageRow, began_s: float
+    ) -> _Outcome:
+        timer = asyncio.get_running_loop().call_later(self._call_timeout_s, _end_waiting, answer)
         try:
-            async with asyncio.timeout(self._call_timeout_s):
-                return await answer
-        except TimeoutError:
-            if answer.cancelled():
-                await self._call_timed_out(out, began_s)
-            return answer.result()  # read in the very instant of the time-out
+            finding = await answer
+        finally:
+            timer.cancel()
+        return finding if finding is not None else await self._call_timed_out(out, began_s)
 
     async def _call_timed_out(self, out: MessageRow, began_s: float) -> NoReturn:
         """Raise ``ConnectionLost`` if nothing at all came since the CALL began and nothing comes
@@ -276,10 +285,7 @@ class CallChannel:
         raise NoAnswer from None
 
     def _remember_call(self, id_: str, out: MessageRow, subject: Any) -> None:
-        self._sent_calls[id_] = (out, subject)
-        self._sent_calls.move_to_end(id_)
-        while len(self._sent_calls) > SENT_KEPT:
-            self._sent_calls.popitem(last=False)
+        remember_newest(self._sent_calls, id_, (out, subject), SENT_KEPT)
 
     def _interpret_answer(self, out: MessageRow, subject: Any, finding: Answered | Errored) -> ResponseEffects | None:
         if isinstance(finding, Errored) and finding.code == UNREADABLE:

@@ -8,7 +8,6 @@ connection gets the same text again and is never executed twice."""
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import field
 from enum import IntEnum
@@ -16,6 +15,7 @@ from typing import Any
 
 from agent.model import json_limits
 from agent.model.fastclass import mutable
+from agent.model.newest_kept import remember_newest
 from agent.ocpp.wire.calls import (
     SENT_KEPT,
     UNREADABLE,
@@ -87,8 +87,8 @@ class Rpc:
     codes: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[Kind] = PLAIN
     dropped: int = 0
-    _sent_actions: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    _responses: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
+    _sent_actions: dict[str, str] = field(default_factory=dict)
+    _responses: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     """Id of a CALL of the other side -> a hash of its text, and the response."""
 
     # --- our CALLs -----------------------------------------------------------------------------------------------
@@ -98,10 +98,7 @@ class Rpc:
         if not 0 < len(id_) <= ID_MAX:
             raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
         text = encode_frame([Kind.CALL, id_, action, payload])
-        self._sent_actions[id_] = action
-        self._sent_actions.move_to_end(id_)
-        while len(self._sent_actions) > SENT_KEPT:
-            self._sent_actions.popitem(last=False)
+        remember_newest(self._sent_actions, id_, action, SENT_KEPT)
         return text
 
     def encode_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
@@ -189,10 +186,7 @@ class Rpc:
         known, fingerprint = self._responses.get(id_), hash(text)
         if known is not None and known[0] == fingerprint:
             return SendNow(known[1]) if known[1] is not None else self._drop_frame("repeated while being worked on")
-        self._responses[id_] = (fingerprint, None)
-        self._responses.move_to_end(id_)
-        while len(self._responses) > ANSWERS_KEPT:
-            self._responses.popitem(last=False)
+        remember_newest(self._responses, id_, (fingerprint, None), ANSWERS_KEPT)
         return None
 
     def _read_call(self, id_: str, frame: list[Any], text: str) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.domain.events import (
@@ -28,15 +28,11 @@ from agent.services.watchdog import LivenessSignal
 log = logging.getLogger(__name__)
 
 
-async def _run_together(*works: Awaitable[None]) -> None:
+async def _run_together(*works: Coroutine[Any, Any, None]) -> None:
     """Run all of them until one fails."""
     async with asyncio.TaskGroup() as group:
         for work in works:
-            group.create_task(_as_coroutine(work))
-
-
-async def _as_coroutine(work: Awaitable[None]) -> None:
-    await work
+            group.create_task(work)
 
 
 class BoardSupervisor(DeviceSupervisor):

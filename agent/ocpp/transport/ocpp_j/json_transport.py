@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from agent.model.newest_kept import remember_newest
 from agent.model.traffic import OTHER
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError
 from agent.ocpp.transport import tls
@@ -45,7 +45,7 @@ class JsonTransport:
         rpc.codes, rpc.kinds = dialect.codes, dialect.kinds
         rpc.connection_opened()
         self._traffic = ctx.traffic.open_connection(ws.wire, ws.tcp_socket)
-        self._asked: OrderedDict[str, str] = OrderedDict()
+        self._asked: dict[str, str] = {}
         """The actions of requests whose answers are not sent yet, by id."""
 
     @property
@@ -128,9 +128,7 @@ class JsonTransport:
             return finding.action
         if not isinstance(finding, Called) or self._dialect.request_row(finding.action) is None:
             return OTHER
-        self._asked[finding.id] = finding.action
-        while len(self._asked) > ASKED_KEPT:
-            self._asked.popitem(last=False)
+        remember_newest(self._asked, finding.id, finding.action, ASKED_KEPT)
         return finding.action
 
     def _mask_for_trace(self, data: str | bytes, finding: Finding) -> str:
