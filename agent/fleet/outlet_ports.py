@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
-from agent.domain.orders import ReadMeter
-from agent.domain.reading_purposes import ReadingKind
 from agent.fleet.simulated_outlet import LEAST_A, PHASES, RATED_A, SimulatedOutlet, ignore_change
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import replace
@@ -102,16 +100,15 @@ class NoWatchdog(LivenessSignal):
 
 class OutletMeterSupervisor(MeterSupervisor):
     """The supervisor of every meter, without what costs a station of a fleet and shows nothing: an idle meter is not
-    polled, there is no screen for live readings, and no reading waits for a meter that is away."""
-
-    IDLE_POLL_S = 86400.0
+    polled, and no reading waits for a meter that is away."""
 
     async def run(self) -> None:
         await DeviceSupervisor.run(self)
 
-    def accept_order(self, order: ReadMeter) -> None:
-        if order.purpose.kind is not ReadingKind.LIVE:
-            super().accept_order(order)
+    async def wait_for_request(self) -> None:
+        while not self._requests:
+            self._requested.clear()
+            await self._requested.wait()
 
 
 class CardReader:

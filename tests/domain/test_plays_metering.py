@@ -228,3 +228,10 @@ def test_values_for_the_end_may_have_an_interval_of_their_own() -> None:
     play.skip().wait(899).feed(MeterRead(1, aligned_end_reading(play.t_s), wh(1003)))
     assert [s.context for s in play.session().samples] == [ReadingContext.PERIODIC, ReadingContext.CLOCK]
     assert len(play.told) == sent_count
+
+
+def test_a_station_of_a_fleet_reads_nothing_between_its_samples():
+    for reads_live in (True, False):
+        play = charging(Playbook(reads_live=reads_live))
+        assert (Timer(TimerKind.LIVE_READING, 1) in play.timers) is reads_live
+        assert Timer(TimerKind.SAMPLED_READING, 1) in play.timers

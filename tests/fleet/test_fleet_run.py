@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 from agent.fleet.driver_visit import make_cards
 from agent.fleet.fleet_plan import FleetPlan
 from agent.fleet.fleet_result import FleetResult, Thresholds
-from agent.fleet.fleet_run import FleetRun
+from agent.fleet.fleet_run import COLLECT_SELDOM, FREEZE_FROM, FleetRun, collecting_seldom
 from agent.fleet.profile_file import parse_profile
 from agent.model.fastclass import replace
 from tests.fleet.bare_backend import BareBackend, open_bare_backend
@@ -219,3 +220,13 @@ async def test_a_station_file_is_that_of_all_stations(tmp_path: Path) -> None:
     assert_books_of_both_sides(result, backend)
     assert backend.boots["FLEET-00001"]["chargePointVendor"] == "Acme"
     assert backend.evses == {0, 1, 2}
+
+
+def test_garbage_of_a_large_fleet_is_collected_seldom_until_its_end() -> None:
+    usual = gc.get_threshold()
+    with collecting_seldom(FREEZE_FROM - 1):
+        assert gc.get_threshold() == usual
+    with pytest.raises(RuntimeError), collecting_seldom(FREEZE_FROM):
+        assert gc.get_threshold() == COLLECT_SELDOM
+        raise RuntimeError
+    assert gc.get_threshold() == usual

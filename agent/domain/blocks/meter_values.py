@@ -81,7 +81,8 @@ class MeterValues:
     def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
-        yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.config.io_s)
+        if self._site.config.reads_live:
+            yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.config.io_s)
         yield from self._load_snapshots().begin_snapshots(evse, now)
 
     def _load_snapshots(self) -> RegisterSnapshots:
