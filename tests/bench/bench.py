@@ -14,6 +14,7 @@ replay        an offline queue on loopback (G18)
 replay_2g     the same over a line as slow as 2G: delay and rate of a relay on loopback (G19)
 full          a start with 100,000 messages queued (G20)
 fleet         many stations in one process: memory, all accepted, CPU of a MeterValues (G9 to G11)
+peers         the same beside floors and other simulators, as a table (``tests.bench.peers`` writes it to a document)
 
 ``floor (own frames)`` is the least that an agent in Python can be, ``floor (websockets)`` the least on that library.
 ``--write`` puts the table between the markers of a document. A figure that cannot be had is skipped and says why.
@@ -35,6 +36,7 @@ from tests.bench.exchange import cpu, encoding, hold
 from tests.bench.figures import Figures, table, write
 from tests.bench.fleet import fleet
 from tests.bench.memory import idle, memory
+from tests.bench.peers import CHOSEN, peers
 from tests.bench.process import Skipped
 from tests.bench.replay import replay
 from tests.bench.slow_replay import replay_2g
@@ -54,6 +56,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Backend, Figures, int], Awaitable[None]
     "replay_2g": ("an offline queue on 2G: 0.6 s, 20 and 40 kbit/s", replay_2g),
     "full": ("a start with 100,000 messages queued", full),
     "fleet": ("many stations in one process", fleet),
+    "peers": ("2,000 stations beside others", peers),
 }
 
 
@@ -61,8 +64,10 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--rounds", type=int, default=9, help="starts per case (default 9)")
     parser.add_argument("--write", type=Path, help="a document with the markers of the table")
+    parser.add_argument("--sap", type=Path, help="a built checkout of SAP's simulator, for the section peers")
     parser.add_argument("section", nargs="*", help=f"of {', '.join(SECTIONS)} (default: all)")
     args = parser.parse_args()
+    CHOSEN.sap = args.sap
     if unknown := set(args.section) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if args.write and args.section:
