@@ -301,7 +301,7 @@ class Timers:
             heapq.heappop(self._due)
         if self._handle is not None:
             if self._due and self._due[0][0] >= self._armed_s:
-                return  # too early is early enough: then the handle is armed anew
+                return  # when it fires too early, it is armed for what is due next
             self._handle.cancel()
             self._handle = None
         if self._due:
