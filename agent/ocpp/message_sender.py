@@ -79,7 +79,7 @@ class MessageSender:
 
     def connection_opened(self) -> None:
         """Start with a new connection."""
-        self.queues.connection_opened(self._channel.dialect)
+        self.queues.connection_opened(self._channel.dialect, self._channel.unprocessed is not None)
         self._status_silences = self._idle_silences = 0
         self._idle_not_before_s = 0.0
         if self._idle_losses > 1:

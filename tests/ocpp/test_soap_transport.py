@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from agent.domain.messages import (
     BootWanted,
     ConnectorStatus,
     HeartbeatWanted,
+    Message,
     MeterSampled,
     Sample,
     SecurityHappened,
@@ -44,6 +45,7 @@ from agent.model.json_limits import LENGTH_MAX
 from agent.model.traffic import CONNECTION
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Dialect
+from agent.ocpp.outbound import queue_rows
 from agent.ocpp.transport.ocpp_s import http_exchange, request_server
 from agent.ocpp.transport.ocpp_s.tried_versions import REFUSALS_MOST
 from agent.ocpp.transport.traffic import TrafficCounter
@@ -265,6 +267,78 @@ async def test_a_sample_that_is_never_processed_becomes_a_dead_letter() -> None:
         assert row.message == sample
         assert reason.startswith("no answer to 2 CALLs, but to others (at last: HTTP 500, ")
         assert csms.actions()[-1] == "StopTransaction"
+
+
+STUMBLES = {**ANSWERS, "MeterValues": (500, b"<html>"), "Heartbeat": (500, b"<html>")}
+STATUSES_MOST = 500
+SAMPLES = [
+    MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, Reading(Stamp(1, at_s), 1200), (REGISTER,)),))
+    for at_s in (30.0, 40.0)
+]
+
+
+@contextlib.asynccontextmanager
+async def stumbling_server(waiting: Iterable[Message]) -> AsyncIterator[tuple[ZeepCentral, Room]]:
+    """The server answers starts, ends and statuses, and stumbles at samples and at the heartbeats that ask whether it
+    is there. The start of the session has left."""
+    async with soap_link(ZeepCentral(STUMBLES), rate=200.0) as (csms, room):
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 1)
+        for message in (START, *waiting):
+            room.outbox.put(message)
+        room.link.queue_changed()
+        await until(lambda: csms.of("MeterValues"))
+        yield csms, room
+
+
+async def say_statuses(csms: ZeepCentral, room: Room, is_over: Callable[[], bool]) -> None:
+    """Send one status after the other, until it is over."""
+    for status in (ConnectorStatus.OCCUPIED, ConnectorStatus.AVAILABLE) * STATUSES_MOST:
+        count = len(csms.of("StatusNotification"))
+        room.link.send(StatusChanged(1, T0, status))
+        await until(lambda count=count: is_over() or len(csms.of("StatusNotification")) > count)
+        if is_over():
+            return
+    pytest.fail(f"not over after {2 * STATUSES_MOST} statuses: {csms.actions()[-20:]}")
+
+
+async def test_samples_do_not_hold_an_end_where_heartbeats_stumble_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection ends with the heartbeat behind a sample. Other messages are answered: it is a backend."""
+    monkeypatch.setattr(queue_rows, "DOUBT_S", 0.0)
+    async with stumbling_server((*SAMPLES, END)) as (csms, room):
+        await say_statuses(csms, room, lambda: not room.outbox.rows)
+        assert [row.message for row, _ in room.outbox.dead] == SAMPLES
+        assert "CALLs, but to others (at last: HTTP 500, " in room.outbox.dead[0][1]
+        assert len(csms.of("StopTransaction")) == 1
+
+
+async def test_a_backend_out_of_order_has_time_to_come_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its statuses are answered, perhaps because they need no database. No sample is given up for that."""
+    monkeypatch.setattr(queue_rows, "DOUBT_S", 1e9)
+    async with stumbling_server((SAMPLES[0], END)) as (csms, room):
+        await say_statuses(csms, room, lambda: len(csms.of("MeterValues")) > 5)
+        assert [r.message for r in room.outbox.rows] == [SAMPLES[0], END]
+        csms.answers |= ANSWERS | {"MeterValues": {}}
+        await until(lambda: not room.outbox.rows)
+        assert room.outbox.dead == []
+        assert csms.actions()[-1] in ("StopTransaction", "StatusNotification")
+
+
+async def test_a_server_that_answers_nothing_else_is_no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it lasts: nothing shows that it has ever processed a message since."""
+    monkeypatch.setattr(queue_rows, "DOUBT_S", 0.0)
+    async with stumbling_server((SAMPLES[0], END)) as (csms, room):
+        await until(lambda: len(csms.of("MeterValues")) > 5)
+        assert [r.message for r in room.outbox.rows] == [SAMPLES[0], END]
+
+
+async def test_a_record_for_a_bill_is_not_given_up_where_heartbeats_stumble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_rows, "DOUBT_S", 0.0)
+    late = replace(SAMPLES[0], late=True)
+    async with stumbling_server((late, END)) as (csms, room):
+        await say_statuses(csms, room, lambda: len(csms.of("MeterValues")) > 5)
+        assert [r.message for r in room.outbox.rows] == [late, END]
+        assert room.outbox.dead == []
 
 
 async def test_samples_at_which_a_server_stumbles_are_sent_in_shorter_messages() -> None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, NotExpressibleError, ResponseEffects
-from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer, NotReceived, action_key
+from agent.ocpp.transport.call_channel import (
+    CallChannel,
+    ConnectionLost,
+    NoAnswer,
+    NotProcessed,
+    NotReceived,
+    action_key,
+)
 from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
@@ -69,6 +76,9 @@ async def deliver_row(
             await run_to_the_end(queue.row_unanswered(row, channel.last_answer_s, str(e)))
     except NotExpressibleError as e:
         await run_to_the_end(queue.move_to_dead_letters(row, str(e)))
+    except NotProcessed as e:
+        await run_to_the_end(queue.row_unanswered(row, channel.last_answer_s, e.why))
+        raise
     except NotReceived:
         await run_to_the_end(queue.row_not_received(row))
         raise

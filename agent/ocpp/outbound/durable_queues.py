@@ -42,9 +42,10 @@ class DurableQueues:
         """Take an answer to a CALL that has timed out."""
         return next(queue for queue in self if queue.rows.queue == row.link).take_late_answer(row.seq, effects)
 
-    def connection_opened(self, dialect: Dialect) -> None:
+    def connection_opened(self, dialect: Dialect, is_doubted: bool = False) -> None:
+        """Begin with a connection. ``is_doubted``: the one before has ended because nothing was processed on it."""
         for queue in self:
-            queue.connection_opened(dialect)
+            queue.connection_opened(dialect, is_doubted)
 
     @property
     def has_sendable_row(self) -> bool:

@@ -38,7 +38,7 @@ class NotificationQueue:
         self._unprocessed: dict[int, tuple[int, float]] = {}
         """By row: how often something came that was no answer, and since when (monotonic seconds)."""
 
-    def connection_opened(self, dialect: Dialect) -> None:
+    def connection_opened(self, dialect: Dialect, is_doubted: bool = False) -> None:
         self.rows.fetched.clear()
         self._kind_rests.clear()
 

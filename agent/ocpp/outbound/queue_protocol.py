@@ -35,7 +35,7 @@ class DurableQueue(Protocol):
         """Return in how many real seconds the queue may send again; None if it has nothing."""
         ...
 
-    def connection_opened(self, dialect: Dialect) -> None:
+    def connection_opened(self, dialect: Dialect, is_doubted: bool = False) -> None:
         """Reset for a new connection: the failures of the old one no longer count."""
         ...
 
@@ -96,8 +96,9 @@ class DurableQueue(Protocol):
         ...
 
     async def row_unanswered(self, row: OutboxRow, answered_s: float, why: str = "") -> None:
-        """Note that a working connection brought no answer. ``answered_s``: when the backend last
-        answered another CALL (monotonic). ``why``: what came instead; "": nothing in time."""
+        """Note that a working connection brought no answer, or has ended because neither this row nor the CALL before
+        was processed. ``answered_s``: when the backend last answered another CALL (monotonic). ``why``: what came
+        instead; "": nothing in time."""
         ...
 
     async def move_to_dead_letters(

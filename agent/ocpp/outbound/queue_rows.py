@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable
 
+from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import RowContext
 from agent.ports.store import OutboxRow, StoreError
 
@@ -18,20 +19,58 @@ LEAST_PAUSE_S = 60.0
 TransactionMessageRetryInterval says."""
 
 
+DOUBT_S = 3600.0
+"""Domain seconds for which a backend that processes no heartbeat either may be out of order."""
+
+
+def attempts_max(settings: Settings) -> int:
+    """Return how often a message is sent (TransactionMessageAttempts)."""
+    return max(1, settings.int_value("message_attempts"))
+
+
 class UnansweredCalls:
-    """How often the row that is sent now got no answer, and since when (monotonic seconds)."""
+    """How often the row that is sent now got no answer, and since when (monotonic seconds). ``_stumbled_since_s``:
+    since when rows are not processed, and none is. ``is_doubted``: heartbeats are not processed either, which ends
+    each connection. ``_given_up``: rows of this trouble."""
 
-    def __init__(self) -> None:
+    def __init__(self, ctx: RowContext) -> None:
+        self._ctx = ctx
         self.count, self._since_s = 0, 0.0
+        self._stumbled_since_s: float | None = None
+        self.is_doubted, self._given_up = False, 0
 
-    def count_call(self) -> None:
+    def count_call(self, why: str = "") -> None:
+        """Count a CALL. ``why``: what came instead of an answer."""
         self.count += 1
         if self.count == 1:
             self._since_s = time.monotonic()
+        if why and self._stumbled_since_s is None:
+            self._stumbled_since_s = time.monotonic()
 
-    def is_row_ignored(self, answered_s: float, calls_most: int) -> bool:
-        """Return whether the backend answers other CALLs, at last at ``answered_s``, and not so many of this row."""
-        return answered_s > self._since_s and self.count >= calls_most
+    def row_answered(self) -> None:
+        self.count, self._stumbled_since_s, self.is_doubted, self._given_up = 0, None, False, 0
+
+    def row_given_up(self, why: str) -> str:
+        """Count the next row from 0 on: the trouble is the same. Return how the backend ignores this row."""
+        reason = self.describe_ignoring(why)
+        self.count, self._given_up = 0, self._given_up + 1
+        return reason
+
+    def connection_opened(self, is_doubted: bool) -> None:
+        """Forget the failures of the connection before, unless it has ended because nothing was processed."""
+        if is_doubted and self._stumbled_since_s is not None:
+            self.is_doubted = True
+        else:
+            self.row_answered()
+
+    def is_row_ignored(self, answered_s: float) -> bool:
+        """Return whether the backend answers other CALLs, at last at ``answered_s``, and not so many of this row. One
+        that processes no heartbeat either has ``DOUBT_S`` to come to itself."""
+        calls_most = attempts_max(self._ctx.settings)
+        if not self.is_doubted or self._stumbled_since_s is None:
+            return answered_s > self._since_s and self.count >= calls_most
+        is_lasting = time.monotonic() - self._stumbled_since_s >= DOUBT_S / self._ctx.clock.rate
+        return is_lasting and answered_s > self._stumbled_since_s and (self._given_up > 0 or self.count >= calls_most)
 
     def describe_ignoring(self, why: str) -> str:
         """Return how the backend ignores the row. ``why``: what came instead of an answer."""

@@ -9,7 +9,8 @@ sent with the number -1 (1.6 errata 3.18). Its end stays in the dead letters bes
 where a person can resend both. A lost connection and silence are no attempts: the same payload
 is sent again, without limit, in a new CALL, after silence with a growing pause. But if the
 backend answers other CALLs meanwhile, starts and ends do not wait without limit behind a message
-that is neither. An answer to any CALL of a row is the row's answer."""
+that is neither; nor if it stumbles at heartbeats too, for an hour. An answer to any CALL of a row is
+the row's answer."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, Ro
 from agent.ocpp.outbound.dead_letter_answers import DeadLetterAnswers
 from agent.ocpp.outbound.given_up_rows import GivenUpRows
 from agent.ocpp.outbound.opening_requeue import OpeningRequeue
-from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows, UnansweredCalls
+from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows, UnansweredCalls, attempts_max
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.outbound.sample_merging import SampleMerging
@@ -64,7 +65,7 @@ class TransactionQueue:
         self._dead_letters = DeadLetterAnswers(ctx, self.rows, self._handover)
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
         self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
-        self._in_use, self._handover_due, self._unanswered = VersionInUse(), False, UnansweredCalls()
+        self._in_use, self._handover_due, self._unanswered = VersionInUse(), False, UnansweredCalls(ctx)
 
     @property
     def waiting_count(self) -> int:
@@ -89,10 +90,10 @@ class TransactionQueue:
         owes = self.rows.waiting_count or self._handover_due or self._dead_letters.is_store_behind
         return self.rows.pause_left_s if owes else None
 
-    def connection_opened(self, dialect: Dialect) -> None:
-        """Reset for a new connection: the failures of the old one no longer count."""
+    def connection_opened(self, dialect: Dialect, is_doubted: bool = False) -> None:
+        """Reset for a new connection. Failures count on if it is doubted whether there is a backend."""
         self.rows.fetched.clear()
-        self._unanswered.count = 0
+        self._unanswered.connection_opened(is_doubted)
         self._in_use = VersionInUse(
             dialect.book_name, dialect.backend_assigns_ids, dialect.silence_is_attempt, dialect.name
         )
@@ -223,7 +224,7 @@ class TransactionQueue:
             facts = self._handover.facts_of_unnumbered_end(row)
             is_stored = await self.rows.try_store(self._ctx.outbox.dead_letter([row], UNNUMBERED_END, facts))
         else:
-            self._unanswered.count = 0
+            self._unanswered.row_answered()
             facts = self._handover.facts_of_delivery(row, effects, self._in_use)
             is_sample = not facts and _is_sample_between(row)
             if is_sample and self._in_use.backend_assigns_ids:
@@ -271,10 +272,10 @@ class TransactionQueue:
             await self.row_delivered(row, ResponseEffects())
             return
         no = bool(code)
-        self._unanswered.count = 0
+        self._unanswered.row_answered()
         attempts, interval_s = row.attempts + 1, _retry_interval_s(self._ctx.settings)
         pause_s = interval_s * attempts
-        if attempts >= _attempts_max(self._ctx.settings):
+        if attempts >= attempts_max(self._ctx.settings):
             running = await self._is_of_running_session(row)
             if running is None:
                 return
@@ -312,10 +313,10 @@ class TransactionQueue:
         if self._in_use.silence_is_attempt and not why:
             await self.row_refused(row, "no valid answer")
             return
-        self._unanswered.count_call()
+        self._unanswered.count_call(why)
         self._merging.message_unanswered(row)
-        is_skippable = isinstance(row.message, MeterSampled | ConnectorUnplugged)
-        is_ignored = self._unanswered.is_row_ignored(answered_s, _attempts_max(self._ctx.settings))
+        is_skippable = _may_be_given_up(row, self._unanswered.is_doubted)
+        is_ignored = self._unanswered.is_row_ignored(answered_s)
         if is_skippable and is_ignored and not row.followers:
             await self._give_up_ignored(row, why)
             return
@@ -332,7 +333,7 @@ class TransactionQueue:
     async def _give_up_ignored(self, row: OutboxRow, why: str) -> None:
         """Give up a message that the backend ignores while it answers others. It is neither a
         start nor an end: those wait behind it."""
-        reason, self._unanswered.count = self._unanswered.describe_ignoring(why), 0
+        reason = self._unanswered.row_given_up(why)
         if _is_billed(row, self._in_use):
             await self.move_to_dead_letters(row, reason)
             return
@@ -356,8 +357,12 @@ def _retry_interval_s(settings: Settings) -> float:
     return float(settings.int_value("message_retry_interval_s"))
 
 
-def _attempts_max(settings: Settings) -> int:
-    return max(1, settings.int_value("message_attempts"))
+def _may_be_given_up(row: OutboxRow, is_doubted: bool) -> bool:
+    """Return whether the row may be given up: it is neither a start nor an end. A late record, which a bill may need,
+    may be while the backend answers heartbeats (``is_doubted``: it does not)."""
+    if isinstance(row.message, MeterSampled):
+        return not (row.message.late and is_doubted)
+    return isinstance(row.message, ConnectorUnplugged)
 
 
 def _is_sample_between(row: OutboxRow) -> bool:

@@ -58,6 +58,15 @@ class NotReceived(ConnectionLost):
     """The connection is dead, and the other side cannot have the CALL."""
 
 
+class NotProcessed(ConnectionLost):
+    """The connection is over: the other side processes neither this CALL nor the one before. ``why``: what came
+    instead of an answer."""
+
+    def __init__(self, line: str, why: str) -> None:
+        super().__init__(line)
+        self.why = why
+
+
 class NoAnswer(Exception):
     """No answer came, but the connection works: whether the other side has received the CALL is
     unknown. ``str()`` says what came instead of an answer, "": nothing in time."""
@@ -255,13 +264,13 @@ class CallChannel:
 
     def _call_unprocessed(self, finding: Unprocessed) -> NoReturn:
         """Raise ``NoAnswer``, or ``NotReceived``. A server that processes nothing is no backend: raise
-        ``ConnectionLost`` after the second CALL, and while this station is not registered."""
+        ``NotProcessed`` after the second CALL, and while this station is not registered."""
         if not finding.is_received:
             raise NotReceived(finding.why)
         line = f"{finding.action} is not processed ({finding.why})"
         was_in_doubt, self.unprocessed = self.unprocessed is not None, finding
         if was_in_doubt or self._ctx.boot != "Accepted":
-            raise ConnectionLost(line)
+            raise NotProcessed(line, finding.why)
         self.log_seldom(f"{self.url}: {line}")
         raise NoAnswer(finding.why)
 
