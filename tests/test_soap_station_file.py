@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.assembly.identity import learn_backend_secrets
 from agent.commands.check import check_station_file
 from agent.ocpp.transport.ocpp_s.callers import allowed_callers
 from agent.ocpp.transport.ocpp_s.soap_transport import own_address
-from agent.station_file.settings import Backend
+from agent.services.logs.masking import LogMask
+from agent.station_file.settings import Backend, parse_station_file
 from tests.support.certificate_authorities import Authority
 
 BOARD = '[[evse]]\nnumber = 1\n[evse.board]\ndriver = "evse_modbus"\nmap = "charx_sec"\nhost = "10.0.0.9"\n'
@@ -36,6 +38,8 @@ def complaints(tmp_path: Path, backend: str, more: str = "") -> list[str]:
     ],
 )
 def test_good_files(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "password").write_text("of the caller")
+    (tmp_path / "password").chmod(0o600)
     assert complaints(tmp_path, backend) == []
 
 
@@ -56,6 +60,7 @@ def test_good_files(tmp_path: Path, backend: str) -> None:
         (f'{SOAP}\nsoap_tls = true\nclient_cert = "none.pem"', "client_cert, client_key, soap_client_ca: not usable"),
         (f'{SOAP}\nsoap_callers = ["10.0.0.300"]', "must be an IP address or a network"),
         (f'{SOAP}\nsoap_address = "gateway"', "backend.soap_address"),
+        (f'{SOAP}\nsoap_password_file = "nowhere"', "soap_password_file: "),
         (f'{SOAP}\nsecurity_profile = 2\npassword = "a-password-of-16"', "needs https:// (TLS)"),
     ],
 )
@@ -71,6 +76,29 @@ def test_the_certificate_of_the_own_port_is_looked_at(tmp_path: Path) -> None:
     secured = f'{SOAP}\nsoap_tls = true\nclient_cert = "{ours.server()}"\n'
     assert complaints(tmp_path, secured) == []
     assert complaints(tmp_path, f'{secured}soap_client_ca = "{ours.root}"') == []
+    assert complaints(tmp_path, f'{secured}soap_address = "https://10.0.0.7:8090/"') == []
+    (said,) = complaints(tmp_path, f'{secured}soap_address = "http://10.0.0.7:8090/"')
+    assert "soap_address: the own port speaks TLS (soap_tls): give an https:// address" in said
+
+
+@pytest.mark.parametrize(("mode", "text", "said"), [(0o644, "of the caller", "chmod 600"), (0o600, "\n", "is empty")])
+def test_the_password_of_callers_is_looked_at(tmp_path: Path, mode: int, text: str, said: str) -> None:
+    password = tmp_path / "password"
+    password.write_text(text)
+    password.chmod(mode)
+    (found,) = complaints(tmp_path, f'{SOAP}\nsoap_password_file = "password"')
+    assert said in found
+
+
+def test_the_password_of_callers_is_masked(tmp_path: Path) -> None:
+    """Also that of a file; one that cannot be read is said where the port is opened."""
+    (tmp_path / "password").write_text("of-the-caller\n")
+    mask = LogMask()
+    table = {"url": "http://10.0.0.1", "versions": ["1.5"], "soap_password_file": str(tmp_path / "password")}
+    other = {**table, "name": "second", "soap_port": 8091, "soap_password_file": str(tmp_path / "nowhere")}
+    raw = {"station": {"id": "CP-1"}, "backend": table, "backends": [other], "evse": [{"number": 1}]}
+    learn_backend_secrets(parse_station_file(raw, tmp_path / "station.toml"), mask)
+    assert mask.mask_text("Basic CP-1:of-the-caller") == "Basic CP-1:***"
 
 
 def test_two_backends_do_not_share_a_port(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -61,6 +62,17 @@ class IdentitySource:
         versions = self._updater_versions() if "updater" in self._file.devices else ()
         reported = next((version for version in versions if version is not None), self._known_version)
         return reported or self._file.station.firmware_version or __version__
+
+
+def learn_backend_secrets(file: StationFile, mask: LogMask) -> None:
+    """Mask the passwords of the station file, and what a caller of the own port must send. What is wrong with a file is
+    said where it is used."""
+    for backend in file.backends:
+        mask.learn_secret(backend.password)
+        mask.learn_secret(backend.soap_password)
+        if backend.soap_password_file is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                mask.learn_secret(backend.soap_password_file.read_text("utf-8").strip())
 
 
 def backend_password(backend: Backend, mask: LogMask) -> str | None:

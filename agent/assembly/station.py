@@ -41,7 +41,7 @@ from agent.assembly.files import (
     security_log,
     tariff_topics,
 )
-from agent.assembly.identity import IdentitySource, backend_password
+from agent.assembly.identity import IdentitySource, backend_password, learn_backend_secrets
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
 from agent.assembly.startup import freeze_garbage_collection, resume_garbage_collection
@@ -144,8 +144,7 @@ class Station:
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.traffic = TrafficReports(self.site, post)
         self.links = {b.name: self._make_link(b) for b in file.backends}
-        for secret in (secret for b in file.backends for secret in (b.password, b.soap_password)):
-            self.mask.learn_secret(secret)
+        learn_backend_secrets(file, self.mask)
         hooks = EngineHooks(
             restart=self._restart_or_shut_down,
             before_event=self._prepare_for_event,

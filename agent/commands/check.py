@@ -161,6 +161,8 @@ def _secret_complaints(file: StationFile) -> Iterator[str]:
     for backend in file.backends:
         if said := secret_file.secret_text_problem(backend.password_file):
             yield f"backend {backend.name}: password_file: {said}"
+        if said := secret_file.secret_text_problem(backend.soap_password_file):
+            yield f"backend {backend.name}: soap_password_file: {said}"
         if backend.client_key is not None and backend.client_key.is_file():
             try:
                 secret_file.read_secret(backend.client_key)

@@ -41,10 +41,9 @@ def secret_text_problem(path: Path | None) -> str:
     if path is None or is_credential_to_come(path):
         return ""
     try:
-        read_secret_text(path)
+        return "" if read_secret_text(path) else f"{path}: is empty"
     except Unfit as e:
         return f"{path}: {e}"
-    return ""
 
 
 def is_credential_to_come(path: Path) -> bool:

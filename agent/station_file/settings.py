@@ -377,6 +377,8 @@ def _own_port_problems(b: Backend) -> Iterator[str]:
         yield ": soap_tls needs client_cert (and client_key, unless both are in one file): callers see it"
     if b.soap_client_ca is not None and not b.soap_tls:
         yield ".soap_client_ca: a caller shows a certificate in TLS only: add soap_tls = true"
+    if b.soap_tls and b.soap_address.startswith("http://"):
+        yield f".soap_address: the own port speaks TLS (soap_tls): give an https:// address, is {b.soap_address!r}"
     if b.soap_user and not (b.soap_password or b.soap_password_file):
         yield ".soap_user: needs soap_password or soap_password_file"
 

@@ -985,6 +985,18 @@ async def test_the_only_version_keeps_its_bills_from_a_backend_of_another_one() 
         assert room.outbox.dead == []
 
 
+async def test_a_refusal_of_the_only_version_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, although the station asks again and again; and again after it was accepted."""
+    csms = ZeepCentral(version="1.6")
+    async with csms.listening(), running(soap_room(csms), up=False):
+        await until(lambda: csms.other_versions > 2)
+        lines = [r.getMessage() for r in caplog.records if "version is refused" in r.getMessage()]
+    (line,) = lines
+    assert line.startswith(
+        f"chargy: OCPP 1.5: the version is refused at {csms.url}, and [backend] versions has no other"
+    )
+
+
 async def test_a_heartbeat_that_is_refused_does_not_change_the_version() -> None:
     """Once the station has registered, the registration alone decides. A session is open in this version."""
     async with soap_link(ZeepCentral(version="1.6"), dialects=(V16, V15)) as (csms, room):

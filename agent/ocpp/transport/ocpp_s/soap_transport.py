@@ -184,7 +184,7 @@ class SoapTransport:
         if isinstance(finding, Errored):
             if action == REGISTRATION or self._versions.known_registration(self._dialect.name) is None:
                 if self._gives_way(action, body):
-                    self._end_connection(_version_refusal(self._dialect))
+                    self._end_connection(_version_refusal(self._dialect, self._versions, self._backend))
                     return
             elif self._codec.is_version_fault(body) and (
                 why := await self._find_version_refusal(id_, action, timeout_s)
@@ -196,8 +196,11 @@ class SoapTransport:
 
     def _gives_way(self, action: str, refusal: bytes) -> bool:
         """Return whether this refusal means the version, and the connection ends: another one is tried soon."""
-        is_of_version = self._codec.refuses_version(action, refusal)
-        return is_of_version and (self._ended.is_set() or self._versions.note_refusal(self._backend.connection_url))
+        if not self._codec.refuses_version(action, refusal):
+            return False
+        if not self._versions.has_others and self._versions.takes_refusal_report():
+            log.error("%s: %s", self._ctx.link, _version_refusal(self._dialect, self._versions, self._backend))
+        return self._ended.is_set() or self._versions.note_refusal(self._backend.connection_url)
 
     async def _find_version_refusal(self, id_: str, action: str, timeout_s: float) -> str:
         """Register again, to find out whether the fault in answer to a message means the version or the message. Return
@@ -220,7 +223,7 @@ class SoapTransport:
             return ""
         if not self._ended.is_set():  # one connection refuses a version once
             self._versions.note_refusal(self._backend.connection_url)
-        return _version_refusal(self._dialect)
+        return _version_refusal(self._dialect, self._versions, self._backend)
 
     async def _call_backend(self, id_: str, action: str, envelope: bytes, timeout_s: float) -> _Received | None:
         """Return what came of a request, with its octets. None: nothing in time, or the connection has ended."""
@@ -399,8 +402,12 @@ def _fits_schema(dialect: Dialect, request: SoapRequest) -> bool:
     return check is not None and check(request.payload) is None
 
 
-def _version_refusal(dialect: Dialect) -> str:
-    return f"OCPP {dialect.name}: the {VERSION_REFUSED}"
+def _version_refusal(dialect: Dialect, versions: TriedVersions, backend: Backend) -> str:
+    why = f"OCPP {dialect.name}: the {VERSION_REFUSED}"
+    if versions.has_others:
+        return why
+    address = without_user_info(backend.connection_url)
+    return f"{why} at {address}, and [backend] versions has no other one for SOAP: add what is spoken there"
 
 
 def own_address(setting: str, host: str, port: int, scheme: str = "http") -> str:

@@ -30,6 +30,7 @@ class TriedVersions:
         self._versions = deque(_spoken_version(d) for d in dialects if d.soap)
         self._registrations: dict[str, Mapping[str, Any]] = {}
         self._accepting_address, self._refusals = "", 0
+        self._is_refusal_reported = False
 
     def current_version(self) -> SpokenVersion | None:
         """Return the version of the next connection; None: no version is spoken over SOAP."""
@@ -45,12 +46,22 @@ class TriedVersions:
 
     def note_acceptance(self, address: str) -> None:
         """Note that the backend at this address has answered in the present version."""
-        self._accepting_address, self._refusals = address, 0
+        self._accepting_address, self._refusals, self._is_refusal_reported = address, 0, False
+
+    def takes_refusal_report(self) -> bool:
+        """Return whether it is to be reported that the only version is refused: once, until it is accepted."""
+        is_first, self._is_refusal_reported = not self._is_refusal_reported, True
+        return is_first
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there is another version to try."""
+        return len(self._versions) > 1
 
     def note_refusal(self, address: str) -> bool:
         """Note that the backend at this address refuses the present version. Return whether there is another one, which
         a connection soon uses."""
-        if len(self._versions) < 2:
+        if not self.has_others:
             return False
         self._refusals += 1
         if address != self._accepting_address or self._refusals >= REFUSALS_MOST:
