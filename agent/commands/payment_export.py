@@ -25,6 +25,8 @@ COLUMNS = (
     "currency", "vat_percent", "vat", "net", "energy_wh", "session", "brand", "last4", "host_reference",
     "host_response", "acquirer_data", "why",
 )  # fmt: skip
+UNDATED = "undated"
+"""In the place of the day of a payment whose time is not known: no clock was."""
 _RELEASED = (PayState.VOIDED, PayState.DECLINED)
 TOTAL_COLUMNS = ("day", "terminal", "currency", "payments", "charged", "vat", "net", "energy_wh", "released", "open")
 
@@ -55,6 +57,14 @@ def export_rows(entries: Iterable[Entry], timezone: str, unreadable: list[str]) 
         except (UnreadableRecord, KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
             unreadable.append(entry["reference"])
     return sorted(rows, key=lambda row: (row["settled_utc_s"] or row["begun_utc_s"] or 0.0, row["reference"]))
+
+
+def rows_of_period(rows: Iterable[Row], period: Period) -> list[Row]:
+    """Return the rows of a period, and behind them those of payments without a day: of which period they are is not
+    known, so each export has them."""
+    rows = list(rows)
+    dated = [row for row in rows if row["day"] and period.holds_day(row["day"])]
+    return dated + [{**row, "day": UNDATED} for row in rows if not row["day"]]
 
 
 def _export_row(entry: Entry, timezone: str) -> Row:
@@ -99,8 +109,8 @@ def _bill_columns(entry: Entry, cents: int) -> Row:
 
 
 def total_rows(rows: Iterable[Row]) -> list[Row]:
-    """Return the totals of each day, terminal and currency. ``payments``: the charged ones; ``open``: those that are
-    neither charged nor released."""
+    """Return the totals of each day, terminal and currency, last those without a day. ``payments``: the charged ones;
+    ``open``: those that are neither charged nor released."""
     found: dict[tuple[str, str, str], Row] = {}
     for row in rows:
         key = (row["day"], row["terminal"], row["currency"])

@@ -204,7 +204,7 @@ def _export_payments(file: StationFile, options: argparse.Namespace) -> int:
     entries = collect_payments(file, "list", options.names or None)
     unreadable: list[str] = []
     exported = payment_export.export_rows(entries, file.station.timezone, unreadable)
-    rows = [r for r in exported if period.holds_day(r["day"])]
+    rows = payment_export.rows_of_period(exported, period)
     totals = payment_export.total_rows(rows)
     if options.format == "json":
         payment_export.write_json(rows, totals, sys.stdout)
@@ -212,6 +212,8 @@ def _export_payments(file: StationFile, options: argparse.Namespace) -> int:
         payment_export.write_csv(totals, payment_export.TOTAL_COLUMNS, sys.stdout)
     else:
         payment_export.write_csv(rows, payment_export.COLUMNS, sys.stdout)
+    if undated := sum(row["day"] == payment_export.UNDATED for row in rows):
+        print(f"{undated} payments have no day, since no clock was known: each export has them", file=sys.stderr)
     return _report_unreadable(unreadable, "is not exported")
 
 

@@ -338,6 +338,31 @@ def test_payments_that_cannot_be_read_are_named(tmp_path: Path, capsys: pytest.C
     assert unread <= {line.partition(":")[0] for line in capsys.readouterr().err.splitlines()}
 
 
+def test_payments_without_a_clock_are_in_each_export_by_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_station_file(tmp_path)
+    made = [stored(n, random.Random(n)) for n in (1, 400, 2)]
+    undated = replace(made[2], utc_s=None, settled_utc_s=None)
+    asyncio.run(put_into_store(tmp_path, [Put(ARCHIVE, p.id, p.to_record()) for p in (undated, *made[:2])]))
+    days = [("2026-11-01", made[0]), ("2026-11-02", made[1])]
+    for day, dated in days:
+        of_day = ("export", str(path), "--from", day, "--to", day)
+        assert command(*of_day) == 0
+        said = capsys.readouterr()
+        rows = list(csv.DictReader(said.out.splitlines()))
+        assert [(r["day"], r["reference"]) for r in rows] == [
+            (day, dated.token.value), ("undated", undated.token.value),
+        ]  # fmt: skip
+        assert said.err.startswith("1 payments have no day")
+        assert command(*of_day, "--totals") == 0
+        totals = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+        assert [(t["day"], t["payments"]) for t in totals] == [(day, "1"), ("undated", "1")]
+    assert command("export", str(path), "--format", "json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [p["day"] for p in shown["payments"]] == ["2026-11-01", "2026-11-02", "undated"]
+
+
 # --- the questions of the status socket ------------------------------------------------------------------------------
 
 
