@@ -23,13 +23,13 @@ from agent.ports import Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
 from agent.services.devices import supervisor
-from drivers.reader_nfc import DRIVER
+from drivers.reader_nfc import DRIVER, reader
 from drivers.reader_nfc.secure_settings import SecureSettings
 from drivers.reader_nfc.settings import NfcSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import Application, Chip, File
 from drivers.testkit.reader import check_reader
-from tests.support.busy_machine import Deadline, deadline, stretched
+from tests.support.busy_machine import Deadline, deadline, patience_factor, stretched
 from tests.support.simulated_station import CAMPAIGN
 
 WHERE = Where(1, "reader", lambda: (1, 0.0), ())
@@ -142,6 +142,25 @@ class Pn532:
             self._active = True
             return b"\x00" + bytes.fromhex("067577810280")
         return b"\x00\xa3" if self._active and data == b"\xb2" else b"\x01"
+
+
+SHORT_MS = 100
+"""Waits of nfcpy that a thread of a busy machine may miss, the one for an acknowledgement among them."""
+
+
+@pytest.fixture(autouse=True)
+def _patient_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real chip answers whatever its host does, and the line keeps the answer. This one is a thread of the process
+    that waits for it, and may not have had its turn on a busy machine: there its host waits longer."""
+    from nfc.clf.transport import TTY
+
+    def read_patiently(line: TTY, timeout_ms: float) -> bytearray | None:
+        return read_in_time(line, timeout_ms * (patience_factor() if timeout_ms <= SHORT_MS else 1.0))
+
+    read_in_time = TTY.read
+    monkeypatch.setattr(TTY, "read", read_patiently)
+    for name in ("OPEN_S", "SILENCE_S", "STOP_S", "TALK_S"):
+        monkeypatch.setattr(reader, name, stretched(getattr(reader, name)))
 
 
 @pytest.fixture
