@@ -369,7 +369,9 @@ def test_what_raised_holds_and_what_drivers_enter_need() -> None:
     assert raising(dynamic="false")[0].startswith("web_payment.max_energy_kwh: needs dynamic = true")
     blind = raising(devices="")
     assert "payment.vat_numbers: needs [buttons]: drivers use them" in blind
-    assert blind[-1] == "payment.most_cents: drivers must see up to how much is held: add [display]"
+    assert blind[-1] == "payment.most_cents: drivers must see up to how much is held: add [display] for EVSE 1"
+    of_one = '[[evse]]\nnumber = 2\n[evse.display]\ndriver = "display_framebuffer"\npath = "/dev/fb0"\n'
+    assert blind[-1] in raising(devices=DEVICES.partition("[buttons]")[2].join(("[buttons]", of_one)))
 
 
 def test_what_drivers_may_choose() -> None:

@@ -301,12 +301,13 @@ def _payment_blocks(
     master = _master_block(site, journal, settlement, choice) if site.config.satellites else None
     blocks = (*blocks, *((master,) if master is not None else ()))
     cards = CardPayments(site, journal, choice, master)
+    values = (ceiling.screen_values,) if site.config.payment_terms.raise_cents else ()
     if not site.config.payment_terms.vat_numbers:
-        return blocks, (cards,), ()
+        return blocks, (cards,), values
     from agent.domain.blocks.vat_number import VatNumbers
 
     vat_numbers = VatNumbers(site, journal, choice)
-    return (*blocks, vat_numbers), (cards,), (vat_numbers.screen_values,)
+    return (*blocks, vat_numbers), (cards,), (*values, vat_numbers.screen_values)
 
 
 def _satellite_blocks(site: StationState) -> tuple[object, ...]:

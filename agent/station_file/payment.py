@@ -90,8 +90,10 @@ def _wrong_raises(file: StationFile, table: PaymentTable) -> list[str]:
         return ["payment.most_cents: is missing: up to how much a hold is raised, by raise_cents"]
     if table.most_cents <= table.amount_cents:
         return [f"payment.most_cents: must be above amount_cents {table.amount_cents}, is {table.most_cents}"]
-    blind = not any("display" in devices for devices in file.all_devices)
-    return ["payment.most_cents: drivers must see up to how much is held: add [display]"] if blind else []
+    paid = {n for outlets in _evses_by_terminal(file).values() for n in outlets}
+    blind = [e.number for e in file.evses if e.number in paid and not {"display"} & {*file.devices, *e.devices}]
+    wanted = "drivers must see up to how much is held: add [display] for EVSE"
+    return [f"payment.most_cents: {wanted} {number}" for number in blind[:1]]
 
 
 SOME_WH = 1000.0

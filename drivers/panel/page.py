@@ -11,6 +11,7 @@ from agent.ports.driver import StationFacts
 from drivers.panel.colors import Tone
 from drivers.panel.cost_text import cost_figure, limit_amount, price_line, price_slots, receipt_slots
 from drivers.panel.fonts import drawable_text
+from drivers.panel.tariff_text import hold_text
 from drivers.panel.texts import Texts, format_duration, wall_time
 
 
@@ -220,7 +221,8 @@ def _checking_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots
             "lines": _nonempty_lines(texts("checking.paying_line")),
             "countdown": _time_left(screen, texts),
         }
-    return {"lines": _nonempty_lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
+    card = texts("checking.card", tail=tail) if tail else ""
+    return {"lines": _nonempty_lines(texts("checking.line"), card, hold_text(screen.values, texts))}
 
 
 def _plug_in_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:

@@ -37,7 +37,6 @@ def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool
         return (texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown"),)
     terms = texts("price.vat", rate=rate) if rate else texts("price.vat_unknown")
     bounds = (("tariff_minimum", "least"), ("tariff_maximum", "most"))
-    most = _amount_text(values, "hold_most", texts)
     return (
         f"{texts('price.no_contract')}, {terms}" if payer_unknown else terms,
         _occupancy_text(values, texts),
@@ -45,8 +44,14 @@ def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool
         ", ".join(
             texts(f"price.{word}", amount=a) for name, word in bounds if (a := _amount_text(values, name, texts))
         ),
-        texts("price.held", amount=_amount_text(values, "hold", texts), most=most) if most else "",
+        hold_text(values, texts),
     )
+
+
+def hold_text(values: Values, texts: Texts) -> str:
+    """Return what a bank holds for a card, and up to how much that is raised; empty if it is not."""
+    most = _amount_text(values, "hold_most", texts)
+    return texts("price.held", amount=_amount_text(values, "hold", texts), most=most) if most else ""
 
 
 def _occupancy_text(values: Values, texts: Texts) -> str:

@@ -10,11 +10,13 @@ import pytest
 
 from agent.domain.events import (
     BoardOpened,
+    CablePlugged,
     FaultRaised,
     LimitReceived,
     MeterRead,
     RequestReceived,
     TransactionAcknowledged,
+    VehicleConnected,
 )
 from agent.domain.messages import StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import Persist, Response, Send, SetRelease
@@ -22,8 +24,10 @@ from agent.domain.payment import PayState
 from agent.domain.requests import SetVariablesRequest
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
+    BankCardRead,
     CancelPayment,
     CommitPayment,
+    PaymentApproved,
     PaymentCancelled,
     PaymentRaised,
     PaymentSettled,
@@ -33,9 +37,9 @@ from agent.domain.terminal_messages import (
 )
 from agent.domain.timers import Timer, TimerKind
 from agent.model.bank_card import Settlement, TerminalIdentity
-from agent.model.types import AuthorizationStatus, Fault, TransactionLimit, Verdict
+from agent.model.types import AuthorizationStatus, Fault, ScreenName, TransactionLimit, Verdict
 from tests.domain.playbook import LINK, Playbook, wh
-from tests.domain.test_plays_payment import OPENED, EvseAt, charge, offer, paid, record, till, unplugged
+from tests.domain.test_plays_payment import CARD, OPENED, EvseAt, charge, offer, paid, record, till, unplugged
 from tests.support.reading_purposes import LIVE
 
 HELD, STEP, MOST = 5000, 2000, 8000
@@ -426,6 +430,20 @@ def test_the_screen_says_up_to_how_much_before_a_card_is_read() -> None:
     play.skip()
     asked(play)
     assert raises(play) == []
+
+
+def test_the_screen_says_up_to_how_much_while_the_bank_is_asked() -> None:
+    """Of the outlet that is paid, which its card has brought to the front; before the grant (decision 61)."""
+    play = raising(evses=2)
+    payment = offer(play)
+    for event in (CablePlugged(2), VehicleConnected(2), BankCardRead(0, payment, CARD)):
+        play.feed(event)
+    screen = play.screens[2]
+    assert screen.name is ScreenName.CHECKING
+    amounts = {n: screen.values.get(n) for n in ("hold_micro", "hold_most_micro", "tariff_currency")}
+    assert amounts == {"hold_micro": HELD * 10**4, "hold_most_micro": MOST * 10**4, "tariff_currency": "EUR"}
+    play.skip().feed(PaymentApproved(0, payment, 7, HELD))
+    assert "hold_most_micro" not in play.screens[2].values
 
 
 def test_a_station_that_raises_nothing_writes_nothing_of_it() -> None:

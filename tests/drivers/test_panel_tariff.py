@@ -174,3 +174,14 @@ def test_a_vat_number_takes_the_last_line() -> None:
     long = said(ScreenName.PLUG_IN, "en", vat_state="accepted", vat_text="x" * 60)
     assert long.hint == f"For the receipt: {'x' * 24}…"
     assert said(ScreenName.CHARGING, "en", energy_wh=1, stop_hint="card").hint == "To stop, tap the same card."
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_bank_is_asked_to_hold_is_on_every_panel(language: str, panel: tuple[int, int, int]) -> None:
+    """While it is asked, whichever outlet the shared display has shown before: its screen is brought to the front."""
+    page = said(ScreenName.CHECKING, language, **HELD, tariff_currency="EUR")
+    whole = " ".join(read(page, panel))
+    for amount in amounts(language, ("50,00", "120,00")):
+        assert amount in whole, whole
+    assert len(page.lines) == len(said(ScreenName.CHECKING, language).lines) + 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.cost_screen import Values
 from agent.domain.events import StopWanted, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_timer
 from agent.domain.local_time import passed_s
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import WakeMe
-from agent.domain.payment import DAY_S, Payment, RaiseWanted, parse_cents
+from agent.domain.payment import DAY_S, Payment, PayState, RaiseWanted, parse_cents
 from agent.domain.payment_amount import raise_step_cents
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.session.active import restore_energy, withhold_energy
@@ -33,6 +34,16 @@ class PaymentCeiling:
         self._site, self._journal = site, journal
         self._raised: set[str] = set()
         """Sessions that this ceiling withholds energy from, and whose hold may have been raised since."""
+
+    def screen_values(self, evse: EvseRecord, now: Moment) -> Values:
+        """Return what the bank of a card is being asked to hold for this EVSE, and up to how much that may be raised:
+        its driver sees it before the grant, wherever the price was read."""
+        waiting = self._journal.payments.values()
+        p = next((p for p in waiting if p.evse == evse.number and p.state is PayState.AUTH_PENDING), None)
+        if p is None or p.withdrawn or not p.most_cents or p.tariff is None:
+            return {}
+        amounts = {"hold_micro": p.asked_cents * 10**4, "hold_most_micro": p.most_cents * 10**4}
+        return {**amounts, "tariff_currency": p.tariff.currency}
 
     def check_ceiling(self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
         """Check the ceiling. It is not passed even if no reading comes any more. ``unseen_s``: for so
