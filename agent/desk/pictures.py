@@ -345,7 +345,7 @@ class EventMessage(TypedDict):
 
 class StationEntry(TypedDict):
     """One of the stations of a server. `path`: below it are its page and its API. `picture`: null unless it is running;
-    `error`: why it has ended, or has not started."""
+    `error`: why it has ended, has not started, or has no picture."""
 
     id: str
     state: Literal["starting", "running", "ended"]

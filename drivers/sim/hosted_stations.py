@@ -39,28 +39,28 @@ class HostedStation:
         self.control: Control | None = None
         self.pay_page: PageHandler | None = None
         self.error = ""
-        self._note_change, self._has_ended = note_change, False
+        self._note_change, self._state = note_change, "starting"
 
     @property
     def path(self) -> str:
         """Below this path are its page and its control API, beside those of other stations."""
         return f"{STATIONS}{quote(self.station_id, safe='')}"
 
-    @property
-    def state(self) -> str:
-        if self._has_ended:
-            return "ended"
-        return "running" if self.control is not None else "starting"
-
     def begin_service(self, control: Control, pay_page: PageHandler | None = None) -> None:
-        self.control, self.pay_page = control, pay_page
+        self.control, self.pay_page, self._state = control, pay_page, "running"
         control.feed.add_change_listener(self._note_change)
         self._note_change()
 
-    def end_service(self, error: str = "") -> None:
-        """End it. ``error``: why it has ended without having been asked to, or did not start."""
+    def withdraw_service(self) -> None:
+        """Serve it no longer, because it begins to end."""
         self.close_feed()
-        self.control, self.pay_page, self._has_ended, self.error = None, None, True, error
+        self.control, self.pay_page = None, None
+        self._note_change()
+
+    def note_end(self, error: str = "") -> None:
+        """Show it as ended. ``error``: why, unless it was asked to."""
+        self.withdraw_service()
+        self._state, self.error = "ended", error
         self._note_change()
 
     def close_feed(self) -> None:
@@ -70,13 +70,15 @@ class HostedStation:
 
     def entry_picture(self) -> Json:
         """Return its entry in the list of the stations."""
+        error, picture = self.error, None
+        if self.control is not None:
+            try:
+                picture = self.control.station_picture()
+            except OSError as e:  # its files are gone, and it will end; the list is of the others too
+                error = str(e)
         return {
-            "id": self.station_id,
-            "state": self.state,
-            "error": self.error,
-            "path": f"{self.path}/",
-            "picture": self.control.station_picture() if self.control is not None else None,
-        }
+            "id": self.station_id, "state": self._state, "error": error, "path": f"{self.path}/", "picture": picture,
+        }  # fmt: skip
 
 
 class HostedStations:
@@ -85,14 +87,6 @@ class HostedStations:
     def __init__(self, station_ids: Iterable[str]) -> None:
         self.feed = ChangeFeed()
         self._by_id = {name: HostedStation(name, self.feed.notify_change) for name in station_ids}
-
-    @classmethod
-    def of_control(cls, control: Control) -> HostedStations:
-        """Return the one station of ``control``."""
-        stations = cls((control.world.file.station.id,))
-        (station,) = stations.in_order
-        station.begin_service(control)
-        return stations
 
     @property
     def in_order(self) -> list[HostedStation]:

@@ -201,7 +201,7 @@ class StationRun:
             self.failure = e
             self._print_failure(e)
         finally:
-            self._station.end_service(_failure_text(self.failure) if self.failure is not None else "")
+            self._station.note_end(_failure_text(self.failure) if self.failure is not None else "")
             self.opened.set()
 
     def _print_failure(self, failure: Exception) -> None:
@@ -224,6 +224,7 @@ class StationRun:
             if self._is_one_of_several:
                 self.print_station_line(f"{_name_of_server(plan)}: {self.access.loopback_url}{self._station.path}/")
             self._station.begin_service(control, central.proxy_pay_page if central is not None else None)
+            stack.callback(self._station.withdraw_service)  # before its world closes: then there is no picture any more
             self.opened.set()
             await self.served.wait()
             if control.agent is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from agent.desk import Station
 from tests.page.test_languages import FINGER_PX, LOOKS, SMALL, SPOKEN, TARGETS, texts_of_other_languages
-from tests.page.visiting import at, has, judged, visited
+from tests.page.visiting import at, has, judged, patience_ms, visited
 from tests.scenarios.control_rig import Simulation, simulated
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
@@ -124,3 +124,15 @@ def test_the_stations_in_german(browser: Any, simulation: Simulation) -> None:
         page.wait_for_selector("[data-testid=bay-8].folded")
         assert at(page, "fold-8").get_attribute("aria-label") == "Ladepunkt 8: mehr"
         assert texts_of_other_languages(page.evaluate(SPOKEN), "de") == []
+
+
+def test_the_list_says_when_the_simulation_is_away(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "station.toml").write_text(STATION.format(name="CP-1", outlets="[[evse]]", folder="world"), "utf-8")
+    with simulated(str(tmp_path / "station.toml"), "--stations", "2", "--port", "0") as simulation:
+        page = browser.new_page()
+        page.set_default_timeout(patience_ms())
+        page.goto(simulation.url)
+        has(page, "station-CP-2-outlet-1", "Available")
+        simulation.process.terminate()
+        has(page, "station-CP-2", "simulation away")
+        page.close()

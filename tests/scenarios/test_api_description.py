@@ -27,7 +27,6 @@ from drivers.sim.car import Car
 from drivers.sim.control import Control
 from drivers.sim.derived_file import with_outlet_defaults, without_addresses
 from drivers.sim.event_stream import ChangeFeed
-from drivers.sim.hosted_stations import HostedStations
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import make_application, serve_control_api
 from drivers.sim.openapi import openapi_document
@@ -38,6 +37,7 @@ from drivers.sim.world import World
 from tests.scenarios.test_control_api import GOOD, WRONG, Rig
 from tests.scenarios.test_control_api import rig as rig
 from tests.support.busy_machine import deadline
+from tests.support.hosted_station import host_single_station
 from tests.support.picture_judge import complaints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ def served_calls(app: web.Application) -> set[tuple[str, str]]:
 
 
 async def test_the_contract_the_document_and_the_server_have_the_same_calls(rig: Rig) -> None:
-    app = make_application(HostedStations.of_control(rig.control), True, Access())
+    app = make_application(host_single_station(rig.control), True, Access())
     described = {(method.upper(), path) for path, operations in DOCUMENT["paths"].items() for method in operations}
     assert len(described) > 30
     assert described == documented_calls()
@@ -107,7 +107,7 @@ async def test_it_is_served_and_its_page_needs_nothing_else(rig: Rig) -> None:
 
 async def test_without_the_page_the_address_leads_to_the_description(rig: Rig) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        listener, stations = stack.enter_context(bind_listener(0)), HostedStations.of_control(rig.control)
+        listener, stations = stack.enter_context(bind_listener(0)), host_single_station(rig.control)
         await stack.enter_async_context(serve_control_api(stations, listener, with_page=False))
         http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{listener.getsockname()[1]}"))
         async with http.get("/") as answer:

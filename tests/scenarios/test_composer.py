@@ -22,7 +22,6 @@ from agent.desk import pictures
 from agent.station_file.settings import load_station_file
 from drivers.sim.control import Control
 from drivers.sim.event_stream import ChangeFeed
-from drivers.sim.hosted_stations import HostedStations
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.message_composer import KEPT, hide_secrets
 from drivers.sim.runner import bind_listener
@@ -30,6 +29,7 @@ from drivers.sim.status_client import StatusClient
 from drivers.sim.world import World
 from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
 from tests.support.busy_machine import Deadline, deadline
+from tests.support.hosted_station import host_single_station
 from tests.support.picture_judge import complaints
 
 
@@ -86,7 +86,7 @@ async def opened_desk(folder: Path, subprotocol: str = "ocpp1.6", path: str = ""
             World.open(load_station_file(write_station(folder, url)), backend_url=url, status_socket=status)
         )
         control = Control(world, StatusClient(status, feed.notify_change), feed, None, lambda step_s: None)
-        await stack.enter_async_context(serve_control_api(HostedStations.of_control(control), listener, True))
+        await stack.enter_async_context(serve_control_api(host_single_station(control), listener, True))
         api = f"http://127.0.0.1:{listener.getsockname()[1]}"
         desk = Desk(control, await stack.enter_async_context(aiohttp.ClientSession(api)))
         assert world.devices.far_ends is not None

@@ -20,7 +20,6 @@ from agent.station_file.settings import load_station_file
 from drivers.sim import request_body as body
 from drivers.sim.control import Control
 from drivers.sim.event_stream import ChangeFeed
-from drivers.sim.hosted_stations import HostedStations
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.runner import bind_listener, print_line
 from drivers.sim.station_snapshot import Child, describe_changes
@@ -28,6 +27,7 @@ from drivers.sim.station_snapshot import station_picture as picture_of
 from drivers.sim.status_client import StatusClient, Trace
 from drivers.sim.world import World
 from tests.scenarios.control_rig import write_station
+from tests.support.hosted_station import host_single_station
 
 
 class Rig:
@@ -62,7 +62,7 @@ async def opened(folder: Path) -> AsyncIterator[Rig]:
             world.add_change_listener(feed.notify_change)
             control = Control(world, StatusClient(status, feed.notify_change), feed, None, clock.append)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            stations = HostedStations.of_control(control)
+            stations = host_single_station(control)
             async with serve_control_api(stations, listener, True), aiohttp.ClientSession(url) as http:
                 yield Rig(control, http, clock)
 

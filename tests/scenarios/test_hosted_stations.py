@@ -68,7 +68,7 @@ async def several(tmp_path: Path) -> AsyncIterator[SeveralStations]:
         stations = HostedStations(NAMES)
         for station, folder in zip(stations.in_order[:2], ("a", "b"), strict=True):
             station.begin_service(await open_control(stack, station.station_id, tmp_path / folder))
-        stations.in_order[2].end_service("[simulation] state_dir /x: Permission denied")
+        stations.in_order[2].note_end("[simulation] state_dir /x: Permission denied")
         listener = stack.enter_context(contextlib.closing(bind_listener(0)))
         await stack.enter_async_context(serve_control_api(stations, listener, with_page=True))
         http = aiohttp.ClientSession(f"http://127.0.0.1:{listener.getsockname()[1]}")
@@ -128,6 +128,16 @@ async def test_the_page_of_each_station_and_its_parts(several: SeveralStations) 
         assert (answer.status, answer.headers["Location"]) == (302, "/stations/CP-1/")
 
 
+async def test_without_the_page_each_address_leads_to_the_description_of_its_station(several: SeveralStations) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(bind_listener(0)))
+        await stack.enter_async_context(serve_control_api(several.stations, listener, with_page=False))
+        http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        for base, leads_to in (("/", "/api/v1/"), ("/stations/CP-1/", "/stations/CP-1/api/v1/")):
+            async with http.get(base) as answer:
+                assert (answer.status, answer.url.path) == (200, leads_to)
+
+
 async def test_the_description_of_each_station_leads_to_itself(several: SeveralStations) -> None:
     _, whole = await several.get("/api/v1/openapi.json")
     _, own = await several.get(f"{SECOND}/api/v1/openapi.json")
@@ -167,7 +177,7 @@ async def test_the_events_of_all_stations_over_a_websocket(several: SeveralStati
         await several.post(f"{SECOND}/api/v1/evses/1/plug", {})
         changed = await next_entry(events)
         assert (changed["id"], changed["picture"]["evses"][0]["cable"]) == ("LU*2|b", True)
-        several.stations.in_order[1].end_service("the agent does not start")
+        several.stations.in_order[1].note_end("the agent does not start")
         while changed["state"] != "ended":
             changed = await next_entry(events)
         assert (changed["id"], changed["error"]) == ("LU*2|b", "the agent does not start")

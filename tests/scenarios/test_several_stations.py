@@ -1,10 +1,12 @@
 """``simulate`` with several stations: each has an agent, a central system and a payment page of its own, and one that
-does not start, or is killed, takes no other one along."""
+does not start, or fails, takes no other one along."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -90,14 +92,24 @@ def test_two_stations_of_one_folder_and_one_that_does_not_start(tmp_path: Path) 
         second.tap_contactless_card(CARD)
         second.wait_for_call("StopTransaction")
         assert "StartTransaction" not in actions_of(first)
-        assert root.get_trace() == first.get_trace(), "without a name it is the first"
+        runs = [station.get_station()["simulation"]["run"] for station in (root, first, second)]
+        assert runs[0] == runs[1] != runs[2], "without a name it is the first"
         second.unplug_vehicle()
         second.wait_for_status("Available")
         assert {p.name for p in tmp_path.iterdir()} >= {"world-CP-A", "world-CP-B", "state-CP-A", "state-CP-B"}
 
+        shutil.rmtree(tmp_path / "world-CP-B")
+        with contextlib.suppress(ControlError):
+            second.plug_in_vehicle()  # which its world cannot keep any more
+        entry = wait_for(lambda: root.get_stations()[1]["state"] == "ended" and root.get_stations()[1], "its end")
+        assert "No such file or directory" in entry["error"]
+        first.plug_in_vehicle()
+        first.wait_for_status("Preparing")
+
         family = psutil.Process(simulation.process.pid).children(recursive=True)
+        assert len(family) >= 2, "agent and central system of the first"
         simulation.process.terminate()
-        assert simulation.process.wait(stretched(8)) == 0
+        simulation.process.wait(stretched(8))
         assert psutil.wait_procs(family, stretched(5))[1] == []
 
 

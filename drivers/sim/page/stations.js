@@ -32,7 +32,10 @@ function listenToStations() {
   url.protocol = url.protocol.replace("http", "ws");
   const socket = new WebSocket(url);
   socket.onmessage = (e) => showStationEntry(JSON.parse(e.data).data);
-  socket.onclose = () => setTimeout(listenToStations, STATIONS_AGAIN_MS);
+  socket.onclose = () => {
+    for (const item of stationItems.values()) setText(item.querySelector(".station-says"), phrase("pill_simulation_away"));
+    setTimeout(listenToStations, STATIONS_AGAIN_MS);
+  };
 }
 
 // A single station has its picture from its own events.
