@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import tempfile
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_s
 from tests.support.busy_machine import Deadline, deadline
 from tests.support.hosted_station import host_single_station
 from tests.support.picture_judge import complaints
+
+STATUS = {"connectorId": 1, "errorCode": "GroundFailure", "status": "Faulted"}
 
 
 class Desk:
@@ -245,6 +248,20 @@ async def test_the_conversation_is_a_recording_and_a_picture(desk: Desk) -> None
     async with desk.http.get("/api/v1/conversation.svg") as answer:
         assert (answer.status, answer.content_type) == (200, "image/svg+xml")
         assert "Heartbeat" in await answer.text()
+
+
+async def test_a_recorded_scenario_has_what_a_backend_can_send(desk: Desk) -> None:
+    """What the station has not done itself, and what is wrong on purpose, is left out."""
+    async with desk.http.post("/api/v1/recording", json={"action": "start"}) as answer:
+        assert answer.status == 202
+    assert await desk.compose("backend", "Reset", {"type": "Soft"}) == (202, "")
+    assert await desk.compose("backend", "Reset", {"type": "Soft"}, malformed="wrong_type") == (202, "")
+    assert await desk.compose("station", "StatusNotification", STATUS) == (202, "")
+    picture = await desk.get("recording")
+    assert picture["deeds"] == 1
+    assert tomllib.loads(picture["toml"])["steps"][0] == {"backend": "Reset", "payload": {"type": "Soft"}}
+    assert [note.split(" ")[1] for note in picture["left_out"]] == ["/composer"] * 2
+    assert "Faulted" not in "".join(picture["steps"])
 
 
 async def test_the_history_has_a_sample_of_each_outlet(desk: Desk) -> None:
