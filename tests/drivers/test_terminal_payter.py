@@ -46,7 +46,11 @@ async def test_keeps_the_contract(tmp_path: Path, line: str) -> None:
         await check_terminal(apollo.opened, apollo.world, lag_s=LAG_S)
 
 
-@pytest.mark.parametrize("keys", [{"extended": True}, {"start_extras": False, "dol_tags": ""}])
+@pytest.mark.parametrize(
+    "keys",
+    [{"extended": True}, {"start_extras": False, "dol_tags": ""}, {"badges": True, "get_receipt": 0x45}],
+    ids=str,
+)
 async def test_open_points_as_a_terminal_may_have_them(tmp_path: Path, keys: dict[str, Any]) -> None:
     async with running(tmp_path) as apollo:
         await check_terminal(lambda: apollo.opened(**keys), apollo.world, lag_s=LAG_S)

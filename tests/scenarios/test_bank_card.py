@@ -158,10 +158,9 @@ async def test_a_badge_at_the_terminal_starts_and_stops(tmp_path: Path) -> None:
     badges = 'driver = "terminal_payter"\nbadges = true\nbadge_holdoff_ms = 0\n'
     station = STATION.replace('driver = "terminal_payter"\n', badges)
     async with Simulated(tmp_path, station, speed=60) as s:
+        await s.post("/evses/1/plug", CAR)
         await s.until(waits)
         await s.post("/terminal/badge", {"uid": "04A1B2C3D4E5F6"})
-        await s.until(lambda p: p["evses"][0]["screen"] == "plug_in")
-        await s.post("/evses/1/plug", CAR)
         running = await charged(s, 300)
         assert running["evses"][0]["session"]["token"] == "04A1B2C3D4E5F6"
         await s.until(lambda p: p["terminals"][0]["screen"] == ["Present card"])  # no amount: it waits for badges alone
