@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.model.types import STATION
+from agent.station_file.satellites import satellite_numbers
 from agent.station_file.settings import Device, Evse
 from drivers.sim.buttons import VAT_BUTTONS, Buttons, button_key_codes, limit_button_names
 from drivers.sim.buzzer import Buzzer
@@ -136,6 +137,8 @@ class FrontPanelFarEnds:
         more = limit_button_names(len(file.evses), [kind for kind, choices in kinds.items() if choices])
         if (file.payment or {}).get("vat_numbers"):
             more += VAT_BUTTONS
+        if file.payment_master is not None:
+            more += [f"outlet-{n}" for numbers in satellite_numbers(file, []).values() for n in numbers]
         return button_key_codes(len(file.evses), more)
 
     def open_lamp(self, evse: Evse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,11 @@ import pytest
 
 from agent.desk.pytest_plugin import StartStation
 from agent.desk.station import WAIT_VARIABLE
+from agent.services.satellites.shared_tls import MASTER_NAME, certificate_problem
+from agent.station_file.satellites import satellite_numbers
+from agent.station_file.settings import load_station_file
 from tests.support.busy_machine import stretched
+from tests.support.certificate_authorities import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -100,3 +105,34 @@ def test_the_driver_keeps_the_contract_and_is_found(tmp_path: Path) -> None:
 def test_every_example_is_explained_and_listed(folder: str) -> None:
     assert (EXAMPLES / folder / "README.md").exists()
     assert f"[{folder}]({folder}/)" in (EXAMPLES / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("way", ["script", "library"])
+def test_stations_with_one_terminal_have_files_and_keys_that_fit(way: str, tmp_path: Path) -> None:
+    """``library``: where there is no OpenSSL."""
+    site = shutil.copytree(EXAMPLES / "shared_terminal", tmp_path / "site")
+    if way == "script" and shutil.which("openssl"):
+        command = ["sh", "make_keys.sh", "keys", MASTER_NAME, "east"]
+        subprocess.run(command, cwd=site, check=True, timeout=stretched(60))
+    else:
+        write_keys(site / "keys", MASTER_NAME, "east")
+    master, satellite = (load_station_file(site / f"{name}.toml") for name in ("master", "satellite"))
+    numbers = satellite_numbers(master, [])
+    assert list(numbers) == ["east"]
+    assert len(numbers["east"]) == len(satellite.evses)
+    assert master.payment_master is not None
+    assert satellite.payment_satellite is not None
+    for table in (master.payment_master, satellite.payment_satellite):
+        assert certificate_problem(table.certificate, table.key, table.ca) == ""
+    assert satellite.payment_satellite.master.endswith(f":{master.payment_master.port}")
+
+
+def write_keys(folder: Path, *names: str) -> None:
+    folder.mkdir()
+    pool = Authority(folder, "Pool")
+    (folder / "ca.pem").write_text(pool.pem)
+    for name in names:
+        both = pool.server((name,)).read_text()
+        (folder / f"{name}.pem").write_text(both)
+        (folder / f"{name}.key").write_text(both)
+        (folder / f"{name}.key").chmod(0o600)

@@ -13,8 +13,10 @@ from tests.support.certificate_authorities import Authority
 from tests.support.simulated_station import ONE_EVSE, Simulated, held_port
 
 TARIFF = "\n[tariff]\nkwh = 0.50\n"
+PLUG = 'sample_interval_s = 5\npayment_start = "plug"'
+"""The terminal waits for a card only when a vehicle does: at the satellite, in these tests."""
 MASTER = (
-    ONE_EVSE
+    ONE_EVSE.replace("sample_interval_s = 5", PLUG)
     + TARIFF
     + """
 [terminal]
