@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 REST_S = 2.0
 """After the end of an offer or of a badge: time for the next offer, which comes first."""
+MISSES = 3
+"""How often in a row it may fail to read badges alone. One that ignores the request costs the line its patience."""
 UPLINK_EVERY_S = 600.0
 """Between two questions about the uplink."""
 _Job: TypeAlias = Callable[[], Awaitable[None]]
@@ -55,6 +57,7 @@ class ApolloTerminal(PayterTerminal):
         """It waits for a badge while nothing is offered."""
         self._offering = False
         """An offer is being made."""
+        self._misses_of_badges = 0
         self._badge_numbers = itertools.count(0x4000_0000)
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._working: asyncio.Task[None] | None = None
@@ -145,9 +148,11 @@ class ApolloTerminal(PayterTerminal):
         self._reading = True
         code = await self._send_order(self._settings.read_card, payload, STARTED, State.WAIT_CARD)
         if code == commands.OK:
+            self._misses_of_badges = 0
             return
         self._reading = False
-        if code in (commands.WRONG_STATE, commands.NOT_READY):
+        self._misses_of_badges += 1
+        if code in (commands.WRONG_STATE, commands.NOT_READY) and self._misses_of_badges < MISSES:
             await self._restore_after_restart()
             self._read_badges_later()
         else:

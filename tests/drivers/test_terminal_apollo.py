@@ -202,9 +202,13 @@ async def test_badges_are_read_while_nothing_is_offered(tmp_path: Path, more: tu
         await seen(apollo, "wait_card")
 
 
-async def test_a_terminal_that_cannot_read_badges_alone_reads_them_with_offers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("detail", "times"), [(2, 1), (5, 3)], ids=["unknown", "never in the right state"])
+async def test_a_terminal_that_cannot_read_badges_alone_reads_them_with_offers(
+    tmp_path: Path, detail: int, times: int
+) -> None:
     async with running(tmp_path) as apollo:
-        await apollo.spoil("refuse", code=0x41, detail=2)
+        for _ in range(times):
+            await apollo.spoil("refuse", code=0x41, detail=detail)
         async with opened(apollo, badges=True) as port:
             news = port.news()
             async with deadline(15):
