@@ -158,6 +158,15 @@ def test_a_reader_chooses_a_language_and_it_stays(browser: Any, simulation: Simu
         has(page, "own-tap", TEXTS["de"]["own_token_tap"])
 
 
+def test_the_screen_of_a_station_is_not_cut_off(browser: Any, simulation: Simulation) -> None:
+    """The picture keeps its shape, 480 by 340, at every width: what is cut off is the screen at its top."""
+    with visited(browser, simulation) as page:
+        for width in (1800, 1400, 1024, 390):
+            page.set_viewport_size({"width": width, "height": 700})
+            box = page.locator(".scene").first.bounding_box()
+            assert box["height"] / box["width"] == pytest.approx(340 / 480, abs=0.01), width
+
+
 def test_figures_are_written_as_the_language_writes_them(browser: Any, simulation: Simulation) -> None:
     with visited(browser, simulation, locale="de-DE") as page:
         wait_until_true(page, r"() => /^\d+,\d$/.test(document.querySelector('[data-testid=power-1]').textContent)")
