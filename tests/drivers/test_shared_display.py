@@ -80,7 +80,7 @@ def shown_on(
 
 def codes_in(image: Image.Image) -> set[str]:
     large = image.convert("L").resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST)
-    return {code.text for code in zxingcpp.read_barcodes(large)}
+    return {code.text for code in zxingcpp.read_barcodes(large, formats=zxingcpp.BarcodeFormat.QRCode)}
 
 
 # --- what is seen -------------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ async def codes(s: Simulated, n: int) -> list[str]:
     """QR codes on a display."""
     async with s.http.get(f"/api/v1/display/{n}.png") as answer:
         panel = Image.open(io.BytesIO(await answer.read())).convert("L")
-    return [c.text for c in zxingcpp.read_barcodes(panel)]
+    return [c.text for c in zxingcpp.read_barcodes(panel, formats=zxingcpp.BarcodeFormat.QRCode)]
 
 
 async def sent(s: Simulated, action: str) -> list[Any]:

@@ -69,7 +69,7 @@ async def codes_seen(s: Simulated, wanted: set[str]) -> set[str]:
     while not wanted <= seen and asyncio.get_running_loop().time() < end_s:
         picture = Image.open(io.BytesIO(await png(s, 1))).convert("L")
         larger = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST)
-        seen |= {code.text for code in zxingcpp.read_barcodes(larger)}
+        seen |= {code.text for code in zxingcpp.read_barcodes(larger, formats=zxingcpp.BarcodeFormat.QRCode)}
         await asyncio.sleep(0.1)
     return seen
 

@@ -99,7 +99,9 @@ async def scanned(s: Simulated, n: int, other_than: str = "", part: str = "") ->
     async with deadline(90):
         while True:
             _, png, _ = await asyncio.to_thread(fetched, f"http://127.0.0.1:{s.port}/api/v1/display/{n}.png")
-            codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(png)).convert("L"))
+            codes = zxingcpp.read_barcodes(
+                Image.open(io.BytesIO(png)).convert("L"), formats=zxingcpp.BarcodeFormat.QRCode
+            )
             if codes and codes[0].text != other_than and part in codes[0].text:
                 return str(codes[0].text)
             await asyncio.sleep(0.1)

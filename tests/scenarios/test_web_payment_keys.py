@@ -145,7 +145,7 @@ async def scanned(s: Street201, n: int) -> list[str]:
     """Off the frame buffer, by a decoder that is not ours."""
     async with s.station.http.get(f"/api/v1/display/{n}.png") as answer:
         panel = Image.open(io.BytesIO(await answer.read())).convert("L")
-    return [c.text for c in zxingcpp.read_barcodes(panel)]
+    return [c.text for c in zxingcpp.read_barcodes(panel, formats=zxingcpp.BarcodeFormat.QRCode)]
 
 
 async def shown(s: Street201, n: int, what: Callable[[str], bool]) -> str:
