@@ -92,7 +92,7 @@ def test_a_session_beside_a_page_under_load(tmp_path: Path) -> None:
                 assert simulation.evse(1)["session"] is not None
                 lateness_s.append(time.monotonic() - began)
                 time.sleep(0.05)
-            assert sum(load.result() for load in loads) > 50
+            assert sum(load.result() for load in loads) > 30
         assert agent_pid(simulation) == pid, "the agent was not restarted"
         worker = page_pid(simulation)
         assert worker is not None
@@ -124,7 +124,7 @@ def sent_calls(simulation: Simulation) -> dict[str, Any]:
 
 def load_page(port: int, number: int) -> int:
     """Use the page as fast as it answers. Returns how many answers there were."""
-    client, answers, patience = RawClient(port), 0, Deadline(8.0)
+    client, answers, patience = RawClient(port), 0, Deadline(4.0)
     while client.login("max").status != 303:
         time.sleep(0.2)
     while not patience.over:

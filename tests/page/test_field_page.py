@@ -15,7 +15,7 @@ import pytest
 
 from agent.commands.page.page_texts import LANGUAGES, PageTexts
 from agent.commands.page.roles import Role
-from tests.page.visiting import VIOLATIONS_ONLY, patience_ms
+from tests.page.visiting import axe_violations, patience_ms
 from tests.scenarios.control_rig import Simulation, simulated, wait_for
 from tests.support.field_page_process import PASSWORD, write_users
 
@@ -126,7 +126,6 @@ def follow(page: Any, label: str) -> None:
 
 def judged(page: Any, what: str) -> None:
     """Fails the test if axe finds anything, the page is wider than the screen, or a target is smaller than 48 px."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = []
     page.wait_for_load_state("load")  # its style is there
     for width, height in SIZES:
@@ -135,7 +134,7 @@ def judged(page: Any, what: str) -> None:
         wide = page.evaluate("document.documentElement.scrollWidth")
         found += [f"{what}, {width}: {wide} px wide"] if wide > width else []
         found += [f"{what}, {width}: small: {small}" for small in page.evaluate(SMALL_TARGETS)]
-        for violation in axe.run(page, options=VIOLATIONS_ONLY).response["violations"]:
+        for violation in axe_violations(page):
             nodes = [f"{n['target']}: {n['failureSummary']}" for n in violation["nodes"][:3]]
             found.append(f"{what}, {width}: {violation['id']}: {nodes}")
     page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})

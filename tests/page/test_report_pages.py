@@ -16,7 +16,7 @@ from agent.services.receipts.receipt_document import receipt_document
 from agent.services.receipts.receipt_html import message_page, receipt_page
 from agent.services.receipts.receipt_texts import LANGUAGES
 from tests.fleet.test_figures import result_of
-from tests.page.visiting import VIOLATIONS_ONLY, patience_ms
+from tests.page.visiting import axe_violations, patience_ms
 from tests.services.test_receipts import ZONE, Sale
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
@@ -26,7 +26,6 @@ ACTIONS = ("BootNotification", "Heartbeat", "MeterValues", "StartTransaction", "
 
 def judge_file(browser: Any, file: Path) -> list[str]:
     """Return what is wrong with a page in a file."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = browser.new_page(bypass_csp=True)  # axe is a script in the page, which the policy of the page refuses
     page.set_default_timeout(patience_ms())
     found = []
@@ -37,7 +36,7 @@ def judge_file(browser: Any, file: Path) -> list[str]:
             page.set_viewport_size({"width": width, "height": 900})
             wide = page.evaluate("document.documentElement.scrollWidth")
             found += [f"{file.name} {width}: {wide} px wide"] if wide > width else []
-        for violation in axe.run(page, options=VIOLATIONS_ONLY).response["violations"]:
+        for violation in axe_violations(page):
             found += [f"{file.name} {scheme} {violation['id']}: {n['failureSummary']}" for n in violation["nodes"][:3]]
     page.close()
     return found

@@ -15,7 +15,6 @@ WITHIN_MS = 60_000
 POLL_MS = 50
 LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"), (320, "dark"))
 """Colours do not depend on the width, nor what is where on the colours."""
-VIOLATIONS_ONLY = {"resultTypes": ["violations"]}
 SETTLED = """() => { const end = Date.now() + 2000;
   return new Promise((resolve) => { const look = () => {
     const busy = document.getAnimations().some(a => a instanceof CSSTransition && a.playState === 'running');
@@ -72,9 +71,20 @@ def frame(page: Any, action: str, direction: str, kind: str = "call") -> Any:
     return found
 
 
+def axe_violations(page: Any) -> list[dict[str, Any]]:
+    """Return what axe finds wrong on the page as it looks now. A document gets axe once, however often it is judged:
+    to load it takes half as long as to judge with it."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(axe.axe_script)
+    found: list[dict[str, Any]] = page.evaluate(
+        "() => axe.run({ resultTypes: ['violations'] }).then((results) => results.violations)"
+    )
+    return found
+
+
 def judged(page: Any, what: str, looks: Iterable[tuple[int, str]] = LOOKS) -> None:
     """Fails the test if axe finds anything on the page, or it is wider than the screen, in one of these looks."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = []
     for width, theme in looks:
         page.set_viewport_size({"width": width, "height": 900})
@@ -82,7 +92,7 @@ def judged(page: Any, what: str, looks: Iterable[tuple[int, str]] = LOOKS) -> No
         page.evaluate(SETTLED)
         wide = page.evaluate("document.documentElement.scrollWidth")
         found += [f"{what}, {width}: {wide} px wide"] if wide > width else []
-        for violation in axe.run(page, options=VIOLATIONS_ONLY).response["violations"]:
+        for violation in axe_violations(page):
             nodes = [f"{n['target']}: {n['failureSummary']}" for n in violation["nodes"][:3]]
             found.append(f"{what}, {width}, {theme}: {violation['id']}: {nodes}")
     page.set_viewport_size({"width": 1440, "height": 900})
