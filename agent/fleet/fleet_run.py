@@ -40,6 +40,14 @@ FILES_BESIDE = 200
 """Open files of the process beside the connections of its stations."""
 
 
+def make_station_kinds(plan: FleetPlan, folder: Path) -> Mapping[str, StationKind]:
+    """Return the kind of station of each version. Raises ``SettingsError``."""
+    return {
+        version: make_station_kind(version, plan.url, folder, plan.profile.rate, plan.station_file)
+        for version in plan.versions
+    }
+
+
 class FleetRun:
     """``await run()`` once. ``watch`` is called about once a second, for a live view."""
 
@@ -82,7 +90,7 @@ class FleetRun:
         preload_libraries([self.plan.url])
         allow_open_files(self.plan.count + FILES_BESIDE)
         with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
-            kinds = self._make_kinds(Path(folder))
+            kinds = make_station_kinds(self.plan, Path(folder))
             self._open_journal()
             self._began_s, self._memory_before_kib = time.monotonic(), resident_memory_kib()
             course = asyncio.create_task(self._follow_course())
@@ -103,13 +111,6 @@ class FleetRun:
             if self._journal.is_resumed:
                 ids = self.plan.station_ids()
                 self._notes = (f"the stations {ids[0]} to {ids[-1]} go on where an earlier process has stopped",)
-
-    def _make_kinds(self, folder: Path) -> Mapping[str, StationKind]:
-        plan = self.plan
-        return {
-            version: make_station_kind(version, plan.url, folder, plan.profile.rate, plan.station_file)
-            for version in plan.versions
-        }
 
     async def _run_stations(self, kinds: Mapping[str, StationKind]) -> tuple[StationBalance, ...]:
         await self._switch_on(kinds)

@@ -130,5 +130,19 @@ async def test_processes_and_a_scheduler_do_not_go_together(tmp_path: Path) -> N
     assert "--processes: not with --scheduler" in err
 
 
+async def test_what_cannot_be_done_is_said_once(tmp_path: Path) -> None:
+    code, _, err = await run_command("4", "--backend", "http://127.0.0.1:1", "--processes", "2", folder=tmp_path)
+    assert code == 2
+    assert err.splitlines() == [
+        "chargy-agent fleet: --backend: must begin with ws:// or wss://, is 'http://127.0.0.1:1'"
+    ]
+    file = tmp_path / "file"
+    file.write_text("")
+    argv = ("4", "--backend", "ws://127.0.0.1:1", "--processes", "2", "--store", str(file / "store"))
+    code, _, err = await run_command(*argv, folder=tmp_path)
+    assert code == 2
+    assert err.strip().endswith("Not a directory")
+
+
 def test_a_small_fleet_has_one_process() -> None:
     assert usual_process_count(1) == usual_process_count(999) == 1

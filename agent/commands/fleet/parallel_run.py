@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection as connections
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.fleet.figures import FleetFigures
 from agent.fleet.fleet_plan import FleetPlan
 from agent.fleet.fleet_result import FleetResult, merge_results
-from agent.fleet.fleet_run import FleetRun
+from agent.fleet.fleet_run import FleetRun, make_station_kinds
 from agent.fleet.situation import FleetSituation
 from agent.model.fastclass import frozen
+from agent.ocpp.transport.families import preload_libraries
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -59,7 +62,7 @@ class FleetPart:
         self.is_running = True
 
     def read_message(self) -> None:
-        """Take a message of the process, or note that it has ended."""
+        """Take a message of the process, or note that it has ended. Raises what it could not do."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
@@ -67,6 +70,8 @@ class FleetPart:
             return
         if isinstance(message, PartReport):
             self.report = message
+        elif isinstance(message, Exception):
+            raise message
         else:
             self.result, self.is_running = message, False
 
@@ -92,7 +97,11 @@ class ParallelRun:
         self._shown_s = 0.0
 
     def run(self) -> FleetResult:
-        """Run the fleet. The first Ctrl-C ends the profile, the second one the program."""
+        """Run the fleet. The first Ctrl-C ends the profile, the second one the program. Raises ``SettingsError``,
+        ``OSError``."""
+        preload_libraries([self._plan.url])  # what is loaded here is shared
+        with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+            make_station_kinds(self._plan, Path(folder))
         try:
             for plan in self._plan.split_plan(self._processes):
                 self._parts.append(self._fork_part(plan))
@@ -161,7 +170,11 @@ def run_part(plan: FleetPlan, pipe: Pipe, inherited: Sequence[Pipe], is_shown: b
     os.setpgid(0, 0)  # the Ctrl-C of a terminal is for the process before, which passes it on
     for one in inherited:
         one.close()
-    _send_message(pipe, asyncio.run(_run_stations(plan, pipe, is_shown)))
+    try:
+        ended: FleetResult | Exception = asyncio.run(_run_stations(plan, pipe, is_shown))
+    except OSError as e:
+        ended = e
+    _send_message(pipe, ended)
 
 
 async def _run_stations(plan: FleetPlan, pipe: Pipe, is_shown: bool) -> FleetResult:
