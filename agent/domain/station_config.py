@@ -66,8 +66,8 @@ class StationConfig:
     """What a month of traffic may be; None: as much as it takes."""
     sells_without_contract: bool = True
     """An outlet has a price of the station file, for drivers without a contract."""
-    reads_live: bool = True
-    """The meter is read for the screen and for limits while a session lasts, between its samples."""
+    has_viewers: bool = True
+    """Drivers see screens, lamps and live readings. False: nothing looks at a station of a fleet."""
     has_display: bool = False
     """There is a screen on which a person can be asked something."""
     has_updater: bool = False

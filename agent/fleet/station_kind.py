@@ -78,7 +78,7 @@ def make_station_kind(
     made = backend_and_dialects(file, file.backends[0])
     state = initial_state(file, {}, Collaborators(), rate, "PowerUp")
     changed = {name: state.settings[name] for name, v in VARIABLES.items() if state.settings[name] != v.default}
-    config = replace(state.config, reads_live=False)  # there is no screen
+    config = replace(state.config, has_viewers=False)
     return StationKind(version, file, made["backend"], made["dialects"], changed, state.settings.fitted, config)
 
 

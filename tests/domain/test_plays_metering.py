@@ -230,8 +230,10 @@ def test_values_for_the_end_may_have_an_interval_of_their_own() -> None:
     assert len(play.told) == sent_count
 
 
-def test_a_station_of_a_fleet_reads_nothing_between_its_samples():
-    for reads_live in (True, False):
-        play = charging(Playbook(reads_live=reads_live))
-        assert (Timer(TimerKind.LIVE_READING, 1) in play.timers) is reads_live
+def test_a_station_that_nothing_looks_at_reads_and_shows_nothing_between_its_samples():
+    for has_viewers in (True, False):
+        play = charging(Playbook(has_viewers=has_viewers))
+        assert (Timer(TimerKind.LIVE_READING, 1) in play.timers) is has_viewers
+        assert (Timer(TimerKind.FULL_MINUTE) in play.timers) is has_viewers
+        assert bool(play.screens) is bool(play.lamps) is has_viewers
         assert Timer(TimerKind.SAMPLED_READING, 1) in play.timers

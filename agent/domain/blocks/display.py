@@ -126,6 +126,8 @@ class Display:
     def _arm_minute(self, now: Moment) -> Iterator[Yielded]:
         """Wake at the next full minute, for the clock on the screen. There is none until the time
         is known."""
+        if not self._site.config.has_viewers:
+            return
         yield WakeMe(
             Timer(TimerKind.FULL_MINUTE), None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S
         )
@@ -289,6 +291,8 @@ class Display:
             yield from self._show_evse(evse, now)
 
     def _show_evse(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+        if not self._site.config.has_viewers:
+            return
         name, detail, values = self.select_screen(evse, now)
         if problem := self._qr_address_problem(str(values.get("qr_url") or "")):
             values = {**values, "qr_url": "", "no_code": "unavailable"}

@@ -81,7 +81,7 @@ class MeterValues:
     def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
-        if self._site.config.reads_live:
+        if self._site.config.has_viewers:
             yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.config.io_s)
         yield from self._load_snapshots().begin_snapshots(evse, now)
 
