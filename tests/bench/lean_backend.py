@@ -40,7 +40,7 @@ class Books:
 
     def __init__(self, heartbeat_s: int) -> None:
         self.heartbeat_s = heartbeat_s
-        self.connected = self.opened = self.octets = 0
+        self.connected = self.opened = self.samples = 0
         self.calls: Counter[str] = Counter()
         self.booted_s: dict[bytes, float] = {}
         self.heard_s: dict[bytes, float] = {}
@@ -61,6 +61,9 @@ class Books:
             self.booted_s.setdefault(station, time.monotonic())
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
             return b'{"status":"Accepted","currentTime":"%s","interval":%d}' % (now, self.heartbeat_s)
+        if action == b"MeterValues":
+            self.samples += frame.count(b'"sampledValue"')  # one message may have several
+            return b"{}"
         if action == b"Heartbeat":
             return b'{"currentTime":"%s"}' % time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
         if action == b"Authorize":
@@ -86,7 +89,7 @@ class Books:
             billed_wh[station] += end_wh - begin_wh
         instants = self.booted_s.values()
         return {
-            "connected": self.connected, "opened": self.opened, "octets": self.octets, "calls": dict(self.calls),
+            "connected": self.connected, "opened": self.opened, "calls": dict(self.calls), "samples": self.samples,
             "accepted": len(self.booted_s), "first_s": min(instants, default=0.0), "all_s": max(instants, default=0.0),
             "longest_silence_s": max(self._silences_s(), default=0.0),
             "transactions": len(self.transactions), "ended": len(ended), "billed_wh": dict(billed_wh),
@@ -161,7 +164,6 @@ class StationSocket(asyncio.Protocol):
             return
         books, action = self._books, call[2]
         books.calls[action.decode()] += 1
-        books.octets += len(frame)
         books.note_call(self._station)
         text = b'[3,"%s",%s]' % (call[1], books.answer_call(self._station, action, frame))
         head = bytes((0x81, len(text))) if len(text) < 126 else b"\x81\x7e" + len(text).to_bytes(2, "big")

@@ -3,7 +3,8 @@
   python -m tests.bench.peers [--stations N] [--window S] [--sap FOLDER] [--write docs/fleet.md] [peer ...]
 
 Each peer has N stations with one transaction each and a MeterValues of nine values every second (1.3 kB). Its processes
-are measured from spawn to the last accepted BootNotification, and over a window: memory, and CPU time of each call.
+are measured from spawn to the last accepted BootNotification, and over a window: memory, and CPU time of each sample
+(nine values; a fleet that is behind puts several into one message).
 
 ``--sap FOLDER`` is a built checkout of SAP's e-mobility-charging-stations-simulator whose configuration has N stations
 of one connector that charge by themselves with a MeterValues each second, at ws://127.0.0.1:9210. It is on no registry,
@@ -59,14 +60,14 @@ SAP_BESIDE_FLOOR = Times((9.4 / 2.0, 15.4 / 2.0), (61 / 8, 69 / 8), (350 / 139, 
 @dataclass(frozen=True)
 class PeerFigures:
     """From spawn to the first and to the last acceptance (s), the memory of all (MiB) and of each station above the
-    first (KiB), CPU time of a call (us), calls per second, and the share of a core."""
+    first (KiB), CPU time of a sample (us), samples per second, and the share of a core."""
 
     first_s: float
     accepted_s: float
     memory_mib: float
     memory_each_kib: float
     cpu_us: float
-    calls_per_s: float
+    samples_per_s: float
     cores: float
 
 
@@ -199,13 +200,12 @@ async def measure_peer(name: str, options: PeerOptions, folder: Path) -> PeerFig
             alone_mib = shared_memory_mib(pid)
     async with running_peer(name, options.stations, folder) as (pid, backend, first_s, accepted_s):
         await asyncio.sleep(SETTLE_S)
-        calls, spent_s, began_s = (await backend.read_books())["calls"], tree_cpu_s(pid), time.monotonic()
+        samples, spent_s, began_s = (await backend.read_books())["samples"], tree_cpu_s(pid), time.monotonic()
         await asyncio.sleep(options.window_s)
-        after = (await backend.read_books())["calls"]
+        count = (await backend.read_books())["samples"] - samples
         took_s, lasted_s = tree_cpu_s(pid) - spent_s, time.monotonic() - began_s
-        count = sum(after.values()) - sum(calls.values())
         if not count:
-            raise Skipped("no call came")
+            raise Skipped("no sample came")
         whole_mib = shared_memory_mib(pid)
         each_kib = (whole_mib - alone_mib) * 1024 / max(1, options.stations - 1)
         return PeerFigures(
@@ -223,8 +223,8 @@ async def measure_peers(options: PeerOptions, wanted: list[str], figures: Figure
                 figures.skip(name, str(e) or type(e).__name__)
                 continue
             figures.show(
-                name, f"{one.cpu_us:.0f} us a call",
-                f"accepted in {one.accepted_s:.1f} s, {one.memory_each_kib:.0f} KiB a station, {one.calls_per_s:.0f}/s",
+                name, f"{one.cpu_us:.0f} us a sample",
+                f"accepted in {one.accepted_s:.1f} s, {one.memory_each_kib:.0f} KiB each, {one.samples_per_s:.0f}/s",
             )  # fmt: skip
     return found
 
@@ -240,14 +240,14 @@ async def peers(backend: object, figures: Figures, rounds: int) -> None:
 
 
 def table_lines(found: dict[str, PeerFigures], options: PeerOptions) -> Iterator[str]:
-    yield "| peer | first after s | all after s | whole MiB | KiB a station | µs of CPU a call | calls/s | cores |"
+    yield "| peer | first after s | all after s | whole MiB | KiB a station | µs of CPU a sample | samples/s | cores |"
     yield "|---|---|---|---|---|---|---|---|"
     for name in PEERS:
         if name in found:
             one = found[name]
             yield (
                 f"| {name} | {one.first_s:.2f} | {one.accepted_s:.1f} | {one.memory_mib:.0f} | "
-                f"{one.memory_each_kib:.0f} | {one.cpu_us:.0f} | {one.calls_per_s:.0f} | {one.cores:.2f} |"
+                f"{one.memory_each_kib:.0f} | {one.cpu_us:.0f} | {one.samples_per_s:.0f} | {one.cores:.2f} |"
             )
         elif name == SAP and FLOOR in found:
             yield _reference_row(found[FLOOR])
