@@ -117,8 +117,7 @@ class FleetRun:
         self.phase = "waiting until all are accepted"
         await self._wait_until(self._is_accepted, self.plan.accept_within_s)
         if self.plan.count >= FREEZE_FROM:
-            gc.collect()
-            gc.freeze()
+            gc.freeze()  # without a collection before: of five thousand stations that is seconds without a heartbeat
         self._player = player = ProfilePlayer(self.plan, self.stations, self.figures, self._rng)
         self.phase = "playing the profile"
         if not self._is_ended_early:
