@@ -44,8 +44,12 @@ class RepeatedCards:
         elif self._has_session_just_begun(self._site.evses[p.evse], now):
             yield NoticeShown((p.evse,), "just_begun")
         else:
-            self._last_ending_cards[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.config.io_s)
+            self.note_ending_card(p, now)
             yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
+
+    def note_ending_card(self, p: Payment, now: Moment) -> None:
+        """Note that this card has just ended its session: for a moment it begins no other."""
+        self._last_ending_cards[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.config.io_s)
 
     def has_just_ended_session(self, p: Payment, now: Moment) -> bool:
         """True if this card is ending its session, or ended it a moment ago: it may have been held

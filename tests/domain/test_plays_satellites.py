@@ -307,6 +307,25 @@ def test_the_same_card_again_ends_the_session_at_the_satellite() -> None:
     assert commits(pair) == [CommitPayment(0, payment, 7, 100)]
 
 
+def test_the_card_that_has_just_ended_a_session_at_the_satellite_begins_no_other() -> None:
+    """It may have been held too long, and the vehicle is still there."""
+    pair = SharedTerminal()
+    payment = paying(pair)
+    pair.draw(2000)
+    pair.wait(40)
+    pair.renew_offer()
+    pair.feed_master(BankCardRead(0, pair.offered, CARD))
+    pair.deliver()
+    pair.feed_satellite(ContactorOpened(1))
+    pair.answer_readings()
+    pair.deliver()
+    pair.renew_offer()
+    again = pair.offered
+    pair.feed_master(BankCardRead(0, again, CARD))
+    assert commits(pair) == [CommitPayment(0, payment, 7, 100)]
+    assert again not in pair.master.store["payment"]
+
+
 def test_another_price_at_the_satellite_refuses_the_grant() -> None:
     pair = SharedTerminal()
     pair.plug()

@@ -26,7 +26,7 @@ from agent.services.satellites.master_dialer import MasterDialer
 from agent.services.satellites.satellite_listener import SatelliteListener
 from agent.services.satellites.shared_tls import MASTER_NAME, satellite_context
 from agent.station_file.tables import MasterTable, SatelliteTable
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 from tests.support.certificate_authorities import Authority
 from tests.support.simulated_station import held_port
 
@@ -99,6 +99,25 @@ async def test_a_new_connection_of_a_satellite_ends_the_former_one_first(ends: E
         await until(lambda: ends.at_master)
         async with working(ends.dialer(certificate)):
             await until(lambda: len(ends.at_master) >= 3)
+    assert ends.at_master[:3] == [SatelliteConnected("east"), SatelliteLost("east"), SatelliteConnected("east")]
+
+
+async def test_a_new_connection_does_not_wait_for_a_dead_one(ends: Ends) -> None:
+    """Of a cable that was pulled neither side is informed: the first connection never answers a farewell."""
+    import websockets
+
+    certificate = ends.pool.client("east")
+    context = satellite_context(certificate, None, ends.pool.root)
+    async with working(ends.listener):
+        await until(lambda: ends.listener.is_open)
+        address = f"wss://127.0.0.1:{ends.port}/satellite"
+        async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as dead:
+            await dead.send('{"kind":"hello","protocol":1,"program":"x"}')
+            await until(lambda: ends.at_master == [SatelliteConnected("east")])
+            dead.transport.pause_reading()
+            async with asyncio.timeout(stretched(5)), working(ends.dialer(certificate)):
+                await until(lambda: len(ends.at_master) >= 3)
+            dead.transport.abort()
     assert ends.at_master[:3] == [SatelliteConnected("east"), SatelliteLost("east"), SatelliteConnected("east")]
 
 

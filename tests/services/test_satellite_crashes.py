@@ -97,7 +97,7 @@ class Network:
             pass
         finally:
             self._pipes.discard(task)
-            writer.transport.abort()
+            writer.transport.abort()  # the master's end stays open, as with a cable that is pulled
 
     def end_connections(self) -> None:
         for task in self._pipes:

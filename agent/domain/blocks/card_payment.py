@@ -191,6 +191,7 @@ class CardPayments:
             yield from self._withdraw_payment(p, "the card of another payment", now)
             if self._master is not None and own.satellite:
                 yield from self._master.act_on_repeated_card(own, now)
+                self._repeated_cards.note_ending_card(own, now)
             else:
                 yield from self._repeated_cards.act_on_repeated_card(own, now)
             return

@@ -46,7 +46,7 @@ class MasterDialer:
             try:
                 await self._keep_connection()
                 wait_s = FIRST_S
-            except (OSError, TimeoutError, MalformedMessage, WebSocketException) as e:
+            except (OSError, EOFError, TimeoutError, MalformedMessage, WebSocketException) as e:
                 self._note_problem(str(e) or type(e).__name__)
             await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))
             wait_s = min(2 * wait_s, LONGEST_S)

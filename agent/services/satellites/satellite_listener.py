@@ -115,9 +115,10 @@ class SatelliteListener:
             there.ended.set()
 
     async def _replace_connection(self, name: str, there: ConnectedSatellite) -> None:
-        """End the connection of before, and let this one count: its satellite has forgotten the other."""
+        """End the connection of before, and let this one count: the satellite has forgotten the other, which may be
+        dead. A farewell over it would be waited for in vain."""
         while (before := self._connected.get(name)) is not None:
-            await before.socket.close(1001)
+            before.socket.transport.abort()
             await before.ended.wait()
         self._connected[name] = there
         self._post(SatelliteConnected(name))
