@@ -18,6 +18,7 @@ LONG = (
     "conformance/ocpp16/",
     "page/test_accessible",
     "verify/test_far_ends",
+    "page/test_field_page",
     "drivers/test_updater_rauc",
     "scenarios/test_dc",
     "scenarios/test_same_day",
@@ -39,6 +40,12 @@ LONG = (
     "scenarios/",
     "page/",
     "drivers/",
+    "field_page/",
+    "scenario_language/",
+    "audit/",
+    "fleet/",
+    "desk/",
+    "domain/test_session_properties",
     "arch/",
 )
 """Parts of names, by the time that their files take: most of it is waiting."""
