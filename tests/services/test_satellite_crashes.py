@@ -162,6 +162,7 @@ class Life:
         self.engine = Engine(EventQueue(), assemble_blocks(self.state), self, self, links, self)  # type: ignore[arg-type]
         self.post = self.engine.events.post_event
         self.records: dict[str, dict[str, dict[str, Any]]] = {}
+        self.killed = asyncio.Event()
         self.make_services(port, pool)
 
     name = ""
@@ -222,7 +223,6 @@ class Life:
         """Live until it is ended."""
         facts = await self._store.read_facts()
         self.records = {kind: {k: dict(v) for k, v in kept.items()} for kind, kept in facts.items()}
-        self.killed = asyncio.Event()
         self.post(Started(facts))
         self.post(BoardOpened(1, self.first_board, TRAITS))
         self.post(LinkChanged("chargy", True))
