@@ -98,9 +98,17 @@ async def cpu_of_values(backend: Backend, child: Child) -> tuple[float, str]:
 
 async def accepted_within(count: int) -> float:
     """Seconds from spawn until so many stations are accepted."""
+    with tempfile.TemporaryDirectory() as folder:
+        profile = Path(folder) / "profile.toml"
+        profile.write_text(PROFILE)
+        argv = (str(count), "--profile", str(profile), "--quiet", "--settle", "1")
+        return await _accepted_within(count, argv)
+
+
+async def _accepted_within(count: int, options: tuple[str, ...]) -> float:
     async with open_lean_backend() as backend:
         began_s = time.monotonic()
-        argv = [*AGENT, "fleet", str(count), "--backend", backend.url, "--quiet", "--settle", "1"]
+        argv = [*AGENT, "fleet", *options, "--backend", backend.url]
         async with spawned(argv) as child:
             while (seen := await backend.read_books())["accepted"] < count:
                 if child.process.poll() is not None or time.monotonic() > began_s + PATIENCE_S:
