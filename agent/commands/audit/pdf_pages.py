@@ -83,6 +83,7 @@ class PdfPages:
             self.pdf.add_font(name, style, path)
         self._letters = {name: set(self.pdf.fonts[name].cmap) for name in ("report", "code")}
         self.substituted = False
+        self._heights: dict[tuple[str, float, float, bool], float] = {}
         self._head, self._foot = self.cell_text(head, 120), self.cell_text(foot, 100)
         self.pdf.header, self.pdf.footer = self._print_head, self._print_foot
         self.pdf.add_page()
@@ -156,8 +157,12 @@ class PdfPages:
     def text_height(self, text: str, width: float, size: float, bold: bool = False) -> float:
         """Return the height of a paragraph of this width."""
         self.set_letters(size, bold)
-        height = self.pdf.multi_cell(width, size * POINT * LEADING, text, align="L", dry_run=True, output="HEIGHT")
-        return float(height)
+        wanted = (text, width, size, bold)
+        if wanted not in self._heights:  # names of columns, titles and facts come again and again
+            self._heights[wanted] = float(
+                self.pdf.multi_cell(width, size * POINT * LEADING, text, align="L", dry_run=True, output="HEIGHT")
+            )
+        return self._heights[wanted]
 
     def fit_lines(self, text: str, width: float, size: float, lines: int, bold: bool = False) -> str:
         """Return the text, or as much of its beginning as fits in so many lines."""
