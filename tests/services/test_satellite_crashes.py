@@ -236,9 +236,14 @@ class Life:
                         task.result()
         finally:
             self.end_hands()
+            tasks[0].cancel()  # nothing is handled any more
+            await self.wait_for_port()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    async def wait_for_port(self) -> None:
+        """A process that ends gives its port back; a task that is cancelled while it opens one does not."""
 
     @property
     def first_board(self) -> Any:
@@ -275,6 +280,10 @@ class MasterLife(Life):
 
     def end_hands(self) -> None:
         self._keeper.prepare_to_stop()
+
+    async def wait_for_port(self) -> None:
+        while not self._listener.is_open:
+            await asyncio.sleep(0.01)
 
     @property
     def has_open_payment(self) -> bool:
