@@ -2,7 +2,7 @@
 instant, or both, and the network between them is cut. Then: the bank has captured or released each hold once, what it
 has captured is what the energy of each transaction costs, and each watt-hour is in a transaction that a card pays for.
 
-``make campaign`` plays 500 payments in four parts, ``make test`` six of them.
+``make campaign`` plays 500 payments in four parts, ``make test`` a round of three drivers.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ from tests.support.simulated_station import CAMPAIGN, Simulated, held_port
 
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "73"))
 PARTS = range(4) if CAMPAIGN else range(1)
-PAYMENTS = 125 if CAMPAIGN else 6
-"""Holds of each part."""
+PAYMENTS = 125 if CAMPAIGN else 2
+"""Holds of each part, at least."""
 SPEED = 30.0
 MICRO_PER_KWH = 500_000
 OUTLETS = {n: ("master", n) for n in (1, 2)} | {n + 2: ("satellite", n) for n in (1, 2, 3, 4)}
 """By the number at the terminal: which station, and its number there."""
+SAMPLED_OUTLETS = (1, 3, 4)
 TROUBLES = ("kill master", "kill satellite", "kill both", "pull", "pull", "reset", "reset")
-ROUND_S = 15.0
+ROUND_S = 15.0 if CAMPAIGN else 6.0
 """In which most cards of a round are read."""
 REST_S = 240.0
 OPEN_STATES = ("Pending", "Authorised", "Active", "Uncertain")
@@ -114,9 +115,9 @@ class SharedSite:
 
     async def round(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for outlet in OUTLETS:
+            for outlet in OUTLETS if CAMPAIGN else SAMPLED_OUTLETS:
                 group.create_task(self.visit(outlet))
-            for _ in range(3):
+            for _ in range(3 if CAMPAIGN else 1):
                 group.create_task(self.trouble())
         await self.rest()
 
@@ -127,7 +128,7 @@ class SharedSite:
             await station.until(lambda p, n=evse: not p["evses"][n - 1]["session"], REST_S)
             await station.until(lambda p, n=evse: not p["evses"][n - 1]["locked"], REST_S)
             await self.post(station, f"/evses/{evse}/unplug", side="station")
-        await self.master.until(lambda p: waits(p) and not p["ledger"]["holds"], REST_S)
+        await self.master.until(lambda p: is_ready(p) and not p["ledger"]["holds"], REST_S)
         for station in (self.master, self.satellite):
             await station.until(
                 lambda p: not p["agent"]["queue"] and all(e["told"]["status"] == "Available" for e in p["evses"]),
@@ -138,6 +139,11 @@ class SharedSite:
         """How many holds the bank has captured or released."""
         ledger = (await self.master.picture())["ledger"]
         return len(ledger["captures"]) + len(ledger["voids"])
+
+
+def is_ready(picture: dict[str, Any]) -> bool:
+    """The terminal is there. It waits for a card while a vehicle does (``payment_start``)."""
+    return picture["terminals"][0]["state"] in ("enabled", "wait_card")
 
 
 def more_outlets(count: int) -> str:
@@ -175,7 +181,7 @@ async def meter_sum(station: Simulated) -> int:
 @pytest.mark.parametrize("part", PARTS)
 async def test_each_hold_is_captured_or_released_once(tmp_path: Path, part: int, record_property: Any) -> None:
     async with shared_site(tmp_path, random.Random(f"{SEED} {part}")) as site:
-        await site.master.until(waits)
+        await site.master.until(is_ready)
         stations = (site.master, site.satellite)
         before_wh = [await meter_sum(s) for s in stations]
         while await site.settled() < PAYMENTS:
