@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class SatelliteMessage:
     """A satellite reports something to the payment master."""
 
+    waits_for_disk = True
+    """It speaks of a record. It is not sent while the disk lacks anything."""
+
 
 @frozen
 class OutletReport:
@@ -40,12 +43,16 @@ class OutletReport:
 class OutletsReported(SatelliteMessage):
     """All outlets of the satellite as they are now; each list replaces the one before."""
 
+    waits_for_disk = False
+
     outlets: tuple[OutletReport, ...]
 
 
 @frozen
 class GrantRefused(SatelliteMessage):
     """The grant is not used, or no longer: no energy has flowed with it. ``why``: for the journal and the screen."""
+
+    waits_for_disk = False
 
     payment: str
     why: str
@@ -99,6 +106,8 @@ class EndedReport(SatelliteMessage):
 class MasterMessage:
     """The payment master orders or answers something."""
 
+    waits_for_disk = True
+
 
 @frozen
 class Grant(MasterMessage):
@@ -122,6 +131,8 @@ class Grant(MasterMessage):
 class GrantWithdrawn(MasterMessage):
     """The hold is released: nothing may begin with this payment any more."""
 
+    waits_for_disk = False
+
     payment: str
 
 
@@ -138,6 +149,8 @@ class SessionConfirmed(MasterMessage):
 class SessionStopped(MasterMessage):
     """The session ends. ``by_driver``: the card was presented again; otherwise the journal does not have the
     session."""
+
+    waits_for_disk = False
 
     payment: str
     session: str
@@ -171,6 +184,8 @@ class PaymentOutcome(MasterMessage):
 @frozen
 class OutletNotice(MasterMessage):
     """A text for the screen of this EVSE (a detail key of the texts)."""
+
+    waits_for_disk = False
 
     evse: EvseId
     why: str

@@ -103,7 +103,7 @@ class Batch:
     messages: list[tuple[str, Any]]
     """Each with its queue."""
     promised: list[Order] = field(default_factory=list)
-    """Orders that are carried out when the disk has it."""
+    """Orders that are carried out when the disk has it and all before it."""
 
 
 @frozen
@@ -185,11 +185,14 @@ class Engine:
         return await self._flush_batches()
 
     def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:
-        """Return the promises of an event that is not on disk. They are carried out when it is."""
-        if not any(isinstance(o, Persist) for o in orders):
-            return ()
-        self._unsaved[-1].promised = [o for o in orders if isinstance(o, PROMISES)]
-        return self._unsaved[-1].promised
+        """Return the promises of an event that is not on disk. They are carried out when it is. What a payment master
+        and a satellite say of a record may speak of an earlier event, which is not on disk either."""
+        if any(isinstance(o, Persist) for o in orders):
+            held = [o for o in orders if isinstance(o, PROMISES)]
+        else:
+            held = [o for o in orders if isinstance(o, SendToSatellite | SendToMaster) and o.message.waits_for_disk]
+        self._unsaved[-1].promised += held
+        return held
 
     async def _flush_batches(self) -> bool:
         """Save the batches strictly in order: a later one never overtakes one that could not be saved."""

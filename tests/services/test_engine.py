@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agent.domain.events import (
     CablePlugged,
     CableRemoved,
@@ -21,7 +23,32 @@ from agent.domain.events import (
 from agent.domain.functional_block import Blocks, Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
-from agent.domain.orders import Persist, Reconnect, Response, Send, SetRelease, Show, UnlockSim, WakeMe
+from agent.domain.orders import (
+    Order,
+    Persist,
+    Reconnect,
+    Response,
+    Send,
+    SendToMaster,
+    SendToSatellite,
+    SetRelease,
+    Show,
+    UnlockSim,
+    WakeMe,
+)
+from agent.domain.satellite_messages import (
+    BegunReport,
+    EndedReport,
+    EndNoted,
+    GrantRefused,
+    MeteredReport,
+    OutletsReported,
+    PaymentOutcome,
+    SessionConfirmed,
+    SessionStopped,
+    SupplyReport,
+)
+from agent.domain.session_usage import Usage
 from agent.domain.terminal_messages import CommitPayment
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, MeterIdentity, Moment, Screen, ScreenName, SignedReading, Stamp, Token
@@ -270,6 +297,57 @@ async def test_nothing_is_promised_that_is_not_on_disk():
     ]
     await engine.handle_event(CableRemoved(1))
     assert disk.log[4:] == ["commit", *disk.log[1:4]]
+
+
+USAGE = Usage()
+
+
+@pytest.mark.parametrize(
+    ("repeated", "at_once"),
+    [
+        (
+            SendToSatellite("east", SessionConfirmed("p", "s1", 5000)),
+            SendToSatellite("east", SessionStopped("p", "s1")),
+        ),
+        (SendToSatellite("east", EndNoted("p", "s1", 90)), SendToSatellite("east", SessionStopped("p", "s1"))),
+        (SendToSatellite("east", PaymentOutcome("p", "s1", "Settled", 90)), None),
+        (SendToMaster(BegunReport("p", "s1", 1, USAGE)), SendToMaster(OutletsReported(()))),
+        (SendToMaster(MeteredReport("p", "s1", USAGE)), SendToMaster(GrantRefused("q", "unavailable"))),
+        (SendToMaster(EndedReport("p", "s1", USAGE, SupplyReport(0, 0))), None),
+    ],
+)
+async def test_a_repeated_message_waits_for_the_record_that_it_speaks_of(
+    repeated: Order, at_once: Order | None
+) -> None:
+    """The master's store failed, the satellite reconnected and reported its session again: it was confirmed from
+    memory. After a power cut the journal did not know the session, and its energy was not paid. What ends something
+    or gives nothing waits for no disk."""
+
+    class Repeats:
+        @handles_events(CablePlugged)
+        def store(self, event: Event, now: Moment) -> Iterator[Yielded]:
+            yield Persist("payment", "p", {"state": "Active"})
+            yield repeated
+
+        @handles_events(VehicleConnected)
+        def repeat(self, event: Event, now: Moment) -> Iterator[Yielded]:
+            yield repeated
+            if at_once is not None:
+                yield at_once
+
+    _, disk, _ = make()
+    engine = engine_of(Repeats(), disk)
+    disk.broken = True
+    await engine.handle_event(CablePlugged(1))
+    assert disk.log == []
+    await engine.handle_event(VehicleConnected(1))
+    assert disk.log == [at_once] * (at_once is not None)
+    disk.log.clear()
+    disk.broken = False
+    await engine.handle_event(StoreRecovered())
+    assert disk.log == ["commit", repeated, repeated]
+    await engine.handle_event(VehicleConnected(1))
+    assert disk.log[3] == repeated
 
 
 async def test_a_later_batch_never_overtakes_one_that_could_not_be_saved():
