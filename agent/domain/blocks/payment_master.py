@@ -191,7 +191,7 @@ class PaymentMaster:
         p = self._journal.payments.get(report.payment)
         if p is None or p.satellite != satellite or p.state is not PayState.ACTIVE or p.session != report.session:
             yield SendToSatellite(satellite, SessionStopped(report.payment, report.session))
-        elif _is_priced_by(p, report.usage) and (p.usage is None or report.usage.wh >= p.usage.wh):
+        elif _continues_known_usage(p, report.usage):
             p.usage = report.usage
             yield self._journal.persist_payment(p)
 
@@ -204,11 +204,16 @@ class PaymentMaster:
             yield from self._answer_unknown_end(satellite, p, report)
             return
         if p.state is PayState.ACTIVE:
-            p.usage = report.usage if _is_priced_by(p, report.usage) else p.usage
             supplied = SuppliedEnergy(
                 report.supply.begin_wh, report.supply.end_wh, None, now.stamp, report.supply.signed,
                 began_utc_s=report.supply.began_utc_s, ended_utc_s=report.supply.ended_utc_s,
             )  # fmt: skip
+            if _continues_known_usage(p, report.usage):
+                p.usage = report.usage
+            elif p.usage is not None:
+                said = f"payment {p.id}: {satellite} has reported a final usage that does not continue the known one"
+                yield LogNote(STATION, f"{said}: the last usage is charged", "payment")
+                supplied = _supply_of_known_usage(p.usage, now)
             yield WakeMe(payment_timer(TimerKind.SATELLITE_SESSION, p), None)
             yield from self._settlement.charge_usage(p, supplied, now)
         elif p.usage is not None and report.usage.wh != p.usage.wh:
@@ -236,11 +241,9 @@ class PaymentMaster:
         p = self._journal.payments.get(event.timer.detail)
         if p is None or p.state is not PayState.ACTIVE or not p.satellite or p.usage is None:
             return
-        usage = p.usage
-        supplied = SuppliedEnergy(usage.wh - usage.energy_wh, usage.wh, None, now.stamp)
         said = f"payment {p.id}: {p.satellite} has not reported the end of its session: the last usage is charged"
         yield LogNote(STATION, said, "payment")
-        yield from self._settlement.charge_usage(p, supplied, now, NEVER_BACK)
+        yield from self._settlement.charge_usage(p, _supply_of_known_usage(p.usage, now), now, NEVER_BACK)
 
     # --- after a restart ---------------------------------------------------------------------------------------------
 
@@ -258,3 +261,15 @@ def _is_priced_by(p: Payment, usage: Usage) -> bool:
         return p.tariff is not None and p.tariff.total_cents(usage) >= 0
     except ValueError:
         return False
+
+
+def _continues_known_usage(p: Payment, usage: Usage) -> bool:
+    """Return whether the usage has a price here and is not below what is known: a register and its energy only grow."""
+    if not _is_priced_by(p, usage):
+        return False
+    return p.usage is None or (usage.wh >= p.usage.wh and usage.energy_wh >= p.usage.energy_wh)
+
+
+def _supply_of_known_usage(usage: Usage, now: Moment) -> SuppliedEnergy:
+    """Return what the receipt says when the satellite's own word about the energy is missing or not taken."""
+    return SuppliedEnergy(usage.wh - usage.energy_wh, usage.wh, None, now.stamp)
