@@ -6,9 +6,10 @@ from __future__ import annotations
 from agent.domain.orders import LogNote
 from agent.domain.satellite_messages import EndedReport, SatelliteMessageReceived, SupplyReport
 from agent.domain.session_usage import Sum, Usage
-from agent.domain.terminal_messages import CommitPayment
+from agent.domain.terminal_messages import CommitPayment, PaymentSettled
+from agent.model.bank_card import Settlement
 from agent.model.fastclass import replace
-from tests.domain.playbook import Playbook
+from tests.domain.playbook import EMPTY, Playbook
 from tests.domain.shared_terminal import NAME, SharedTerminal
 
 
@@ -60,3 +61,44 @@ def test_a_final_register_with_less_energy_than_the_known_one_is_not_taken() -> 
     less = replace(known, sums=(Sum(),))
     pair.feed_master(SatelliteMessageReceived(NAME, EndedReport(payment, session, less, SupplyReport(1000, 11_000))))
     assert captures(pair) == [CommitPayment(0, payment, 7, 500)]
+
+
+def test_an_end_at_an_outlet_that_left_the_station_file_is_still_charged() -> None:
+    """The satellite was cut off when the session ended, and comes back with a station file without this outlet."""
+    pair = SharedTerminal()
+    payment = begin_charging(pair)
+    report_known_usage(pair, 1000)
+    pair.cut()
+    pair.draw(19_000)
+    pair.unplug()
+    pair.satellite.store["grant"][payment]["evse"] = 9
+    pair.restart_satellite(plugged=False)
+    pair.join()
+    assert captures(pair) == [CommitPayment(0, payment, 7, 1000)]
+    pair.feed_master(PaymentSettled(0, payment, Settlement.DONE))
+    pair.deliver()
+    assert pair.payment(payment)["state"] == "Committed"
+    assert pair.grants() == {}
+    assert not pair.satellite.store.get("poisoned")
+
+
+def test_a_session_at_an_outlet_that_left_the_station_file_is_charged_by_its_last_usage() -> None:
+    pair = SharedTerminal()
+    payment = begin_charging(pair)
+    report_known_usage(pair, 4000)
+    pair.cut()
+    pair.satellite.store["grant"][payment]["evse"] = 9
+    pair.satellite.store["session"].clear()
+    pair.restart_satellite(plugged=False)
+    pair.join()
+    assert captures(pair) == [CommitPayment(0, payment, 7, 200)]
+
+
+def test_a_grant_that_cannot_be_read_is_in_the_log() -> None:
+    pair = SharedTerminal()
+    payment = begin_charging(pair)
+    pair.cut()
+    pair.satellite.store["grant"][payment]["held_cents"] = "much"
+    pair.satellite.skip().restart(state=EMPTY)
+    assert list(pair.satellite.store["poisoned"]) == [f"grant/{payment}"]
+    assert [line for line in log_lines(pair.satellite) if f"payment {payment} cannot be read" in line]

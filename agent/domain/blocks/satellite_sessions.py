@@ -40,7 +40,7 @@ from agent.domain.session_records import EnergyHolder
 from agent.domain.tariff_cost import cap_bill_parts, final_usage
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
-from agent.model.types import Judge, Moment, Stamp
+from agent.model.types import STATION, Judge, Moment, Stamp
 
 CONFIRM_S = 60.0
 """How long a session waits for the master's word, without energy (real seconds)."""
@@ -237,10 +237,11 @@ class SatelliteSessions:
 
     def _show_receipt(self, payment: str, session: str, receipt_url: str) -> Iterator[Yielded]:
         g = self._book.grants.get(payment)
-        bill = self._site.evses[g.evse].pricing.bill if g is not None else None
-        if g is not None and bill is not None and bill.final and bill.session == session and receipt_url:
-            self._site.evses[g.evse].pricing.bill = replace(bill, receipt=receipt_url)
-            yield SituationChanged(g.evse)
+        evse = self._site.evses.get(g.evse) if g is not None else None
+        bill = evse.pricing.bill if evse is not None else None
+        if evse is not None and bill is not None and bill.final and bill.session == session and receipt_url:
+            evse.pricing.bill = replace(bill, receipt=receipt_url)
+            yield SituationChanged(evse.number)
 
     def _take_outcome(self, outcome: PaymentOutcome, now: Moment) -> Iterator[Yielded]:
         """Forget the payment, and report to the backends what has become of its money. A session that runs stays: the
@@ -266,16 +267,17 @@ class SatelliteSessions:
 
     @handles_events(Started)
     def resume_grants(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Go on with what is on the disk. A session whose record is lost has used what was stored last. The session of
-        a record that cannot be read ends."""
+        """Go on with what is on the disk. A session whose record is lost, or whose outlet the station file no longer
+        has, has used what was stored last: that is still to be paid. The session of a record that cannot be read
+        ends."""
         open_sessions = {e.session.id: e for e in self._site.evses.values() if e.session is not None}
         for key, record in event.remembered.get(KIND, {}).items():
             try:
                 g = SatelliteGrant.from_record(key, record)
-                self._site.evses[g.evse]
             except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError) as e:
                 yield Persist("poisoned", f"{KIND}/{key}", {"record": record, "why": str(e)})
                 yield Persist(KIND, key, None)
+                yield LogNote(STATION, f"the record of payment {key} cannot be read: it is set aside", "payment")
                 continue
             self._book.grants[key] = g
             evse = open_sessions.get(g.session)
