@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from agent.domain.events import ClockTrusted
 from agent.domain.orders import LogNote
 from agent.domain.satellite_messages import EndedReport, SatelliteMessageReceived, SupplyReport
 from agent.domain.session_usage import Sum, Usage
@@ -102,3 +103,48 @@ def test_a_grant_that_cannot_be_read_is_in_the_log() -> None:
     pair.satellite.skip().restart(state=EMPTY)
     assert list(pair.satellite.store["poisoned"]) == [f"grant/{payment}"]
     assert [line for line in log_lines(pair.satellite) if f"payment {payment} cannot be read" in line]
+
+
+def boot_master_without_clock(pair: SharedTerminal, away_s: float) -> None:
+    """The board of the master is without power for so long. Its clock is known again when ``trust_master_clock`` is
+    called."""
+    pair.cut()
+    before_s = pair.master.now.utc_s
+    assert before_s is not None
+    pair.master.trusted = False
+    pair.master.skip().restart(new_boot=True, state=EMPTY)
+    pair.master.trusted = True
+    at_s = pair.master.now.utc_s
+    assert at_s is not None
+    pair.master.clock_off_s += before_s + away_s - at_s
+    pair.master.trusted = False
+
+
+def trust_master_clock(pair: SharedTerminal) -> None:
+    pair.master.trusted = True
+    pair.feed_master(ClockTrusted())
+
+
+def test_the_deadline_of_an_abandoned_session_follows_a_clock_that_comes_late() -> None:
+    pair = SharedTerminal(hold_s=3600.0)
+    payment = begin_charging(pair)
+    report_known_usage(pair, 2000)
+    boot_master_without_clock(pair, 3000)
+    pair.master.skip().wait(60)
+    trust_master_clock(pair)
+    assert pair.payment(payment)["state"] == "Active"
+    pair.master.skip().wait(1300)
+    assert pair.payment(payment)["state"] == "Active"
+    pair.master.skip().wait(100)
+    assert pair.payment(payment)["cents"] == 100
+
+
+def test_a_session_that_was_abandoned_before_a_clock_came_is_charged_then() -> None:
+    pair = SharedTerminal(hold_s=3600.0)
+    payment = begin_charging(pair)
+    report_known_usage(pair, 2000)
+    boot_master_without_clock(pair, 9000)
+    assert pair.payment(payment)["state"] == "Active"
+    trust_master_clock(pair)
+    pair.master.skip().wait(1)
+    assert pair.payment(payment)["cents"] == 100

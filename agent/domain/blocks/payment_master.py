@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.payment_ceiling import payment_age_s
 from agent.domain.blocks.payment_settlement import PaymentSettlement, own_receipt_address
-from agent.domain.events import CardRefused, Event, NoticeShown, SituationChanged, Started, TimeCame
+from agent.domain.events import CardRefused, ClockTrusted, Event, NoticeShown, SituationChanged, Started, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import LogNote, SendToSatellite, WakeMe
@@ -247,8 +247,10 @@ class PaymentMaster:
 
     # --- after a restart ---------------------------------------------------------------------------------------------
 
-    @handles_events(Started)
+    @handles_events(Started, ClockTrusted)
     def await_satellite_sessions(self, event: Event, now: Moment) -> Iterator[Yielded]:
+        """Wait for the ends of the sessions at satellites. After a boot only the clock knows how long they run, so the
+        wait is reckoned again when the clock is known."""
         for p in self._journal.payments.values():
             if p.satellite and p.state is PayState.ACTIVE:
                 yield self._time_limit(p, now)
