@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import pytest
+
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import ClockTrusted
 from agent.domain.orders import LogNote
 from agent.domain.satellite_messages import EndedReport, SatelliteMessageReceived, SupplyReport
 from agent.domain.session_usage import Sum, Usage
+from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import CommitPayment, PaymentSettled
 from agent.model.bank_card import Settlement
 from agent.model.fastclass import replace
 from tests.domain.playbook import EMPTY, Playbook
-from tests.domain.shared_terminal import NAME, SharedTerminal
+from tests.domain.shared_terminal import NAME, NUMBER, SharedTerminal
+from tests.support.domain_state import configure
 
 
 def begin_charging(pair: SharedTerminal) -> str:
@@ -148,3 +155,18 @@ def test_a_session_that_was_abandoned_before_a_clock_came_is_charged_then() -> N
     trust_master_clock(pair)
     pair.master.skip().wait(1)
     assert pair.payment(payment)["cents"] == 100
+
+
+@pytest.mark.parametrize(("currency", "is_sold"), [("EUR", True), ("CHF", False)])
+def test_a_master_without_a_price_sells_in_the_currency_of_its_station_file(currency: str, is_sold: bool) -> None:
+    pair = SharedTerminal()
+    for evse in pair.master.site.evses.values():
+        configure(evse, offer=None)
+    pair.cut()
+    for evse in pair.satellite.site.evses.values():
+        configure(evse, offer=AdhocTariff(Tariff(kwh=Decimal("0.50"), currency=currency)))
+    pair.join()
+    pair.plug()
+    outlet = pair.master.site.satellite_outlets[NUMBER]
+    assert outlet.is_open is is_sold
+    assert (outlet.tariff is not None) is is_sold

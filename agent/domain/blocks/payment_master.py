@@ -114,10 +114,15 @@ class PaymentMaster:
 
     def _in_own_currency(self, report: OutletReport) -> OutletReport:
         """Return the report, without a price that this terminal does not charge."""
-        offers = (self._site.presented_tariff(evse) for evse in self._site.evses.values())
-        own = next((tariff.currency for tariff in offers if tariff is not None), "")
-        is_foreign = own and report.tariff is not None and report.tariff.currency != own
+        is_foreign = report.tariff is not None and report.tariff.currency != self._charged_currency()
         return replace(report, tariff=None, is_open=False) if is_foreign else report
+
+    def _charged_currency(self) -> str:
+        """Return the currency in which the terminal of the station charges: that of its outlets in the station file,
+        whether or not they sell anything now."""
+        offers = [self._site.evses[n].config.offer for n in self._journal.terms.terminals.get(STATION, ())]
+        tariffs = [offer.tariff for offer in offers if offer is not None and offer.tariff is not None]
+        return tariffs[0].currency if tariffs else self._site.settings.text_value("currency")
 
     # --- a grant -----------------------------------------------------------------------------------------------------
 
