@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 import secrets
 from pathlib import Path
 
@@ -13,15 +12,12 @@ from agent.model import secret_file
 from agent.model.bank_card import AcquirerRecord, BankCard
 from agent.ports import Broken
 from drivers.terminal_payter import commands, messages, tlv
+from drivers.terminal_payter.card_numbers import LONGEST_PRINT, mask_card_numbers
 
 SALT_NAME = "terminal.salt"
 SALT_BYTES = 32
 ACQUIRER_TEXT_MAX = 200
 RECEIPT_TEXT_MAX = 1200
-_LONG_NUMBER = re.compile(r"(?<!\d)\d{13,19}(?!\d)")
-"""As many digits as a card number has."""
-_GROUPED_NUMBER = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
-"""The same, in groups as on a printed receipt."""
 _MARK_BYTES = 16
 
 
@@ -38,13 +34,13 @@ def bank_card_of_tags(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
 
 
 def acquirer_record_of_tags(data: bytes) -> AcquirerRecord:
-    """Return what the acquirer has said of an approval. In its free words a whole card number is masked."""
+    """Return what the acquirer has said of an approval. A whole card number is masked wherever it stands."""
     fields = tlv.parse_tlv(data)
     reference, response, said = (
         _plain_text(fields.get(tag, b""))
         for tag in (commands.HOST_REFERENCE, commands.HOST_RESPONSE, commands.ACQUIRER_DATA)
     )
-    return AcquirerRecord(reference, response, _LONG_NUMBER.sub(_masked_card_number, said))
+    return AcquirerRecord(reference, response, said)
 
 
 def acquirer_record_of_words(answer: bytes) -> AcquirerRecord:
@@ -54,28 +50,17 @@ def acquirer_record_of_words(answer: bytes) -> AcquirerRecord:
     if text is None:
         return acquirer_record_of_tags(answer)
     lines = (line.strip() for line in text.replace("\0", "\n").splitlines())
-    said = "\n".join(line for line in lines if line)[:RECEIPT_TEXT_MAX]
-    return AcquirerRecord(receipt=_GROUPED_NUMBER.sub(_masked_card_number, said))
+    return AcquirerRecord(receipt=_masked_text("\n".join(line for line in lines if line), RECEIPT_TEXT_MAX))
 
 
 def _plain_text(value: bytes) -> str:
     text = value.decode("utf-8", "replace").strip("\0 ")
-    return "".join(c for c in text if c.isprintable())[:ACQUIRER_TEXT_MAX]
+    return _masked_text("".join(c for c in text if c.isprintable()), ACQUIRER_TEXT_MAX)
 
 
-def _masked_card_number(found: re.Match[str]) -> str:
-    """Return the digits with all but the last four masked, if their check digit is that of a card (ISO/IEC 7812-1)."""
-    digits = [int(d) for d in reversed(found[0]) if d.isdigit()]
-    total = sum(d if n % 2 == 0 else sum(divmod(2 * d, 10)) for n, d in enumerate(digits))
-    if total % 10:
-        return found[0]
-    masked = re.sub(r"\d", "*", found[0])
-    shown_from = _fourth_last_digit(found[0])
-    return masked[:shown_from] + found[0][shown_from:]
-
-
-def _fourth_last_digit(text: str) -> int:
-    return [at for at, char in enumerate(text) if char.isdigit()][-4]
+def _masked_text(text: str, longest: int) -> str:
+    """Mask, then cut: a card number that is cut is no card number any more, but most of one."""
+    return mask_card_numbers(text[: longest + LONGEST_PRINT])[:longest]
 
 
 def salt_of(file: Path | None, state_dir: Path | None) -> bytes:

@@ -212,11 +212,14 @@ def tagged(**values: bytes) -> bytes:
 
 
 def test_the_words_of_the_acquirer_hold_no_whole_card_number() -> None:
-    said = tagged(DFCA03=b"4000000000000002", DFCA02=b"00", DFAA01=b"AUTH=004711,4111111111111111,4111111111111112")
+    said = tagged(
+        DFCA03=b"4000000000000002", DFCA02=b"00 4111111111111111", DFAA01=b"AUTH=004711;PAN=4111111111111111;N=1234"
+    )
     found = acquirer_record_of_tags(said)
-    assert found.reference == "4000000000000002", "its number of the transaction is what it is"
-    assert found.response == "00"
-    assert found.data == "AUTH=004711,************1111,4111111111111112", "the last one is no card's number"
+    assert found.reference == "************0002", "what passes for a card number is masked everywhere"
+    assert found.response == "00 ************1111"
+    assert found.data == "AUTH=004711;PAN=************1111;N=1234"
+    assert acquirer_record_of_tags(tagged(DFCA03=b"123456789012")).reference == "123456789012"
     assert acquirer_record_of_tags(tagged(DFAA01=b"a\nb\x00c")).data == "abc"
     assert acquirer_record_of_tags(b"") == AcquirerRecord()
 
@@ -229,6 +232,29 @@ def test_the_terminals_own_receipt_holds_no_whole_card_number() -> None:
     assert len(acquirer_record_of_words(b"x" * 5000).receipt) == RECEIPT_TEXT_MAX
     record = acquirer_record_of_words(tagged(DFCA03=b"HTR1", DFAA01=b"A,1"))
     assert record == AcquirerRecord("HTR1", "", "A,1"), "what is no text is read as tags"
+
+
+@pytest.mark.parametrize("before", ["", "01 ", "EUR 45 ", "SEQ 01", "x" * (RECEIPT_TEXT_MAX - 10), "9" * 40 + "\n"])
+@pytest.mark.parametrize("between", ["", " ", "  ", ".", " - ", "\n", "\r\n  "])
+@pytest.mark.parametrize("after", ["", " 12/27", "01", "\n123", "\nTOTAL 9.80"])
+@pytest.mark.parametrize("number", ["4111111111111111", "378282246310005", "6304000000000000000"])
+def test_a_card_number_is_masked_whatever_stands_around_it(number: str, before: str, between: str, after: str) -> None:
+    """Not even its first digits are left, wherever the text is cut."""
+    groups = between.join(number[at : at + 4] for at in range(0, len(number), 4))
+    text = before + groups + after
+    for said in (acquirer_record_of_words(text.encode()).receipt, acquirer_record_of_tags(long_tag(text)).data):
+        digits = "".join(c for c in said if c.isdigit() or c == "*")
+        assert number[:6] not in digits, said
+
+
+def long_tag(text: str) -> bytes:
+    raw = text.encode()
+    return bytes.fromhex("DFAA0182") + len(raw).to_bytes(2, "big") + raw
+
+
+def test_what_is_no_card_number_is_left_as_it_is() -> None:
+    text = "2026-11-29 08:12\nTERMINAL 4111-1111-1111-1112\nIBAN LU28 0019 4006 4475 0000\nTOTAL EUR 50.00"
+    assert acquirer_record_of_words(text.encode()).receipt == text
 
 
 def test_words_whose_layout_is_not_public_are_shown_as_they_are_said() -> None:
