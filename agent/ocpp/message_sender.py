@@ -149,11 +149,14 @@ class MessageSender:
         return max(0.001, min(dues_s + self.queues.dues_s()))
 
     async def _send_message(self, message: Message) -> None:
+        began_s = time.monotonic()
         effects = await self._channel.try_send_message(message)
         for event in effects.events if effects else ():
             self._post_event(event)
         if isinstance(message, HeartbeatWanted):
             self.heartbeat.heartbeat_sent()
+            if self._channel.last_answer_s >= began_s:
+                self.queues.transactions.heartbeat_answered()
 
     async def _send_idle(self) -> None:
         """Send the oldest message that could wait. One that gets no answer is not sent again, and those behind it rest:

@@ -342,6 +342,19 @@ async def test_a_record_for_a_bill_is_not_given_up_where_heartbeats_stumble(monk
         assert room.outbox.dead == []
 
 
+async def test_one_heartbeat_at_which_a_server_stumbles_holds_no_end_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doubt is over with the next heartbeat that is answered: the late sample becomes a dead letter as it would
+    have without it."""
+    monkeypatch.setattr(queue_rows, "DOUBT_S", 1e9)
+    late = replace(SAMPLES[0], late=True)
+    async with stumbling_server((late, END)) as (csms, room):
+        await until(lambda: len(room.of(Connected)) > 1)
+        csms.answers["Heartbeat"] = ANSWERS["Heartbeat"]
+        await until(lambda: not room.outbox.rows)
+        assert [row.message for row, _ in room.outbox.dead] == [late]
+        assert csms.actions()[-1] == "StopTransaction"
+
+
 async def test_samples_at_which_a_server_stumbles_are_sent_in_shorter_messages() -> None:
     """A server that shows a page for a long message has the next one shorter, and the end of the session after it."""
     async with soap_link() as (csms, room):

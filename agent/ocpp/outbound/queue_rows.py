@@ -63,6 +63,13 @@ class UnansweredCalls:
         else:
             self.row_answered()
 
+    def end_doubt(self) -> None:
+        """Note that a heartbeat was answered. The CALLs so far count: one heartbeat of many that is not processed must
+        not hold up a row for good. A new doubt has its time from now on."""
+        self.is_doubted = False
+        if self._stumbled_since_s is not None:
+            self._stumbled_since_s = time.monotonic()
+
     def is_row_ignored(self, answered_s: float) -> bool:
         """Return whether the backend answers other CALLs, at last at ``answered_s``, and not so many of this row. One
         that processes no heartbeat either has ``DOUBT_S`` to come to itself."""

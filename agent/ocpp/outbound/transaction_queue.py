@@ -100,6 +100,10 @@ class TransactionQueue:
         self._handover_due = True
         self._merging.connection_opened(dialect)
 
+    def heartbeat_answered(self) -> None:
+        """Note that there is a backend: failures count as those of a row alone again."""
+        self._unanswered.end_doubt()
+
     def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer that arrived after its time-out. It counts as an answer. Return the
         events to report at once: those about a row that is a dead letter."""
