@@ -156,7 +156,7 @@ class MessageSender:
         if isinstance(message, HeartbeatWanted):
             self.heartbeat.heartbeat_sent()
             if self._channel.last_answer_s >= began_s:
-                self.queues.transactions.heartbeat_answered()
+                self.queues.transactions.unanswered.end_doubt()
 
     async def _send_idle(self) -> None:
         """Send the oldest message that could wait. One that gets no answer is not sent again, and those behind it rest:

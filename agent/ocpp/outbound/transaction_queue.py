@@ -65,7 +65,7 @@ class TransactionQueue:
         self._dead_letters = DeadLetterAnswers(ctx, self.rows, self._handover)
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
         self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
-        self._in_use, self._handover_due, self._unanswered = VersionInUse(), False, UnansweredCalls(ctx)
+        self._in_use, self._handover_due, self.unanswered = VersionInUse(), False, UnansweredCalls(ctx)
 
     @property
     def waiting_count(self) -> int:
@@ -93,16 +93,12 @@ class TransactionQueue:
     def connection_opened(self, dialect: Dialect, is_doubted: bool = False) -> None:
         """Reset for a new connection. Failures count on if it is doubted whether there is a backend."""
         self.rows.fetched.clear()
-        self._unanswered.connection_opened(is_doubted)
+        self.unanswered.connection_opened(is_doubted)
         self._in_use = VersionInUse(
             dialect.book_name, dialect.backend_assigns_ids, dialect.silence_is_attempt, dialect.name
         )
         self._handover_due = True
         self._merging.connection_opened(dialect)
-
-    def heartbeat_answered(self) -> None:
-        """Note that there is a backend: failures count as those of a row alone again."""
-        self._unanswered.end_doubt()
 
     def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer that arrived after its time-out. It counts as an answer. Return the
@@ -228,7 +224,7 @@ class TransactionQueue:
             facts = self._handover.facts_of_unnumbered_end(row)
             is_stored = await self.rows.try_store(self._ctx.outbox.dead_letter([row], UNNUMBERED_END, facts))
         else:
-            self._unanswered.row_answered()
+            self.unanswered.row_answered()
             facts = self._handover.facts_of_delivery(row, effects, self._in_use)
             is_sample = not facts and _is_sample_between(row)
             if is_sample and self._in_use.backend_assigns_ids:
@@ -276,7 +272,7 @@ class TransactionQueue:
             await self.row_delivered(row, ResponseEffects())
             return
         no = bool(code)
-        self._unanswered.row_answered()
+        self.unanswered.row_answered()
         attempts, interval_s = row.attempts + 1, _retry_interval_s(self._ctx.settings)
         pause_s = interval_s * attempts
         if attempts >= attempts_max(self._ctx.settings):
@@ -317,27 +313,27 @@ class TransactionQueue:
         if self._in_use.silence_is_attempt and not why:
             await self.row_refused(row, "no valid answer")
             return
-        self._unanswered.count_call(why)
+        self.unanswered.count_call(why)
         self._merging.message_unanswered(row)
-        is_skippable = _may_be_given_up(row, self._unanswered.is_doubted)
-        is_ignored = self._unanswered.is_row_ignored(answered_s)
+        is_skippable = _may_be_given_up(row, self.unanswered.is_doubted)
+        is_ignored = self.unanswered.is_row_ignored(answered_s)
         if is_skippable and is_ignored and not row.followers:
             await self._give_up_ignored(row, why)
             return
         if is_ignored:
             self._merging.repeat_alone(row)
         if is_ignored and not is_skippable:
-            how = self._unanswered.describe_ignoring(why)
+            how = self.unanswered.describe_ignoring(why)
             self.rows.log_row_once(row, f"gets {how}: sent again without limit, and what is behind it waits")
         least_s = LEAST_PAUSE_S if is_ignored and why else 0.0
-        self.rows.pause_sending(growing_pause_s(_retry_interval_s(self._ctx.settings), self._unanswered.count, least_s))
+        self.rows.pause_sending(growing_pause_s(_retry_interval_s(self._ctx.settings), self.unanswered.count, least_s))
 
     # --- given up ------------------------------------------------------------------------------------------------
 
     async def _give_up_ignored(self, row: OutboxRow, why: str) -> None:
         """Give up a message that the backend ignores while it answers others. It is neither a
         start nor an end: those wait behind it."""
-        reason = self._unanswered.row_given_up(why)
+        reason = self.unanswered.row_given_up(why)
         if _is_billed(row, self._in_use):
             await self.move_to_dead_letters(row, reason)
             return
