@@ -58,6 +58,9 @@ from agent.services.event_queue import EventQueue
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
+LATE_S = 0.1
+"""A handle of the loop that fires so much after its time is armed again: the loop's clock stands while the machine
+sleeps, and the domain's does not."""
 
 PROMISES = (
     Response, Reconnect, KeepCertificates, AuthorizePayment, RaisePayment, CommitPayment, VoidPayment, UnlockSim,
@@ -303,7 +306,7 @@ class Timers:
         while self._due and self._number.get(self._due[0][2]) != self._due[0][1]:
             heapq.heappop(self._due)
         if self._handle is not None:
-            if self._due and self._due[0][0] >= self._armed_s:
+            if self._due and self._due[0][0] >= self._armed_s and not self._handle_is_late(self._handle):
                 return  # when it fires too early, it is armed for what is due next
             self._handle.cancel()
             self._handle = None
@@ -311,6 +314,10 @@ class Timers:
             self._armed_s = self._due[0][0]
             wait_s = (self._due[0][0] - self._clock.now().t_s) / self._clock.rate
             self._handle = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._fire_due_timers)
+
+    def _handle_is_late(self, handle: asyncio.TimerHandle) -> bool:
+        left_s = handle.when() - asyncio.get_running_loop().time()
+        return left_s > (self._armed_s - self._clock.now().t_s) / self._clock.rate + LATE_S
 
     def _fire_due_timers(self) -> None:
         self._handle = None

@@ -416,6 +416,30 @@ async def test_a_timer_that_is_put_off_is_not_armed_again():
     assert fired == [3, 2, 1]
 
 
+@pytest.mark.parametrize("asleep_s", [3600.0, 1800.0])
+async def test_timers_are_armed_again_after_the_machine_slept(asleep_s):
+    """The domain's time goes on in a sleep and the loop's does not. The next timer that is set finds it."""
+
+    class SleptClock(Clock):
+        slept_s = 0.0
+
+        def now(self):
+            return Moment(Stamp(1, asyncio.get_running_loop().time() + self.slept_s))
+
+    fired: list[int] = []
+    clock = SleptClock()
+    timers = module.Timers(clock, lambda event: fired.append(event.timer.evse))
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 1), clock.now().t_s + 3000.0)
+    clock.slept_s = asleep_s
+    timers.set_timer(Timer(TimerKind.DRIVER_NOTICE, 2), clock.now().t_s + 9000.0)
+    assert timers._handle.when() - asyncio.get_running_loop().time() <= max(0.0, 3000.0 - asleep_s)
+    if asleep_s > 3000.0:
+        async with deadline(30):
+            while not fired:
+                await asyncio.sleep(0.005)
+        assert fired == [1]
+
+
 async def test_a_link_is_told_to_connect_anew():
     class Redials:
         @handles_events(VehicleConnected)
