@@ -17,10 +17,9 @@ from agent import __version__
 from agent.domain.orders import SendLog
 from agent.domain.variables import VARIABLES, Settings, format_value
 from agent.model import json_limits
+from agent.model.secret_texts import HIDDEN, mask_urls_in_text
 from agent.model.types import Token
-from agent.ocpp.dialects.dialect import HIDDEN
 from agent.ocpp.transport.transport import without_user_info
-from agent.ocpp.wire.masking import mask_urls_in_text
 from agent.services.logs.buffer import LogRing
 from agent.station_file.settings import StationFile
 

@@ -24,9 +24,13 @@ DRAWN_WITHIN_S = 60.0
 
 
 def recording_text(station_id: str, links: dict[str, str], frames: Iterable[Json]) -> str:
-    """Return the frames of a trace as a recording. ``links``: the charge point id by name of the link."""
+    """Return the frames of a trace as a recording. ``links``: the charge point id by name of the link.
+
+    Half a character, which a far side can escape in JSON and UTF-8 has not, stays escaped.
+    """
     lines = _recording_lines(station_id, links, list(frames))
-    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+    text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _recording_lines(station_id: str, links: dict[str, str], frames: list[Json]) -> Iterator[Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from drivers.sim.websocket_stream import MessageStream
@@ -53,13 +53,17 @@ class LinkConversation:
         """Use the queue of what is in transit in one direction for added messages."""
         self._queues[from_station] = queue
 
-    def add_message(self, from_station: bool, text: str, due: float) -> None:
-        """Add a message behind what is in transit. ``due``: when it arrives. From now on answers can be taken out.
+    def add_messages(self, from_station: bool, texts: Sequence[str], due: float) -> None:
+        """Add messages behind what is in transit. ``due``: when they arrive. From now on answers can be taken out.
 
-        Raises ``asyncio.QueueFull``, ``KeyError``.
+        Raises ``asyncio.QueueFull``, ``KeyError``, and adds none of them.
         """
+        queue = self._queues[from_station]
+        if queue.maxsize - queue.qsize() < len(texts):
+            raise asyncio.QueueFull
         self._streams[not from_station].takes_out = True
-        self._queues[from_station].put_nowait((due, text))
+        for text in texts:
+            queue.put_nowait((due, text))
 
     def pass_message(self, from_station: bool, text: str) -> bytes:
         """Return what is to be sent for an added message that arrives now; "" while another message is on the way."""

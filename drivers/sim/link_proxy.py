@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,11 +124,12 @@ class LinkProxy:
         """Return the condition. ``trouble`` is the older name of ``error`` in version 1 of the control API."""
         return asdict(self.condition) | ({"error": self.trouble, "trouble": self.trouble} if self.trouble else {})
 
-    def add_message(self, conversation: LinkConversation, from_station: bool, text: str) -> None:
-        """Send a message on a present connection, as slowly as the link is. Raises ``Impossible``."""
+    def add_messages(self, conversation: LinkConversation, from_station: bool, texts: Sequence[str]) -> None:
+        """Send messages on a present connection, as slowly as the link is. Raises ``Impossible`` and sends none of
+        them."""
         due = asyncio.get_running_loop().time() + self.condition.latency_ms / 1000
         try:
-            conversation.add_message(from_station, text, due)
+            conversation.add_messages(from_station, texts, due)
         except (asyncio.QueueFull, KeyError):
             raise Impossible("the link takes no more messages now") from None
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from agent.model import json_limits
+from agent.model.secret_texts import HIDDEN, mask_urls_in_json, may_have_url, names_secret, unescape_unicode
 from drivers.sim.checked_values import Unknown
 from drivers.sim.link_conversation import LinkConversation
 from drivers.sim.link_proxy import LinkProxy
@@ -34,11 +35,10 @@ LINK = "backend"
 ANSWER_TYPES = (3, 4)
 """CALLRESULT and CALLERROR (OCPP-J, 4.2)."""
 KEPT = 100
-"""Messages whose answers are taken out of the wire."""
+"""Messages that are known, and messages whose answers are waited for."""
 SHOWN = 20
 LOOKED_BACK = 200
 """Frames among which an id of a text is looked for."""
-HIDDEN = "***"
 WHY_NOT = {
     "no_connection": "the station is not connected to the backend",
     "encrypted": "the link is encrypted (wss): messages can be composed where the address begins with ws://",
@@ -46,13 +46,12 @@ WHY_NOT = {
     "unreadable": "a message on this connection could not be read: have the station connect again",
 }
 """Reasons why no message can be composed."""
-_SECRET_NAMES = ("authorizationkey", "password", "sharedsecret", "simpin")
-_LOGIN_IN_ADDRESS = re.compile(r':(?:\\?/){2}[^"\s]*[@?#]')
 
 
 @dataclass(slots=True)
 class ComposedMessage:
-    """A message that was sent. ``sender``: the side for which it stands; ``malformed`` "": it is as it should be."""
+    """A message that was sent. ``sender``: the side for which it stands; ``malformed`` "": it is as it should be;
+    ``text``: as it may be shown."""
 
     number: int
     sender: str
@@ -68,8 +67,19 @@ class ComposedMessage:
         return {
             "number": self.number, "sender": self.sender, "version": self.version, "action": self.action,
             "message_id": self.message_id, "malformed": self.malformed or None, "t": self.utc_s,
-            "text": hide_secrets(self.text), "answers": list(self.answers),
+            "text": self.text, "answers": list(self.answers),
         }  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class ExpectedAnswers:
+    """Answers that are taken out of the wire of one connection. ``ids``: they come with one of these; ``left``: how
+    many are still to come."""
+
+    conversation: LinkConversation
+    message: ComposedMessage
+    ids: Sequence[str]
+    left: int
 
 
 class MessageComposer:
@@ -79,7 +89,7 @@ class MessageComposer:
     def __init__(self, world: World, watch: StatusClient, changed: Callable[[], None]) -> None:
         self._world, self._watch, self._changed = world, watch, changed
         self._sent: OrderedDict[int, ComposedMessage] = OrderedDict()
-        self._by_id: OrderedDict[tuple[str, str], ComposedMessage] = OrderedDict()
+        self._expected: list[ExpectedAnswers] = []
         self._count = 0
         self._run = secrets.token_hex(3)
         self.version = 0
@@ -110,67 +120,105 @@ class MessageComposer:
         draft = RequestDraft(message_id, body["action"], body["payload"], required)
         malformed = body["malformed"] or ""
         texts = MALFORMATIONS[malformed](draft) if malformed else [draft.encode_text()]
-        self._send_texts(conversation, body["sender"], texts)
-        message = self._note_message(conversation, body["sender"], draft.action, message_id, malformed, texts[0])
-        self._by_id[message.sender, message_id] = message
-        if malformed in WITHOUT_READABLE_ID:
-            self._by_id |= {(message.sender, unreadable): message for unreadable in UNREADABLE_IDS}
+        ids = [message_id] if self._is_free_id(conversation, body["sender"], message_id) else []
+        ids += UNREADABLE_IDS if malformed in WITHOUT_READABLE_ID else ()
+        message = self._send_texts(conversation, body["sender"], texts, draft.action, message_id, malformed)
+        self._expect_answers(conversation, message, ids, len(texts))
 
     def send_raw_text(self, body: Mapping[str, Any]) -> None:
-        """Send any text as a message. ``body``: ``sender`` and ``text``. An answer is taken out of the wire if the text
-        is a request with an id that the conversation has not had. Raises ``NotRunning``, ``Impossible``."""
+        """Send any text as a message. ``body``: ``sender`` and ``text``. Its answer is taken out of the wire if it is a
+        request whose id no other one waits with. Raises ``NotRunning``, ``Impossible``."""
         conversation, sender, text = self._present_conversation(), body["sender"], body["text"]
         self._count += 1
         kind, message_id = json_limits.frame_head(text) or (0, "")
-        is_new = message_id not in self._recent_ids()
-        self._send_texts(conversation, sender, [text])
-        message = self._note_message(conversation, sender, _action_of_text(text), message_id, "", text)
-        if kind == CALL and is_new:
-            self._by_id[sender, message_id] = message
+        ids = [message_id] if kind == CALL and self._is_free_id(conversation, sender, message_id) else []
+        message = self._send_texts(conversation, sender, [text], _action_of_text(text), message_id, "")
+        self._expect_answers(conversation, message, ids, 1)
 
-    def _note_message(
-        self, conversation: LinkConversation, sender: str, action: str, message_id: str, malformed: str, text: str
+    def _send_texts(
+        self,
+        conversation: LinkConversation,
+        sender: str,
+        texts: Sequence[str],
+        action: str,
+        message_id: str,
+        malformed: str,
     ) -> ComposedMessage:
-        number, version = self._count, conversation.version
-        message = ComposedMessage(number, sender, version, action, message_id, malformed, text, time.time())
-        self._sent[number] = message
-        for known in (self._sent, self._by_id):
-            while len(known) > KEPT:
-                known.popitem(last=False)
+        """Send all texts of a message, or none. Return the message as it is shown."""
+        proxy = self._link_proxy()
+        assert proxy is not None
+        proxy.add_messages(conversation, sender == STATION, texts)
+        shown, version = hide_secrets(texts[0]), conversation.version
+        for _ in texts if sender == STATION else ():
+            self._add_to_trace(conversation, "out", shown)
+        message = ComposedMessage(self._count, sender, version, action, message_id, malformed, shown, time.time())
+        self._sent[message.number] = message
+        while len(self._sent) > KEPT:
+            self._sent.popitem(last=False)
         self._note_visible_change()
         return message
 
-    def _send_texts(self, conversation: LinkConversation, sender: str, texts: Sequence[str]) -> None:
-        proxy = self._link_proxy()
-        assert proxy is not None
-        for text in texts:
-            proxy.add_message(conversation, sender == STATION, text)
-            if sender == STATION:
-                self._add_to_trace(conversation, "out", text)
-
-    def _recent_ids(self) -> set[str]:
-        frames = self._watch.trace.frames_since(max(0, self._watch.trace.last_seq - LOOKED_BACK))
-        return {head[1] for frame in frames if (head := json_limits.frame_head(str(frame["frame"]))) is not None}
+    def _is_free_id(self, conversation: LinkConversation, sender: str, message_id: str) -> bool:
+        """Return whether no request of the agent or of the backend waits for its answer with this id: it must get it.
+        One that was composed may be sent once more."""
+        if self._find_expected(conversation, sender, message_id) is not None:
+            return True
+        asking = "out" if sender == STATION else "in"
+        waits = False
+        for frame in self._watch.trace.frames_since(max(0, self._watch.trace.last_seq - LOOKED_BACK)):
+            kind, frame_id = json_limits.frame_head(str(frame["frame"])) or (0, "")
+            if frame_id != message_id or frame.get("composed"):
+                continue
+            if kind == CALL and frame["dir"] == asking:
+                waits = True
+            elif kind in ANSWER_TYPES and frame["dir"] != asking:
+                waits = False
+        return not waits
 
     # --- answers -----------------------------------------------------------------------------------------------------
+
+    def _expect_answers(
+        self, conversation: LinkConversation, message: ComposedMessage, ids: Sequence[str], count: int
+    ) -> None:
+        proxy = self._link_proxy()
+        present = proxy.conversations if proxy is not None else []
+        self._expected = [e for e in self._expected if e.conversation in present][1 - KEPT :]
+        if ids:
+            self._expected.append(ExpectedAnswers(conversation, message, ids, count))
+
+    def _find_expected(self, conversation: LinkConversation, sender: str, message_id: str) -> ExpectedAnswers | None:
+        return next(
+            (
+                e
+                for e in self._expected
+                if e.conversation is conversation and e.message.sender == sender and message_id in e.ids
+            ),
+            None,
+        )
 
     def _keeps_message(self, conversation: LinkConversation, from_station: bool, text: str) -> bool:
         """Return whether a message is for the side to which it goes: it is no answer to a composed one."""
         kind, message_id = json_limits.frame_head(text) or (0, "")
-        sent = self._by_id.get((BACKEND if from_station else STATION, message_id)) if kind in ANSWER_TYPES else None
-        if sent is None:
+        if kind not in ANSWER_TYPES:
             return True
-        sent.answers.append({"t": time.time(), "is_error": kind != ANSWER_TYPES[0], "text": hide_secrets(text)})
+        expected = self._find_expected(conversation, BACKEND if from_station else STATION, message_id)
+        if expected is None:
+            return True
+        expected.left -= 1
+        if not expected.left:
+            self._expected.remove(expected)
+        shown = hide_secrets(text)
+        expected.message.answers.append({"t": time.time(), "is_error": kind != ANSWER_TYPES[0], "text": shown})
         if not from_station:
-            self._add_to_trace(conversation, "in", text)
+            self._add_to_trace(conversation, "in", shown)
         self._note_visible_change()
         return False
 
     def _add_to_trace(self, conversation: LinkConversation, direction: str, text: str) -> None:
-        """Add a frame of which the agent does not know."""
+        """Add a frame of which the agent does not know. ``text``: as it may be shown."""
         link = next((b.name for b in self._world.file.backends), LINK)
         self._watch.trace.add_composed_frame(
-            {"dir": direction, "link": link, "version": conversation.version, "frame": hide_secrets(text)},
+            {"dir": direction, "link": link, "version": conversation.version, "frame": text},
             self._world.speed,
         )
 
@@ -211,10 +259,12 @@ class MessageComposer:
 
 
 def hide_secrets(text: str) -> str:
-    """Return a text as it may be shown; one that may have a secret is hidden as a whole."""
-    small = text.lower()
-    has_secret = any(name in small for name in _SECRET_NAMES) or _LOGIN_IN_ADDRESS.search(text)
-    return HIDDEN if has_secret else text
+    """Return a text as it may be shown: without the credentials of its addresses. One that may have another secret is
+    hidden as a whole, and one with an address and characters that are escaped."""
+    plain = unescape_unicode(text)
+    if names_secret(text) or names_secret(plain) or (plain != text and may_have_url(plain)):
+        return HIDDEN
+    return mask_urls_in_json(text)
 
 
 def _required_keys(version: str, action: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ A key also says in JSON Schema what it may be, for the API's description (``open
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -85,7 +86,18 @@ def _parse_object(raw: bytes) -> Json:
         raise ValueError(f"the body is not JSON: {e}") from None
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")
+    if b"\\u" in raw:
+        _refuse_half_characters(body)
     return body
+
+
+def _refuse_half_characters(body: Json) -> None:
+    """Refuse an escape of half a surrogate pair (RFC 8259, 8.2). It has no octets: no connection and no file takes
+    it."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as e:
+        raise ValueError(f"the body has half a character: {e.object[e.start]!a}") from None
 
 
 def _checked_value(key: Key, body: Json) -> Any:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from agent.model.secret_texts import HIDDEN
 from agent.scenario.recording import ScenarioRecording
 from drivers.sim.checked_values import Impossible
+from drivers.sim.message_composer import hide_secrets
 from drivers.sim.status_client import StatusClient
 from drivers.sim.world import World
 
@@ -76,7 +78,7 @@ class ScenarioRecorder:
         body = json.loads(raw) if raw.strip() else {}
         step = step_of_control_call(path, body)
         if step is None:
-            made.left_out.append(f"POST {path} {json.dumps(body, ensure_ascii=False)}"[:LONGEST_NOTE])
+            made.left_out.append(_left_out_note(path, body))
         else:
             mark, station_s, connected = before
             made.add_carried_out_deed(next(iter(step)), step, station_s, connected, mark)
@@ -134,6 +136,12 @@ class ScenarioRecorder:
     def _note_visible_change(self) -> None:
         self.version += 1
         self._changed()
+
+
+def _left_out_note(path: str, body: Json) -> str:
+    """Return what is said of a call that is no step: of one with a secret its action only."""
+    text = hide_secrets(json.dumps(body, ensure_ascii=False))
+    return f"POST {path} {str(body.get('action', '')) if text == HIDDEN else text}"[:LONGEST_NOTE]
 
 
 def step_of_control_call(path: str, body: Json) -> Step | None:
@@ -198,8 +206,12 @@ def _backend_request_step(body: Json) -> Step:
 
 
 def _composed_message_step(body: Json) -> Step | None:
-    """Return the step of a request to the station that is as it should be: a backend can send it."""
+    """Return the step of a request to the station that is as it should be: a backend can send it. A file that is
+    handed on keeps no secret of this station."""
     if body["sender"] != "backend" or "action" not in body or body.get("malformed"):
+        return None
+    text = json.dumps(body, ensure_ascii=False)
+    if hide_secrets(text) != text:
         return None
     return _backend_request_step({"action": body["action"], "payload": body.get("payload")})
 

@@ -84,7 +84,10 @@ class StationTools:
 
     async def send_composed_message(self, request: web.Request) -> None:
         raw = await request.read()
-        if "text" in request_body.key_names(raw):
+        given = request_body.key_names(raw)
+        if given & {"text", "message_id"}:
+            await self._watch.wait_until_fresh()  # the ids with which the agent waits are known then
+        if "text" in given:
             self.composer.send_raw_text(body_forms.COMPOSED_TEXT.read_values(raw))
         else:
             self.composer.send_request(body_forms.COMPOSED_REQUEST.read_values(raw))

@@ -182,6 +182,7 @@ class MessageStream:
             self.is_closed = self.is_closed or header.opcode == CLOSE
             if self._holds:
                 out += encode_frame(header.opcode, payload, self._is_masked)
+            out += self.take_added_messages()  # what was added while only a part of this frame was here
             return
         self._message += payload
         if header.is_final:

@@ -137,6 +137,16 @@ def test_an_added_message_arrives_between_two_others(
     assert [text for text in found if text != "added"] == texts
 
 
+def test_a_message_does_not_wait_behind_a_control_frame_that_came_in_two_parts() -> None:
+    for takes_out in (False, True):
+        stream = opened_stream(True, False, takes_out)
+        ping = Frame(Opcode.PING, b"abcd").serialize(mask=True)
+        out = stream.pass_octets(ping[:-2])
+        stream.add_message("added")
+        assert stream.take_added_messages() == b""
+        assert texts_in(out + stream.pass_octets(ping[-2:]), True, False) == ["added"]
+
+
 def test_nothing_is_added_after_the_close_frame() -> None:
     stream = opened_stream(True, False)
     stream.pass_octets(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
@@ -208,10 +218,10 @@ async def test_both_sides_get_what_is_for_them_alone(compression: str | None) ->
             await link.backend.send(f'[3,"{n}",{{"currentTime":"now"}}]')
             assert await link.station.recv() == f'[3,"{n}",{{"currentTime":"now"}}]'
         assert link.conversation.version == "1.6"
-        link.proxy.add_message(link.conversation, True, '[2,"composed-1","DataTransfer",{}]')
+        link.proxy.add_messages(link.conversation, True, ['[2,"composed-1","DataTransfer",{}]'])
         assert await link.backend.recv() == '[2,"composed-1","DataTransfer",{}]'
         await link.backend.send('[3,"composed-1",{"status":"Accepted"}]')
-        link.proxy.add_message(link.conversation, False, '[2,"composed-2","Reset",{}]')
+        link.proxy.add_messages(link.conversation, False, ['[2,"composed-2","Reset",{}]'])
         assert await link.station.recv() == '[2,"composed-2","Reset",{}]'
         await link.station.send('[3,"composed-2",{"status":"Accepted"}]')
         for n in range(3, 6):
@@ -230,11 +240,19 @@ async def test_a_message_waits_where_the_link_stalls_and_is_refused_when_it_is_f
         link.proxy.set_condition(stall=True)
         with pytest.raises(Impossible, match="takes no more"):
             for n in range(1000):
-                link.proxy.add_message(link.conversation, True, f"added {n}")
+                link.proxy.add_messages(link.conversation, True, [f"added {n}"])
         link.proxy.set_condition(stall=False)
         assert await link.backend.recv() == "added 0"
         await link.station.close()
         await until(lambda: not link.proxy.conversations)
+
+
+async def test_messages_for_which_there_is_no_room_are_refused_together() -> None:
+    async with opened_link(None) as link:
+        with pytest.raises(Impossible, match="takes no more"):
+            link.proxy.add_messages(link.conversation, True, [f"added {n}" for n in range(1000)])
+        link.proxy.add_messages(link.conversation, True, ["the first"])
+        assert await link.backend.recv() == "the first"
 
 
 async def test_other_conversations_pass_unread() -> None:

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.domain.orders import Response
+from agent.model.secret_texts import mask_urls_in_json, mask_urls_in_text
 from agent.ocpp.dialects.dialect import Dialect, NotOffered, answer_always
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json, mask_urls_in_text
+from agent.ocpp.wire.masking import mask_frame
 from agent.ocpp.wire.rpc import Rpc
 from tests.ocpp.ocpp_stand_ins import linked, until
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import tempfile
+import time
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -173,6 +174,65 @@ async def test_an_id_of_the_conversation_is_not_taken_from_the_station(desk: Des
     assert (await desk.newest())["answers"] == []
 
 
+async def test_an_id_that_the_agent_waits_with_stays_its_own(desk: Desk) -> None:
+    """Also for a request that is composed field by field. When it was answered, the id is free again."""
+    frame = {"t": None, "dir": "out", "link": "backend", "version": "1.6", "frame": '[2,"7","Authorize",{}]'}
+    answer = {**frame, "dir": "in", "frame": '[3,"7",{}]'}
+    desk.control.watch.trace.add_frame(frame)
+    assert await desk.compose("station", "Heartbeat", message_id="7") == (202, "")
+    await desk.backend.recv()
+    await desk.backend.send(answer["frame"])
+    assert await desk.station.recv() == answer["frame"]
+    assert (await desk.newest())["answers"] == []
+    desk.control.watch.trace.add_frame(answer)
+    assert await desk.compose("station", "Heartbeat", message_id="7") == (202, "")
+    await desk.backend.recv()
+    await desk.backend.send(answer["frame"])
+    await desk.answered()
+
+
+async def test_after_its_answer_an_id_belongs_to_the_backend_again(desk: Desk) -> None:
+    assert await desk.post({"sender": "backend", "text": '[2,"7","Reset",{}]'}) == (202, "")
+    assert await desk.station.recv() == '[2,"7","Reset",{}]'
+    await desk.station.send('[3,"7",{"status":"Rejected"}]')
+    await desk.answered()
+    await desk.station.send('[3,"7",{"status":"Accepted"}]')
+    assert await desk.backend.recv() == '[3,"7",{"status":"Accepted"}]'
+    assert len((await desk.newest())["answers"]) == 1
+
+
+@pytest.mark.parametrize("malformed", ["broken_json", "wrong_message_type"])
+async def test_one_error_without_an_id_is_taken_out_for_a_broken_message(desk: Desk, malformed: str) -> None:
+    for _ in range(2):
+        assert await desk.compose("station", "Heartbeat", malformed=malformed) == (202, "")
+        await desk.backend.recv()
+    for message_id in ("-1", "", "-1", ""):
+        await desk.backend.send(f'[4,"{message_id}","RpcFrameworkError","",{{}}]')
+    assert [json.loads(await desk.station.recv())[1] for _ in range(2)] == ["-1", ""]
+    messages = (await desk.get("composer"))["messages"]
+    assert [len(message["answers"]) for message in messages] == [1, 1]
+
+
+async def test_half_a_character_is_refused_and_the_connection_stays(desk: Desk) -> None:
+    """JSON can escape it, and UTF-8 has no octets for it."""
+    for body in (
+        {"sender": "station", "action": "DataTransfer", "payload": {"vendorId": "\ud83d"}},
+        {"sender": "station", "text": "\ud83d"},
+    ):
+        status, text = await desk.post(body)
+        assert (status, "half a character" in text) == (400, True)
+    assert await desk.compose("station", "DataTransfer", {"vendorId": "\U0001f50c"}) == (202, "")
+    assert json.loads(await desk.backend.recv())[3] == {"vendorId": "\U0001f50c"}
+
+
+async def test_half_a_character_of_a_far_side_stays_escaped_in_a_recording(desk: Desk) -> None:
+    frame = {"t": None, "dir": "in", "link": "backend", "version": "1.6", "frame": '[2,"é","\ud83d",{}]'}
+    desk.control.watch.trace.add_frame(frame)
+    async with desk.http.get("/api/v1/conversation.jsonl") as answer:
+        assert answer.status == 200
+        assert r"[2,\"é\",\"\ud83d\",{}]" in await answer.text()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -230,8 +290,28 @@ async def test_secrets_are_not_shown(desk: Desk) -> None:
     assert await desk.compose("backend", "ChangeConfiguration", secret) == (202, "")
     assert json.loads(await desk.station.recv())[3] == secret
     assert (await desk.newest())["text"] == "***"
-    assert hide_secrets('{"location":"https://me:word@example.com/x"}') == "***"
-    assert hide_secrets('{"location":"https://example.com/x"}') == '{"location":"https://example.com/x"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"location":"https://me:word@example.com/x"}', '{"location":"https://example.com/x"}'),
+        ('{"location":"ftp://me:two words@10.0.0.1/x?sig=1"}', '{"location":"ftp://10.0.0.1/x?***"}'),
+        ('{"location":"https://example.com/x"}', '{"location":"https://example.com/x"}'),
+        ('{"key":"\\u0041uthorizationKey","value":"0123456789ABCDEF"}', "***"),
+        ('{"location":"https://me:\\u0022@example.com/x"}', "***"),
+        ('{"text":"caf\\u00e9"}', '{"text":"caf\\u00e9"}'),
+    ],
+)
+def test_what_of_a_text_is_shown(text: str, shown: str) -> None:
+    assert hide_secrets(text) == shown
+
+
+def test_a_text_is_looked_through_in_a_time_that_grows_with_its_length() -> None:
+    for part in ("://", "a://", "\\u003a//"):
+        begin_s = time.process_time()
+        hide_secrets('{"u":"' + part * 40_000)
+        assert time.process_time() - begin_s < 2
 
 
 async def test_the_conversation_is_a_recording_and_a_picture(desk: Desk) -> None:
@@ -257,10 +337,16 @@ async def test_a_recorded_scenario_has_what_a_backend_can_send(desk: Desk) -> No
     assert await desk.compose("backend", "Reset", {"type": "Soft"}) == (202, "")
     assert await desk.compose("backend", "Reset", {"type": "Soft"}, malformed="wrong_type") == (202, "")
     assert await desk.compose("station", "StatusNotification", STATUS) == (202, "")
+    secret = {"key": "AuthorizationKey", "value": "0123456789ABCDEF"}
+    assert await desk.compose("backend", "ChangeConfiguration", secret) == (202, "")
+    address = {"location": "ftp://me:word@example.com/x"}
+    assert await desk.compose("backend", "GetDiagnostics", address) == (202, "")
     picture = await desk.get("recording")
     assert picture["deeds"] == 1
     assert tomllib.loads(picture["toml"])["steps"][0] == {"backend": "Reset", "payload": {"type": "Soft"}}
-    assert [note.split(" ")[1] for note in picture["left_out"]] == ["/composer"] * 2
+    assert [note.split(" ")[1] for note in picture["left_out"]] == ["/composer"] * 4
+    assert picture["left_out"][2] == "POST /composer ChangeConfiguration"
+    assert not any(hidden in json.dumps(picture) for hidden in ("0123456789ABCDEF", "word"))
     assert "Faulted" not in "".join(picture["steps"])
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agent.model.fastclass import frozen
-from agent.ocpp.dialects.dialect import HIDDEN
+from agent.model.secret_texts import HIDDEN
 from agent.scenario.frames import CALL_ERROR, Frame
 
 ABSENT = "(absent)"

@@ -26,7 +26,7 @@ from agent.commands.replay.recorded_conversation import (
 from agent.commands.replay.replay_outcome import DifferenceKind, PresentAnswer, ReplayDifference, ReplayOutcome
 from agent.commands.scenario.people import run_user_command
 from agent.model.fastclass import frozen
-from agent.ocpp.dialects.dialect import HIDDEN
+from agent.model.secret_texts import HIDDEN
 from agent.ocpp.transport.basic_auth import basic_auth
 from agent.scenario.frames import CALL, CALL_ERROR, CALL_RESULT, Frame, FrameLog
 from agent.scenario.station_proxy import trusting_context

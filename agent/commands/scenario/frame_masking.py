@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from agent.ocpp.dialects.dialect import HIDDEN, Dialect, names_secret
+from agent.model.secret_texts import HIDDEN, mask_urls_in_json, names_secret
+from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.wire.calls import Called
-from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
+from agent.ocpp.wire.masking import mask_frame
 from agent.scenario.frames import CALL, Frame
 
 

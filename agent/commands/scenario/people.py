@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.commands.scenario.prompts import PromptTexts
 from agent.commands.scenario.terminal import Terminal, TypedLines
-from agent.ocpp.dialects.dialect import HIDDEN, names_secret
+from agent.model.secret_texts import HIDDEN, names_secret
 from agent.scenario.frames import CALL, Frame, FrameLog
 from agent.scenario.grammar import KINDS
 from agent.scenario.target import CannotCarryOut, CheckFailed, NotApplicable, Person

@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 Payload: TypeAlias = Mapping[str, Any]
 
 
-HIDDEN = "***"
-"""Shown in the place of a secret."""
-
-
-def names_secret(text: str) -> bool:
-    """Return whether the text contains the name of a secret field, whether or not this version
-    or station knows the field."""
-    small = text.lower()
-    return any(name in small for name in ("authorizationkey", "password", "sharedsecret", "simpin"))
-
-
 @frozen
 class Identity:
     """The identity of the station, for BootNotification. The parts of the meter and the modem
@@ -295,7 +284,7 @@ class Dialect(_RowTables):
     station_actions: frozenset[str] = frozenset()
     """Actions that only a station sends."""
     mask_secrets: Callable[[str, Payload], Payload] = lambda action, payload: payload
-    """Return the payload of this request with ``HIDDEN`` for each secret in it."""
+    """Return the payload of this request with ``secret_texts.HIDDEN`` for each secret in it."""
     admits_request: Callable[[str | None, str], bool] = lambda boot, action: True
     """Return whether this action may be requested after that answer to the boot."""
     silent_when_rejected: bool = True

@@ -8,8 +8,9 @@ from typing import Any
 from agent.domain.orders import Response
 from agent.domain.requests import GetVariablesRequest, SetVariablesRequest
 from agent.domain.variables import VARIABLES, WrongValue
+from agent.model.secret_texts import HIDDEN, names_secret
 from agent.ocpp.dialects.common_rows import REJECTED
-from agent.ocpp.dialects.dialect import HIDDEN, LocalAnswer, Payload, Refused, RequestRow, RowContext, names_secret
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, Refused, RequestRow, RowContext
 from agent.ocpp.dialects.keys_v1x import (
     CORE,
     Key,

@@ -8,8 +8,9 @@ from typing import Any
 
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
+from agent.model.secret_texts import HIDDEN, names_secret
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
-from agent.ocpp.dialects.dialect import HIDDEN, Payload, Refused, RequestRow, RowContext, names_secret
+from agent.ocpp.dialects.dialect import Payload, Refused, RequestRow, RowContext
 from agent.ocpp.dialects.keys_v1x import PLAIN
 from agent.ocpp.v201.device_model import Entry, collect_facts, find_entry
 from agent.ocpp.wire.calls import Code

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.model.newest_kept import remember_newest
+from agent.model.secret_texts import HIDDEN, mask_urls_in_json
 from agent.model.traffic import OTHER
-from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError
+from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.ocpp_j.dialer import Dialer, preload_library
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket
@@ -26,7 +27,7 @@ from agent.ocpp.wire.calls import (
     Finding,
     SendNow,
 )
-from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
+from agent.ocpp.wire.masking import mask_frame
 from agent.ocpp.wire.rpc import Kind, Rpc
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend

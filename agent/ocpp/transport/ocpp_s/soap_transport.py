@@ -17,8 +17,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from agent.model.fastclass import frozen, replace
+from agent.model.secret_texts import HIDDEN, mask_urls_in_value, names_secret
 from agent.model.traffic import OTHER
-from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError, names_secret
+from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.basic_auth import authorization_header
 from agent.ocpp.transport.connect_problems import VERSION_REFUSED, ConnectProblem, ProblemCode
@@ -51,7 +52,6 @@ from agent.ocpp.wire.calls import (
     SendNow,
     Unprocessed,
 )
-from agent.ocpp.wire.masking import mask_urls_in_value
 from agent.ocpp.wire.soap_envelope import AddressingHeaders, NotSoap, SoapFault
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
