@@ -12,7 +12,7 @@ from agent.model import secret_file
 from agent.model.bank_card import AcquirerRecord, BankCard
 from agent.ports import Broken
 from drivers.terminal_payter import commands, messages, tlv
-from drivers.terminal_payter.card_numbers import LONGEST_PRINT, mask_card_numbers
+from drivers.terminal_payter.card_numbers import LONGEST_PRINT, mask_card_numbers, mask_known_card_number
 
 SALT_NAME = "terminal.salt"
 SALT_BYTES = 32
@@ -33,14 +33,18 @@ def bank_card_of_tags(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
     return BankCard(mark, last4, brand[:30] if brand.isprintable() else "")
 
 
-def acquirer_record_of_tags(data: bytes) -> AcquirerRecord:
-    """Return what the acquirer has said of an approval. A whole card number is masked wherever it stands."""
+def acquirer_record_of_tags(data: bytes, last4: str = "") -> AcquirerRecord:
+    """Return what the acquirer has said of an approval. A whole card number is masked wherever it stands. ``last4``: of
+    the card, as far as it is known."""
     fields = tlv.parse_tlv(data)
     reference, response, said = (
         _plain_text(fields.get(tag, b""))
         for tag in (commands.HOST_REFERENCE, commands.HOST_RESPONSE, commands.ACQUIRER_DATA)
     )
-    return AcquirerRecord(reference, response, said)
+    reference = mask_known_card_number(reference, last4)
+    return AcquirerRecord(
+        reference[:ACQUIRER_TEXT_MAX], _masked_text(response, ACQUIRER_TEXT_MAX), _masked_text(said, ACQUIRER_TEXT_MAX)
+    )
 
 
 def acquirer_record_of_words(answer: bytes) -> AcquirerRecord:
@@ -55,7 +59,7 @@ def acquirer_record_of_words(answer: bytes) -> AcquirerRecord:
 
 def _plain_text(value: bytes) -> str:
     text = value.decode("utf-8", "replace").strip("\0 ")
-    return _masked_text("".join(c for c in text if c.isprintable()), ACQUIRER_TEXT_MAX)
+    return "".join(c for c in text if c.isprintable())
 
 
 def _masked_text(text: str, longest: int) -> str:

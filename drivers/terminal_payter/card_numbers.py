@@ -22,16 +22,30 @@ def mask_card_numbers(words: str) -> str:
     return _DIGIT_RUN.sub(_masked_digit_run, words)
 
 
-def _masked_digit_run(found: re.Match[str]) -> str:
+def _masked_digit_run(found: re.Match[str], last4: str = "") -> str:
     chars = list(found[0])
     places = [at for at, char in enumerate(chars) if "0" <= char <= "9"]
     digits = "".join(chars[at] for at in places)
     for begin in range(len(digits) - _DIGITS[0] + 1):
         for end in range(begin + _DIGITS[0], min(begin + _DIGITS[-1], len(digits)) + 1):
-            if _passes_for_card_number(digits[begin:end]):
+            if digits[:end].endswith(last4) and _passes_for_card_number(digits[begin:end]):
                 for at in places[begin : end - _SHOWN]:
                     chars[at] = "*"
     return "".join(chars)
+
+
+def mask_known_card_number(reference: str, last4: str) -> str:
+    """Return the reference with the card number masked that ends with these digits. Of a reference nothing else is
+    masked: by chance most long ones have digits that pass for a card number, and an acquirer's file has them whole.
+    ``last4`` "": the card is not known, and only a reference that is a card number as a whole is masked."""
+    digits = re.sub(r"\D", "", reference)
+    if not last4:
+        return mask_card_numbers(reference) if digits == reference and _is_whole_number(digits) else reference
+    return _DIGIT_RUN.sub(lambda found: _masked_digit_run(found, last4), reference)
+
+
+def _is_whole_number(digits: str) -> bool:
+    return len(digits) in _DIGITS and _passes_for_card_number(digits)
 
 
 def _passes_for_card_number(digits: str) -> bool:

@@ -313,7 +313,7 @@ class PayterTerminal:
         self._open.add(number)
         held = int.from_bytes(frame.payload[4:8], "big") // self._settings.amount_scale
         whole = _complete_card(self._bank_card(frame, at), self._read, self._settings.approval_hash)
-        acquirer = card.acquirer_record_of_tags(messages.card_data(frame, at))
+        acquirer = card.acquirer_record_of_tags(messages.card_data(frame, at), whole.last4)
         late = self._offered and whole.is_another(self._read or BankCard(""))
         (self._report_news if late else self._end_offer)(
             Approved(number, held if partial else self._amount_cents, partial, whole, acquirer)

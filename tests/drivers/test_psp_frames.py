@@ -21,6 +21,7 @@ from drivers.terminal_payter.card import (
     acquirer_record_of_words,
     bank_card_of_tags,
 )
+from drivers.terminal_payter.card_numbers import mask_card_numbers
 from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame, FrameParser, TooLong, encode_frame
 from drivers.terminal_payter.messages import Status, uint32_bytes
@@ -245,6 +246,21 @@ def test_a_card_number_is_masked_whatever_stands_around_it(number: str, before: 
     for said in (acquirer_record_of_words(text.encode()).receipt, acquirer_record_of_tags(long_tag(text)).data):
         digits = "".join(c for c in said if c.isdigit() or c == "*")
         assert number[:6] not in digits, said
+
+
+@pytest.mark.parametrize(
+    "reference", ["74537604221022145678912", "5531234567890123456789", "9000000000000001 20261129"]
+)
+def test_a_reference_of_the_acquirer_stays_whole(reference: str) -> None:
+    """Its file names the booking by it. By chance most long numbers have digits that pass for a card number."""
+    assert mask_card_numbers(reference) != reference
+    assert acquirer_record_of_tags(tagged(DFCA03=reference.encode()), "1111").reference == reference
+    assert acquirer_record_of_tags(tagged(DFCA03=reference.encode())).reference == reference
+
+
+def test_the_number_of_the_card_itself_is_masked_in_a_reference() -> None:
+    said = tagged(DFCA03=b"01 4111111111111111 7")
+    assert acquirer_record_of_tags(said, "1111").reference == "01 ************1111 7"
 
 
 def long_tag(text: str) -> bytes:
