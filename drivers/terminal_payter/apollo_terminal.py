@@ -20,6 +20,7 @@ from drivers.terminal_payter.badges import BadgeHoldOff, tap_of_badge
 from drivers.terminal_payter.card import acquirer_record_of_words
 from drivers.terminal_payter.commands import From, State
 from drivers.terminal_payter.dialogue import Dialogue, result_text
+from drivers.terminal_payter.link import GRACE_S
 from drivers.terminal_payter.messages import Status, uint32_bytes
 from drivers.terminal_payter.terminal import STARTED, PayterTerminal
 from drivers.terminal_payter.terminal_screen import TerminalScreen
@@ -34,8 +35,11 @@ log = logging.getLogger(__name__)
 
 REST_S = 2.0
 """After the end of an offer or of a badge: time for the next offer, which comes first."""
+LONGEST_REST_S = 300.0
+"""Between two requests to read badges alone, to a terminal that is not ready for it. One that ignores the request costs
+the line its patience each time."""
 MISSES = 3
-"""How often in a row it may fail to read badges alone. One that ignores the request costs the line its patience."""
+"""How often in a row it may not be ready for that before the log says so."""
 UPLINK_EVERY_S = 600.0
 """Between two questions about the uplink."""
 _Job: TypeAlias = Callable[[], Awaitable[None]]
@@ -55,6 +59,7 @@ class ApolloTerminal(PayterTerminal):
         self._reads_badges = settings.badges and settings.read_card > 0
         self._reading = False
         """It waits for a badge while nothing is offered."""
+        self._reading_ended = asyncio.Event()
         self._offering = False
         """An offer is being made."""
         self._misses_of_badges = 0
@@ -90,8 +95,11 @@ class ApolloTerminal(PayterTerminal):
                 async with self._exclusive_request():
                     await self._end_reading()
             await super().offer(amount_cents, reference, language)
+            self._misses_of_badges = 0
         finally:
             self._offering = False
+            if not self._offered:
+                self._read_badges_later()
 
     async def show_screens(self, first: Screen, /, *others: Screen) -> None:
         """Show what the outlets show. A result takes the screen from an offer that waits for a card, if the settings
@@ -138,7 +146,7 @@ class ApolloTerminal(PayterTerminal):
             return
         if self._later is not None:
             self._later.cancel()
-        rest_s = REST_S + self._screen.hold_s
+        rest_s = badge_pause_s(self._misses_of_badges) + self._screen.hold_s
         self._later = asyncio.get_running_loop().call_later(rest_s, self._jobs.put_nowait, self._begin_reading)
 
     async def _begin_reading(self) -> None:
@@ -152,27 +160,37 @@ class ApolloTerminal(PayterTerminal):
             return
         self._reading = False
         self._misses_of_badges += 1
-        if code in (commands.WRONG_STATE, commands.NOT_READY) and self._misses_of_badges < MISSES:
+        is_for_now = code in (commands.WRONG_STATE, commands.NOT_READY)
+        if self._misses_of_badges == MISSES or not is_for_now:
+            log.warning("terminal %s: it reads badges only while it waits for a bank card: %s",
+                        self._link.name, result_text(code))  # fmt: skip
+        if is_for_now:
             await self._restore_after_restart()
             self._read_badges_later()
         else:
             self._reads_badges = False
-            log.warning("terminal %s: it reads badges only while it waits for a bank card: %s",
-                        self._link.name, result_text(code))  # fmt: skip
 
     async def _end_reading(self) -> None:
-        """Let the terminal read no badges, so that it can be asked for something else."""
+        """Let the terminal read no badges, so that it can be asked for something else. Session Cancelled may come after
+        the result: the next offer must not be there by then, since it would end with it."""
+        if not self._reading:
+            return
+        self._reading_ended.clear()
+        await self._cancel_session()
         if self._reading:
-            await self._cancel_session()
-            self._reading = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await self._reading_ended.wait()
+        self._reading = False
 
     async def _send_badge_away(self) -> None:
         """Cancel the session that has read a badge. An offer ends by that, and its end is reported."""
         if self._offered and self._read is not None:
             return  # meanwhile a bank card was read
-        await self._cancel_session()
-        if self._reading:
-            self._reading = False
+        if self._offered or not self._reading:
+            await self._cancel_session()
+        else:
+            await self._end_reading()
             self._read_badges_later()
 
     async def _ask_uplink(self) -> None:
@@ -201,6 +219,7 @@ class ApolloTerminal(PayterTerminal):
                 self._receive_badge(frame)
             case From.CANCELLED | From.DECLINED if self._reading and not self._offered:
                 self._reading = False
+                self._reading_ended.set()
                 self._read_badges_later()
             case From.CARD_READ if self._reading and not self._offered:
                 self._jobs.put_nowait(self._send_badge_away)
@@ -219,7 +238,7 @@ class ApolloTerminal(PayterTerminal):
 
     def _end_offer(self, news: TerminalNews) -> None:
         if isinstance(news, Restarted):
-            self._reading = False
+            self._reading, self._misses_of_badges = False, 0
             self._screen.forget_sent_screen()
         super()._end_offer(news)
         self._read_badges_later()
@@ -230,3 +249,9 @@ class ApolloTerminal(PayterTerminal):
             self._reading = False
             self._read_badges_later()
         await self._ask_uplink()
+
+
+def badge_pause_s(misses: int) -> float:
+    """Return how long badges are not read after the end of an offer or of a badge, or after so many answers in a row
+    that the terminal is not ready for it."""
+    return min(LONGEST_REST_S, REST_S * 2.0 ** min(misses, 20))

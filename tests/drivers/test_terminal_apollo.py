@@ -13,6 +13,7 @@ import pytest
 import config
 from agent.model.bank_card import AcquirerRecord, Settlement
 from agent.model.types import Screen, ScreenName, Token
+from agent.ports import Refused
 from agent.ports.driver import StationFacts, Where
 from agent.ports.reader import Tap
 from agent.ports.terminal import AcquirerReported, Approved, BadgeRead, Cancelled, CardRead, Restarted
@@ -202,13 +203,62 @@ async def test_badges_are_read_while_nothing_is_offered(tmp_path: Path, more: tu
         await seen(apollo, "wait_card")
 
 
-@pytest.mark.parametrize(("detail", "times"), [(2, 1), (5, 3)], ids=["unknown", "never in the right state"])
-async def test_a_terminal_that_cannot_read_badges_alone_reads_them_with_offers(
-    tmp_path: Path, detail: int, times: int
+@pytest.mark.parametrize("is_offer_next", [True, False], ids=["an offer", "a badge"])
+async def test_a_late_end_of_badge_reading_ends_no_offer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_offer_next: bool
 ) -> None:
+    """Cancel Session has its result at once, and Session Cancelled comes later: it is the end of what was read before,
+    not of the offer that follows."""
+    monkeypatch.setattr(apollo_terminal, "GRACE_S", LONG_S)
+    async with running(tmp_path) as apollo, opened(apollo, badges=True) as port:
+        news = port.news()
+        await seen(apollo, "wait_card")
+        await apollo.spoil("result_first", code=0x37, s=0.1)
+        if not is_offer_next:
+            await apollo.do("badge", uid=BADGE)
+            assert await heard(news) == BadgeRead(Tap(Token(BADGE)))
+            await seen(apollo, "enabled")
+        await port.offer(5000)
+        await apollo.tap()
+        assert isinstance(await heard(news), CardRead)
+        await port.authorize()
+        assert isinstance(await heard(news), Approved)
+
+
+@pytest.mark.parametrize("detail", [0x0E, 0x05], ids=["payment is not ready", "wrong state"])
+async def test_badges_are_read_again_after_an_offer_that_was_refused(tmp_path: Path, detail: int) -> None:
+    async with running(tmp_path) as apollo, opened(apollo, badges=True) as port:
+        await seen(apollo, "wait_card")
+        await apollo.spoil("refuse", code=0x34, detail=detail)
+        with pytest.raises(Refused, match="does not take an offer"):
+            await port.offer(5000)
+        await seen(apollo, "wait_card")
+        await apollo.do("badge", uid=BADGE)
+        assert await heard(port.news()) == BadgeRead(Tap(Token(BADGE)))
+
+
+@pytest.mark.parametrize("detail", [0x05, 0x11], ids=["wrong state", "not ready"])
+async def test_a_terminal_that_is_not_ready_for_badges_is_asked_again(tmp_path: Path, detail: int) -> None:
+    """It may show a menu, or load an update. It is asked less and less often, and never given up."""
     async with running(tmp_path) as apollo:
-        for _ in range(times):
+        for _ in range(5):
             await apollo.spoil("refuse", code=0x41, detail=detail)
+        async with opened(apollo, badges=True) as port:
+            await seen(apollo, "wait_card")
+            await apollo.do("badge", uid=BADGE)
+            assert await heard(port.news()) == BadgeRead(Tap(Token(BADGE)))
+
+
+def test_the_pause_before_badges_are_read_grows() -> None:
+    pauses_s = [apollo_terminal.badge_pause_s(misses) for misses in range(20)]
+    assert pauses_s[:4] == [0.05, 0.1, 0.2, 0.4], "REST_S of these tests"
+    assert pauses_s == sorted(pauses_s)
+    assert pauses_s[-1] == apollo_terminal.LONGEST_REST_S
+
+
+async def test_a_terminal_that_cannot_read_badges_alone_reads_them_with_offers(tmp_path: Path) -> None:
+    async with running(tmp_path) as apollo:
+        await apollo.spoil("refuse", code=0x41, detail=2)
         async with opened(apollo, badges=True) as port:
             news = port.news()
             async with deadline(15):

@@ -13,7 +13,7 @@ from typing import Any
 
 from drivers.sim.apollo.bank_records import Bank
 from drivers.sim.apollo.blocks import BlockParser, encode_block
-from drivers.sim.apollo.faults import TerminalFaults
+from drivers.sim.apollo.faults import ON_COMMAND, TerminalFaults
 from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, Badge, BankCard, TerminalMachine
 from drivers.sim.pty_line import PtyLine
 
@@ -111,7 +111,7 @@ class Server:
 
     def _apply_command_fault(self, code: int) -> bool:
         """Apply an ordered fault to this command. Return True if the command must not be carried out."""
-        item = self._mischief.take_command_fault(code, "lose_reply", "delay_reply", "refuse", "event_first", "hang_up")
+        item = self._mischief.take_command_fault(code, *ON_COMMAND)
         if item is None:
             return False
         if item["what"] == "refuse":
@@ -122,8 +122,10 @@ class Server:
             return True
         if item["what"] == "event_first":
             self._queue_reply(0x38, b"\xff")
+        if item["what"] == "result_first":
+            self._queue_reply(0x00, b"\x00")
         self._lose = item["what"] == "lose_reply"
-        self._delay_s = float(item.get("s", 0)) if item["what"] == "delay_reply" else 0.0
+        self._delay_s = float(item.get("s", 0)) if item["what"] in ("delay_reply", "result_first") else 0.0
         return False
 
     def _queue_reply(self, code: int, body: bytes) -> None:
