@@ -26,6 +26,7 @@ def list_complaints(settings: PayterSettings, where: Where | None = None) -> lis
         settings_problems(settings)
         + _line_complaints(settings)
         + _badge_complaints(settings)
+        + _header_complaints(settings)
         + _file_complaints(settings)
         + _lets_go(settings, where)
     )
@@ -55,10 +56,35 @@ def _line_complaints(settings: PayterSettings) -> list[str]:
 def _badge_complaints(settings: PayterSettings) -> list[str]:
     if not settings.badges:
         return []
+    from drivers.terminal_payter.badges import CARD_NUMBER_TAGS, split_tags
+
     wrong = [] if settings.badge_tags else ["badge_tags: is missing: the tags that may hold the UID of a badge"]
     if len(settings.dol_tags) + len(settings.badge_tags) > 2 * LONGEST_TAG_LIST:
         wrong.append(f"badge_tags: with dol_tags at most {LONGEST_TAG_LIST} bytes fit one request")
+    of_bank_cards = {*CARD_NUMBER_TAGS, settings.hash_tag.upper()}
+    wrong += (
+        f"badge_tags: {tag} holds the number or the hash of a bank card, which is no badge"
+        for tag in split_tags(settings.badge_tags)
+        if tag in of_bank_cards
+    )
     return wrong
+
+
+def _header_complaints(settings: PayterSettings) -> list[str]:
+    """List the headers that have another meaning. What is answered under its own header would also swallow what the
+    terminal says under it by itself, as an approval."""
+    from drivers.terminal_payter.commands import From, To
+
+    requests = {*To}
+    reserved = {
+        **dict.fromkeys(("select_language", "ui_request", "read_card"), requests),
+        **dict.fromkeys(("connection_info", "get_receipt", "transaction_record"), requests | {*From} - {From.RESULT}),
+    }
+    return [
+        f"{name}: 0x{header:02X} has another meaning in PSP"
+        for name, headers in reserved.items()
+        if (header := getattr(settings, name)) in headers
+    ]
 
 
 def _file_complaints(settings: PayterSettings) -> list[str]:

@@ -16,7 +16,7 @@ from agent.model.types import Screen
 from agent.ports import DeviceError
 from agent.ports.terminal import AcquirerReported, BadgeRead, Restarted, TerminalNews
 from drivers.terminal_payter import commands, messages
-from drivers.terminal_payter.badges import BadgeHoldOff, tap_of_badge
+from drivers.terminal_payter.badges import BadgeHoldOff, badge_hold_off_s, tap_of_badge
 from drivers.terminal_payter.card import acquirer_record_of_words
 from drivers.terminal_payter.commands import From, State
 from drivers.terminal_payter.dialogue import Dialogue, result_text
@@ -55,7 +55,7 @@ class ApolloTerminal(PayterTerminal):
         self.uplink = ""
         self._uplink_due_s = 0.0
         self._screen = TerminalScreen(settings, where, dialogue)
-        self._hold_off = BadgeHoldOff(settings.badge_holdoff_ms / 1000)
+        self._hold_off = BadgeHoldOff(badge_hold_off_s(settings, REST_S))
         self._reads_badges = settings.badges and settings.read_card > 0
         self._reading = False
         """It waits for a badge while nothing is offered."""

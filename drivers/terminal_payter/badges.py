@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.model.types import Token, TokenType
 from agent.ports.reader import Tap
+from drivers.terminal_payter.commands import MASKED_PAN
 from drivers.terminal_payter.tlv import parse_tlv
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ RANDOM_UID = "random_uid"
 UNREADABLE = "unreadable"
 _UID_SIZES = (4, 7, 10)
 """Of a UID, in bytes (ISO/IEC 14443-3). A hash is longer."""
+CARD_NUMBER_TAGS = ("5A", "57", "9F6B", MASKED_PAN)
+"""The number of a bank card (EMV: PAN, track 2), whole or masked: it is no badge, and must be in no record."""
 _RANDOM = 0x08
 """First byte of a UID of four bytes that is another one each time (ISO/IEC 14443-3)."""
+_READING_S = 5.0
+"""From a badge to the screen that answers it, and from the next request to the badge that is read again."""
 
 
 def tap_of_badge(data: bytes, settings: PayterSettings) -> Tap:
@@ -44,6 +49,15 @@ def split_tags(tags: str) -> Iterator[str]:
             end += 1
         yield raw[at:end].hex().upper()
         at = end
+
+
+def badge_hold_off_s(settings: PayterSettings, rest_s: float) -> float:
+    """Return for how long a badge that is read again is the same presence. While a result is on the screen none is
+    read: one that stays there is read next behind it. ``rest_s``: before each reading."""
+    wanted_s = settings.badge_holdoff_ms / 1000
+    if wanted_s == 0 or settings.screen_hold_s == 0:
+        return wanted_s
+    return max(wanted_s, settings.screen_hold_s + rest_s + _READING_S)
 
 
 class BadgeHoldOff:

@@ -14,7 +14,7 @@ from agent.model.types import Token
 from agent.ports.reader import Tap
 from drivers.sim.apollo.blocks import BlockParser, encode_block
 from drivers.terminal_payter import commands, messages, tlv
-from drivers.terminal_payter.badges import BadgeHoldOff, tap_of_badge
+from drivers.terminal_payter.badges import BadgeHoldOff, badge_hold_off_s, tap_of_badge
 from drivers.terminal_payter.card import (
     RECEIPT_TEXT_MAX,
     acquirer_record_of_tags,
@@ -293,7 +293,7 @@ UID, SHORT_UID = bytes.fromhex("04A1B2C3D4E5F6"), bytes.fromhex("DEADBEEF")
         (tagged(DFF002=bytes(7)), {}, Tap(None, "unreadable")),
         (tagged(DFF002=b"a hash of twenty byte"), {}, Tap(None, "unreadable")),
         (tagged(DFCA0B=SHORT_UID), {}, Tap(None, "unreadable")),
-        (tagged(DFCA0B=SHORT_UID), {"badge_tags": "5A DFCA0B".replace(" ", "")}, Tap(Token("DEADBEEF"))),
+        (tagged(DFF005=SHORT_UID), {"badge_tags": "85DFF005"}, Tap(Token("DEADBEEF"))),
         (b"", {}, Tap(None, "unreadable")),
     ],
 )  # fmt: skip
@@ -309,6 +309,22 @@ def test_a_badge_that_is_held_there_is_one_tap() -> None:
     assert hold_off.is_new_tap(tap, 113.0)
     assert hold_off.is_new_tap(Tap(None, "unreadable"), 113.1)
     assert hold_off.is_new_tap(tap, 113.2), "another card was there between"
+
+
+@pytest.mark.parametrize("screen_hold_s", [0.0, 3.0, 10.0])
+def test_a_badge_that_stays_there_is_one_tap_however_long_results_are_shown(screen_hold_s: float) -> None:
+    """While a result is on the screen no badge is read: the next reading comes behind it."""
+    hold_off_s = badge_hold_off_s(PayterSettings(screen_hold_s=screen_hold_s), rest_s=2.0)
+    hold_off, tap = BadgeHoldOff(hold_off_s), Tap(Token("DEADBEEF"))
+    every_s = screen_hold_s + 2.0 + 1.5
+    assert [hold_off.is_new_tap(tap, 100.0 + n * every_s) for n in range(4)] == [True, False, False, False]
+    assert hold_off.is_new_tap(tap, 100.0 + 3 * every_s + hold_off_s)
+
+
+def test_the_hold_off_that_the_settings_want_is_kept() -> None:
+    assert badge_hold_off_s(PayterSettings(), rest_s=2.0) == 5.0
+    assert badge_hold_off_s(PayterSettings(badge_holdoff_ms=60_000, screen_hold_s=10.0), rest_s=2.0) == 60.0
+    assert badge_hold_off_s(PayterSettings(badge_holdoff_ms=0, screen_hold_s=10.0), rest_s=2.0) == 0.0, "each is a tap"
 
 
 def test_a_card_without_a_hash_has_no_mark() -> None:

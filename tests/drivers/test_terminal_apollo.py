@@ -288,6 +288,51 @@ def test_what_is_wrong_with_badge_tags() -> None:
     assert wrong.startswith("badge_tags: with dol_tags at most 100 bytes")
 
 
+@pytest.mark.parametrize(
+    ("tags", "wrong"),
+    [("5A", "5A"), ("DFF00257", "57"), ("9f6bDFF002", "9F6B"), ("DFCA0B", "DFCA0B"), ("DFF002DFAA70", "DFAA70")],
+)
+def test_the_number_of_a_bank_card_is_no_badge(tags: str, wrong: str) -> None:
+    assert list_complaints(PayterSettings(host="h", badges=True, badge_tags=tags)) == [
+        f"badge_tags: {wrong} holds the number or the hash of a bank card, which is no badge"
+    ]
+
+
+@pytest.mark.parametrize("tag", ["DFF005", "dff005"])
+def test_another_hash_tag_is_no_badge_either(tag: str) -> None:
+    settings = PayterSettings(host="h", badges=True, badge_tags="DFF002DFF005", hash_tag=tag)
+    assert len(list_complaints(settings)) == 1
+
+
+ANSWERED_UNDER_THEIR_OWN = ("connection_info", "get_receipt", "transaction_record")
+ANSWERED_BY_A_RESULT = ("select_language", "ui_request", "read_card")
+
+
+@pytest.mark.parametrize(
+    ("keys", "headers"),
+    [
+        (
+            ANSWERED_UNDER_THEIR_OWN,
+            (0x12, 0x24, 0x27, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x40, 0x42, 0x43),
+        ),
+        (ANSWERED_BY_A_RESULT, (0x11, 0x12, 0x24, 0x33, 0x34, 0x35, 0x36, 0x37, 0x42)),
+    ],
+    ids=["answered under its own header", "answered by a result"],
+)
+def test_a_header_with_a_meaning_of_its_own_is_no_setting(keys: tuple[str, ...], headers: tuple[int, ...]) -> None:
+    """An answer under the header of an approval would swallow the approval; a request under that of a commit is one."""
+    for key in keys:
+        for header in headers:
+            wrong = f"{key}: 0x{header:02X} has another meaning in PSP"
+            assert list_complaints(PayterSettings(host="h", **{key: header})) == [wrong]
+        assert list_complaints(PayterSettings(host="h", **{key: 0})) == []
+
+
+@pytest.mark.parametrize("key", ANSWERED_BY_A_RESULT)
+def test_the_header_that_another_page_of_the_documents_names_is_a_setting(key: str) -> None:
+    assert list_complaints(PayterSettings(host="h", **{key: 0x40})) == []
+
+
 # --- uplink, receipt -------------------------------------------------------------------------------------------------
 
 
