@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.serialization import dump_record, load_record
-from agent.domain.session_usage import Usage
+from agent.domain.session_usage import Usage, parse_unsigned
 from agent.domain.tariff import Tariff
 from agent.model.fastclass import mutable
 from agent.model.types import DirectPayment, EvseId, SignedReading, Stamp, Token, TokenType
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 KIND = "grant"
 """Kind of the facts, by the payment."""
+LATEST_UTC_S = 1 << 32
+"""In the year 2106. No clock shows a later time, and a receipt could not be written with many of them."""
 
 
 @mutable
@@ -135,9 +137,16 @@ def supply_from_record(r: Mapping[str, Any]) -> SupplyReport:
     from agent.domain.satellite_messages import SupplyReport
 
     return SupplyReport(
-        int(r["begin_wh"]),
-        int(r["end_wh"]),
-        None if r["began_utc_s"] is None else float(r["began_utc_s"]),
-        None if r["ended_utc_s"] is None else float(r["ended_utc_s"]),
+        parse_unsigned(r["begin_wh"]),
+        parse_unsigned(r["end_wh"]),
+        _plausible_utc(r["began_utc_s"]),
+        _plausible_utc(r["ended_utc_s"]),
         load_record(r["signed"], SignedReading) if r["signed"] else None,
     )
+
+
+def _plausible_utc(value: object) -> float | None:
+    """Return the time; None: no clock shows this one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < LATEST_UTC_S else None

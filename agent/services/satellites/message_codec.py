@@ -4,6 +4,7 @@ unknown field is ignored, a missing one has its default: the two programs may di
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any, TypeAlias
@@ -36,6 +37,8 @@ PROTOCOL = 1
 HELLO = "hello"
 LARGEST_BYTES = 1 << 18
 """Of one message: a signed record of a meter is the largest part."""
+LARGEST_INTEGER = 1 << 53
+"""Of either sign. No amount, register or time is larger, and what is made of them can be written."""
 
 KINDS: Mapping[str, type[SatelliteMessage] | type[MasterMessage]] = {
     "outlets": OutletsReported,
@@ -141,9 +144,26 @@ def decode_message(text: str | bytes, direction: type[SatelliteMessage] | type[M
         raise MalformedMessage(f"{data['kind']}: {type(e).__name__}: {e}") from e
 
 
+def _read_integer(text: str) -> int:
+    if len(text) > len(str(-LARGEST_INTEGER)) or abs(value := int(text)) > LARGEST_INTEGER:
+        raise MalformedMessage(f"an integer of {len(text)} digits is beyond reason")
+    return value
+
+
+def _read_fraction(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise MalformedMessage("a number is beyond reason")
+    return value
+
+
+def _refuse_constant(text: str) -> float:
+    raise MalformedMessage(f"{text} is no number")
+
+
 def _read_object(text: str | bytes) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_int=_read_integer, parse_float=_read_fraction, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as e:
         raise MalformedMessage(f"no JSON: {type(e).__name__}") from e
     if not isinstance(data, dict):
