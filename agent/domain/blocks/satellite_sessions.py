@@ -121,19 +121,22 @@ class SatelliteSessions:
         return Persist(KIND, g.payment, g.to_record())
 
     def _give_confirmed_energy(self, payment: str, session: str, held_cents: int, now: Moment) -> Iterator[Yielded]:
-        """Give energy: the session is in the master's journal. The end of a session is not undone by a late word."""
+        """Give energy: the session is in the master's journal. The end of a session is not undone by a late word. A
+        word that is repeated changes nothing: only a reading puts the ceiling off."""
         g = self._book.grants.get(payment)
         if g is None or g.session != session or g.supply is not None:
             return
         evse = self._site.evses[g.evse]
         yield WakeMe(_confirmation_timer(g), None)
-        if not g.is_confirmed or g.held_cents != held_cents:
+        is_changed = not g.is_confirmed or g.held_cents != held_cents
+        if is_changed:
             g.is_confirmed, g.held_cents = True, held_cents
             yield self._persist_grant(g)
             self._update_bill(evse, g)
         if evse.session is not None and evse.session.id == session:
             yield from restore_energy(self._site, evse, now, EnergyHolder.MASTER)
-            yield from self._check_ceiling(evse, g, now)
+            if is_changed:
+                yield from self._check_ceiling(evse, g, now)
 
     @handles_timer(TimerKind.MASTER_CONFIRMATION)
     def end_unconfirmed_session(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -255,7 +258,7 @@ class SatelliteSessions:
             yield LogNote(g.evse, f"payment {g.payment}: the payment master {outcome.why}", "payment")
             return
         report = SettlementReported(
-            g.token.value, SettlementStatus(outcome.status), outcome.cents, now.stamp, g.session, outcome.receipt,
+            g.token.value, _settlement_status(outcome.status), outcome.cents, now.stamp, g.session, outcome.receipt,
             outcome.receipt_url, outcome.why,
         )  # fmt: skip
         for link in self._site.config.settlement_links:
@@ -294,6 +297,15 @@ class SatelliteSessions:
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
 
 
+def _settlement_status(word: str) -> SettlementStatus:
+    """Return the status in the words of NotifySettlement. What another program says in another word is not settled as
+    far as this one knows."""
+    try:
+        return SettlementStatus(word)
+    except ValueError:
+        return SettlementStatus.FAILED
+
+
 def _confirmation_timer(g: SatelliteGrant) -> Timer:
     return Timer(TimerKind.MASTER_CONFIRMATION, detail=g.payment)
 
@@ -302,7 +314,7 @@ def _supply_of_usage(g: SatelliteGrant) -> SupplyReport:
     """Return what was supplied as far as the usage says it: the record of the session is lost."""
     if g.usage is None:
         return SupplyReport(0, 0)
-    return SupplyReport(g.usage.wh - g.usage.energy_wh, g.usage.wh, g.utc_s, None)
+    return SupplyReport(max(0, g.usage.wh - g.usage.energy_wh), g.usage.wh, g.utc_s, None)
 
 
 def _grant_age_s(g: SatelliteGrant, now: Moment) -> float:
