@@ -22,6 +22,8 @@ class PayableOutlets:
         self._site, self._journal = site, journal
         self.presented_prices: dict[EvseId, Mapping[EvseId, Tariff]] = {}
         """By terminal and EVSE, as its offers were last compared with them."""
+        self._last_prices: dict[EvseId, Mapping[EvseId, Tariff]] = {}
+        """Likewise, with the last price of each EVSE that has none now."""
 
     def may_begin(self) -> bool:
         """True if a session may begin: it can go on, and the backend is reached or not needed.
@@ -39,11 +41,29 @@ class PayableOutlets:
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
 
     def note_presented_prices(self, terminal: EvseId, now: Moment) -> bool:
-        """Keep what is presented for this terminal now. Returns whether another price was presented before: no card
-        is taken just after that, since its driver has read the former price."""
-        before = self.presented_prices.get(terminal)
+        """Keep what is presented for this terminal now. Returns whether an outlet had another price before: no card
+        is taken just after that, since its driver has read the former price. An outlet that comes or goes (the
+        connection to its satellite) changes no price."""
+        before = self._last_prices.get(terminal, {})
         self.presented_prices[terminal] = prices = self.known_tariffs(terminal, now)
-        return bool(before and prices) and prices != before
+        self._last_prices[terminal] = {**before, **prices}
+        return _is_repriced(before, prices)
+
+    def is_repriced(self, p: Payment, now: Moment) -> bool:
+        """Return whether an outlet has another price now than when the payment was offered."""
+        return _is_repriced(p.prices, self.known_tariffs(p.terminal, now))
+
+    def extend_offered_prices(self, p: Payment, now: Moment) -> bool:
+        """Let a payment that waits for its card be for the outlets that have come as well. Returns False, with nothing
+        changed, if an outlet has another price."""
+        if self.is_repriced(p, now):
+            return False
+        p.prices = {**p.prices, **self.known_tariffs(p.terminal, now)}
+        return True
+
+    def offered_evses(self, p: Payment, now: Moment) -> list[EvseRecord]:
+        """Return the EVSEs that may be used and whose price was offered, best first."""
+        return [e for e in self.ranked_open_evses(p.terminal, now) if e.number in p.prices]
 
     def known_tariffs(self, terminal: EvseId, now: Moment) -> dict[EvseId, Tariff]:
         """Return the tariff at each EVSE of this terminal, as far as it is known."""
@@ -124,6 +144,10 @@ class PayableOutlets:
         active = self._journal.payments_at_terminal(terminal, PayState.ACTIVE)
         sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
         return [(sessions[p.session], p) for p in active if p.session in sessions]
+
+
+def _is_repriced(before: Mapping[EvseId, Tariff], now: Mapping[EvseId, Tariff]) -> bool:
+    return any(before.get(number, tariff) != tariff for number, tariff in now.items())
 
 
 def _plug_order(evse: EvseRecord) -> tuple[bool, float]:

@@ -10,14 +10,16 @@ from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.blocks.satellite_sessions import CONFIRM_S
 from agent.domain.events import ButtonPressed, ButtonsKnown, ContactorOpened
 from agent.domain.messages import SettlementReported, StopReason, TransactionEnded, TransactionStarted
-from agent.domain.orders import Persist, Send, SendToMaster, SendToSatellite, SetRelease
+from agent.domain.orders import Persist, Send, SendToMaster, SendToSatellite, SetRelease, WakeMe
 from agent.domain.payment_journal import UNUSED_S
 from agent.domain.satellite_messages import (
     BegunReport,
     EndedReport,
     GrantRefused,
     MasterMessage,
+    MasterMessageReceived,
     MeteredReport,
+    PaymentOutcome,
     SatelliteMessageReceived,
     SessionConfirmed,
     SupplyReport,
@@ -25,7 +27,15 @@ from agent.domain.satellite_messages import (
 from agent.domain.serialization import load_record
 from agent.domain.session_usage import Sum, TariffPlan, Usage
 from agent.domain.tariff import Tariff
-from agent.domain.terminal_messages import BankCardRead, CommitPayment, PaymentApproved, PaymentSettled, VoidPayment
+from agent.domain.terminal_messages import (
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    PaymentApproved,
+    PaymentSettled,
+    VoidPayment,
+)
+from agent.domain.timers import TimerKind
 from agent.model.bank_card import Settlement
 from agent.model.types import DirectPayment, ScreenName, Token
 from tests.domain.playbook import LINK, Playbook
@@ -419,6 +429,94 @@ def test_the_outcome_reaches_the_backend_of_the_satellite_once() -> None:
     reports = settlements(pair.satellite)
     assert [(m.status, m.cents, m.transaction) for m in reports] == [("Settled", 100, pair.payment(payment)["session"])]
     assert settlements(pair.master) == []
+
+
+def test_an_outcome_in_an_unknown_word_is_reported_as_failed() -> None:
+    """A master of a later program may say more; the satellite ended at each report of it."""
+    pair = SharedTerminal(settlement_links=(LINK,))
+    payment = paying(pair)
+    pair.draw(2000)
+    pair.unplug()
+    outcome = PaymentOutcome(payment, pair.payment(payment)["session"], "PartlySettled", 100)
+    pair.feed_satellite(MasterMessageReceived(outcome))
+    assert [(m.status, m.cents) for m in settlements(pair.satellite)] == [("Failed", 100)]
+    assert pair.grants() == {}
+
+
+def test_a_repeated_confirmation_does_not_put_the_ceiling_off() -> None:
+    """With a silent meter only the timer knows when what is held is used up; each connection began it again."""
+    pair = SharedTerminal()
+    paying(pair)
+    pair.draw(1000)
+    due_s = ceiling_s(pair.satellite)
+    assert due_s is not None
+    pair.wait(1800)
+    pair.cut()
+    pair.join()
+    assert ceiling_s(pair.satellite) == due_s
+
+
+def test_a_confirmation_after_a_restart_does_not_put_the_ceiling_off() -> None:
+    pair = SharedTerminal()
+    paying(pair)
+    pair.draw(95_000)
+    pair.restart_satellite()
+    due_s = ceiling_s(pair.satellite)
+    assert due_s is not None
+    pair.join()
+    assert pair.released()
+    assert ceiling_s(pair.satellite) == due_s
+
+
+def ceiling_s(play: Playbook) -> float | None:
+    """When energy ends without another reading."""
+    wakes = [o for o in play.log if isinstance(o, WakeMe) and o.timer.kind is TimerKind.PAYMENT_CEILING]
+    return wakes[-1].at_s
+
+
+def test_an_outlet_that_comes_and_goes_leaves_the_terminal_in_use() -> None:
+    """A satellite whose connection ended every few seconds kept the terminal from taking any card."""
+    pair = SharedTerminal()
+    pair.plug()
+    offer = pair.offered
+    for _ in range(5):
+        pair.cut()
+        pair.join()
+        assert pair.offered == offer
+    assert CancelPayment(0, offer) not in pair.master.log
+    pair.cut()
+    pair.feed_master(BankCardRead(0, offer, CARD))
+    assert pair.payment(offer)["evse"] == 1, "the master's own outlet"
+
+
+def test_a_card_is_taken_for_an_outlet_that_came_after_its_offer() -> None:
+    pair = SharedTerminal()
+    pair.cut()
+    offer = pair.offered
+    pair.join()
+    pair.plug()
+    assert pair.offered == offer
+    payment = pair.tap()
+    assert (payment, pair.payment(payment)["evse"]) == (offer, NUMBER)
+    pair.deliver()
+    pair.energize()
+    assert pair.released()
+
+
+def test_an_outlet_that_comes_back_with_another_price_ends_the_offer() -> None:
+    """Its driver may have read the former price just before."""
+    pair = SharedTerminal()
+    pair.plug()
+    offer = pair.offered
+    pair.cut()
+    for evse in pair.satellite.site.evses.values():
+        configure(evse, offer=AdhocTariff(Tariff(kwh=Decimal("0.90"))))
+    pair.join()
+    assert CancelPayment(0, offer) in pair.master.log
+    assert pair.offered != offer
+    payment = pair.tap()
+    assert pair.payment(payment)["evse"] == NUMBER
+    assert pair.payment(payment)["tariff"] == Tariff(kwh=Decimal("0.90")).to_record()
 
 
 def settlements(play: Playbook) -> list[SettlementReported]:

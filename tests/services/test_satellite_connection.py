@@ -22,6 +22,7 @@ from agent.domain.satellite_messages import (
     SatelliteLost,
     SatelliteMessageReceived,
 )
+from agent.services.satellites import master_dialer
 from agent.services.satellites.master_dialer import MasterDialer
 from agent.services.satellites.satellite_listener import SatelliteListener
 from agent.services.satellites.shared_tls import MASTER_NAME, satellite_context
@@ -127,6 +128,22 @@ async def test_the_master_comes_later_and_comes_back(ends: Ends) -> None:
             async with working(ends.listener):
                 await until(lambda n=n: ends.at_satellite.count(MasterConnected()) == n)  # type: ignore[misc]
             await until(lambda n=n: ends.at_satellite.count(MasterLost()) == n)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+async def test_only_a_connection_that_has_lasted_lets_the_next_one_come_soon(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, lasts: bool
+) -> None:
+    """Two stations with one certificate end each other's connections, ever more rarely."""
+    monkeypatch.setattr(master_dialer, "FIRST_S", 0.01)
+    monkeypatch.setattr(master_dialer, "LONGEST_S", 0.08)
+    certificate = ends.pool.client("east")
+    dialers = [ends.dialer(certificate) for _ in range(2)]
+    async with working(ends.listener), working(*dialers):
+        await until(lambda: all(d._wait_s == 0.08 for d in dialers))
+        if lasts:
+            monkeypatch.setattr(master_dialer, "LASTED_S", 0.0)
+            await until(lambda: all(d._wait_s < 0.08 for d in dialers))
 
 
 async def test_who_is_no_satellite_of_this_pool_is_not_let_in(ends: Ends, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class CardPayments:
         offered = self._journal.payments_at_terminal(terminal, *_OFFERED)
         amounts = amounts_of_offer(self._site.settings, self._journal.terms)
         for p in (p for p in offered if p.state is PayState.NEW):
-            is_repriced = p.prices != self._outlets.presented_prices[terminal]
+            is_repriced = not self._outlets.extend_offered_prices(p, now)
             is_outdated = p.language != self._site.language or (p.asked_cents, p.most_cents) != amounts
             if is_repriced or is_outdated or not wanted:
                 yield from self._withdraw_payment(p, PRICE_CHANGED if is_repriced else "not wanted", now)
@@ -195,9 +195,9 @@ class CardPayments:
             else:
                 yield from self._repeated_cards.act_on_repeated_card(own, now)
             return
-        is_repriced = p.why == PRICE_CHANGED or self._outlets.known_tariffs(p.terminal, now) != p.prices
+        is_repriced = p.why == PRICE_CHANGED or self._outlets.is_repriced(p, now)
         may_begin = self._outlets.may_begin() and not p.withdrawn and not is_repriced
-        evses = self._outlets.ranked_open_evses(p.terminal, now) if may_begin else []
+        evses = self._outlets.offered_evses(p, now) if may_begin else []
         if not evses:
             yield from self._withdraw_payment(p, "no outlet", now)
             first = self._journal.terms.terminals[p.terminal][0]

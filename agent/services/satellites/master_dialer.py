@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 FIRST_S, LONGEST_S = 1.0, 30.0
 """Between two attempts: doubled each time, and a little at random, since a site comes back all at once."""
 
+LASTED_S = 30.0
+"""A connection that stood for so long was a good one. A dead one ends after half of it."""
+
 
 class MasterDialer:
     """``post``: is given what happens."""
@@ -32,6 +35,7 @@ class MasterDialer:
         self._table, self._post = table, post
         self._connection: SharedConnection | None = None
         self._problem = ""
+        self._wait_s = FIRST_S
 
     def accept_order(self, order: SendToMaster) -> None:
         if self._connection is not None:
@@ -41,15 +45,13 @@ class MasterDialer:
         """Keep the connection until cancelled."""
         from websockets.exceptions import WebSocketException
 
-        wait_s = FIRST_S
         while True:
             try:
                 await self._keep_connection()
-                wait_s = FIRST_S
             except (OSError, EOFError, TimeoutError, MalformedMessage, WebSocketException) as e:
                 self._note_problem(str(e) or type(e).__name__)
-            await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))
-            wait_s = min(2 * wait_s, LONGEST_S)
+            await asyncio.sleep(self._wait_s * random.uniform(0.8, 1.2))
+            self._wait_s = min(2 * self._wait_s, LONGEST_S)
 
     def _note_problem(self, problem: str) -> None:
         if problem != self._problem:
@@ -57,8 +59,9 @@ class MasterDialer:
             log.warning("payment: the payment master at %s cannot be reached: %s", self._table.master, problem)
 
     async def _keep_connection(self) -> None:
-        """Connect, and exchange messages until the connection ends. Raises ``OSError``, ``TimeoutError``,
-        ``MalformedMessage`` and ``WebSocketException`` if it cannot be made."""
+        """Connect, and exchange messages until the connection ends. Only one that has lasted lets the next attempt come
+        soon: all outlets of this station appear and disappear at the terminal with it. Raises ``OSError``,
+        ``TimeoutError``, ``MalformedMessage`` and ``WebSocketException`` if it cannot be made."""
         from websockets.asyncio.client import connect
 
         table = self._table
@@ -74,10 +77,14 @@ class MasterDialer:
             program = await connection.exchange_hello(__version__)
             log.info("payment: the payment master at %s is connected (%s)", table.master, program)
             self._connection, self._problem = connection, ""
+            loop = asyncio.get_running_loop()
+            connected_s = loop.time()
             self._post(MasterConnected())
             try:
                 await connection.run()
             finally:
                 self._connection = None
+                if loop.time() - connected_s >= LASTED_S:
+                    self._wait_s = FIRST_S
                 self._post(MasterLost())
                 log.warning("payment: the connection to the payment master has ended")
