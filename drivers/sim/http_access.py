@@ -92,7 +92,8 @@ class Access:
 
     def redirect_with_cookie(self, request: web.Request) -> web.Response:
         """Redirect to the page with the token in a cookie, so that a copied address does not contain it."""
-        response = web.Response(status=303, headers={"Location": request.path})
+        sent = request.rel_url.raw_path.lstrip("/\\")  # two of these would begin the address of another machine
+        response = web.Response(status=303, headers={"Location": f"/{sent}"})
         response.set_cookie(self._cookie_name, self.token, httponly=True, samesite="Strict", max_age=30 * 86400)
         return response
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.station_file.settings import Backend, StationFile, parse_station_file
+from agent.station_file.settings import Backend, SettingsError, StationFile, parse_station_file
 from agent.station_file.tables import FieldPageKeys, MetricsKeys
 
 T = TypeVar("T", Backend, FieldPageKeys, MetricsKeys)
 
+LAST_PORT = 65535
 MOST_COPIES = 50
 """Each is a process of the agent, of 40 MiB. For more there is ``chargy-agent fleet``."""
 
@@ -32,6 +33,13 @@ def count_up_name(name: str, steps: int) -> str:
 def make_station_copy(raw: Mapping[str, Any], file: StationFile, first_id: str, steps: int) -> StationFile:
     """Return the copy of a station that is ``steps`` further than the first one: its identity and the ports that the
     file names count up. ``raw``: the file as it was read. Raises ``SettingsError``."""
+    if steps and (file.payment_master is not None or file.payment_satellite is not None):
+        raise SettingsError(
+            [
+                "--stations: makes no copies of a file with [payment.master] or [payment.satellite]: each station of a"
+                " shared terminal has a certificate and a file of its own (docs/payments.md)"
+            ]
+        )
     station = {
         **raw.get("station", {}),
         "id": count_up_name(first_id, steps),
@@ -44,6 +52,7 @@ def make_station_copy(raw: Mapping[str, Any], file: StationFile, first_id: str, 
         backends=tuple(_copy_backend(b, file.station.id, copy.station.id, steps) for b in copy.backends),
         metrics=_count_up_port(copy.metrics, "port", steps),
         field_page=_count_up_port(copy.field_page, "port", steps),
+        payment=_copy_payment(copy.payment, steps),
         simulation=replace(copy.simulation, seed=copy.simulation.seed + steps),
     )
 
@@ -54,10 +63,26 @@ def _copy_backend(backend: Backend, first_id: str, copy_id: str, steps: int) -> 
     return _count_up_port(replace(backend, charge_point_id=own), "soap_port", steps)
 
 
+def _copy_payment(payment: Any, steps: int) -> Any:
+    """Return ``[payment]`` with the next port of ``[payment.receipts]``. The tables were judged by their form only."""
+    receipts = payment.get("receipts") if isinstance(payment, Mapping) else None
+    if not isinstance(receipts, Mapping) or not isinstance(port := receipts.get("port"), int):
+        return payment
+    return {**payment, "receipts": {**receipts, "port": _next_port(port, steps)}}
+
+
 def _count_up_port(table: T, key: str, steps: int) -> T:
-    """Return the table with its next port. 0 stays: it is off, or any free one."""
-    port = getattr(table, key)
-    return replace(table, **{key: port + steps}) if port else table
+    changed: dict[str, Any] = {key: _next_port(getattr(table, key), steps)}
+    return replace(table, **changed)
+
+
+def _next_port(port: int, steps: int) -> int:
+    """Return the port ``steps`` further. 0 stays: it is off, or any free one."""
+    if not port:
+        return 0
+    if port + steps > LAST_PORT:
+        raise SettingsError([f"--stations: the ports count up from {port}, and {port + steps} is above {LAST_PORT}"])
+    return port + steps
 
 
 def with_own_folders(files: Sequence[StationFile]) -> list[StationFile]:

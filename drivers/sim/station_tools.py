@@ -98,6 +98,10 @@ class StationTools:
         return web.Response(text=text, content_type="application/jsonl", headers=headers)
 
     async def get_conversation_diagram(self, request: web.Request) -> web.Response:
+        """Draw the conversation. A picture in a page of another server starts no process here: its request has no
+        ``Origin``, but the browser says where it comes from (Fetch Metadata)."""
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise web.HTTPForbidden(reason="is drawn for the page of this station")
         picture = await self._diagrams.draw_recording(await self._conversation_text())
         headers = {"Content-Disposition": 'attachment; filename="conversation.svg"'}
         return web.Response(body=picture, content_type="image/svg+xml", headers=headers)

@@ -77,6 +77,42 @@ def test_all_that_identifies_a_station_counts_up(tmp_path: Path) -> None:
     assert len({f.simulation.seed for f in files}) == 3
 
 
+RECEIPTS = """
+[payment]
+[payment.receipts]
+port = 8085
+"""
+
+
+def test_the_ports_of_receipts_count_up(tmp_path: Path) -> None:
+    files = files_of(tmp_path, FILE + RECEIPTS)
+    assert [f.payment["receipts"]["port"] for f in files] == [8085, 8086, 8087]
+    (off, also) = files_of(tmp_path, FILE + RECEIPTS.replace("8085", "0"), count=2)
+    assert off.payment["receipts"]["port"] == also.payment["receipts"]["port"] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FILE + RECEIPTS.replace("8085", "65534"),
+        FILE.replace("9100", "65534"),
+        FILE.replace("8090", "65534"),
+    ],
+)
+def test_a_port_that_there_is_not_is_reported_at_once(tmp_path: Path, text: str) -> None:
+    assert len(files_of(tmp_path, text, count=2)) == 2
+    with pytest.raises(SettingsError, match="the ports count up from 65534, and 65536 is above 65535"):
+        files_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("table", ["master", 'satellite]\nmaster = "127.0.0.1:8740"\n#'])
+def test_a_station_of_a_shared_terminal_is_not_copied(tmp_path: Path, table: str) -> None:
+    text = FILE.replace("[[evse]]", f'[payment.{table}]\ncertificate = "a.crt"\nca = "ca.crt"\n[[evse]]')
+    assert len(files_of(tmp_path, text, count=1)) == 1
+    with pytest.raises(SettingsError, match="makes no copies of a file with"):
+        files_of(tmp_path, text, count=2)
+
+
 def test_the_first_id_may_be_given(tmp_path: Path) -> None:
     files = files_of(tmp_path, count=2, ids="LUX-001")
     assert [f.station.id for f in files] == ["LUX-001", "LUX-002"]

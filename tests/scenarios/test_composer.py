@@ -330,6 +330,15 @@ async def test_the_conversation_is_a_recording_and_a_picture(desk: Desk) -> None
         assert "Heartbeat" in await answer.text()
 
 
+@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 409)])
+async def test_the_conversation_is_not_drawn_for_a_picture_in_a_foreign_page(
+    desk: Desk, site: str, status: int
+) -> None:
+    """It would start a process. For the own page the answer is here that there is nothing to draw."""
+    async with desk.http.get("/api/v1/conversation.svg", headers={"Sec-Fetch-Site": site}) as answer:
+        assert answer.status == status
+
+
 async def test_a_recorded_scenario_has_what_a_backend_can_send(desk: Desk) -> None:
     """What the station has not done itself, and what is wrong on purpose, is left out."""
     async with desk.http.post("/api/v1/recording", json={"action": "start"}) as answer:

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from agent.desk import pictures
 from agent.station_file.settings import parse_station_file
@@ -234,3 +235,25 @@ async def test_only_the_payment_pages_are_open_without_the_token(path: str, is_o
 )
 def test_the_path_below_a_station(path: str, below: str) -> None:
     assert path_below_station(path) == below
+
+
+async def test_an_address_with_the_token_leads_to_this_machine_only(tmp_path: Path) -> None:
+    """Two slashes at the beginning of a path would name another machine."""
+    stations = HostedStations(["CP-1"])
+    with contextlib.closing(bind_listener(0)) as listener:
+        port = listener.getsockname()[1]
+        async with (
+            serve_control_api(stations, listener, True, Access("0.0.0.0", port, "secret")),
+            aiohttp.ClientSession() as http,
+        ):
+            for path, location in (
+                ("//evil.example/", "/evil.example/"),
+                ("/%09/evil.example/", "/%09/evil.example/"),
+                ("/%5Cevil.example/", "/%5Cevil.example/"),
+                ("/stations/LU%2F2/", "/stations/LU%2F2/"),
+                ("/x", "/x"),
+                ("/", "/"),
+            ):
+                url = URL(f"http://127.0.0.1:{port}{path}?token=secret", encoded=True)
+                async with http.get(url, allow_redirects=False) as answer:
+                    assert (answer.status, answer.headers["Location"]) == (303, location)
