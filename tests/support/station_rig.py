@@ -128,7 +128,8 @@ class Street:
         return await self.charge_on(token, n)
 
     async def charge_on(self, token: str, n: int = 1) -> int:
-        """As ``charge``, with the cable in already."""
+        """As ``charge``, with the cable in already. A reader that is opened again, on a busy machine, sees no card."""
+        await self.until(lambda e: e["reported"]["error"] != "ReaderFailure", n)
         await self.tap(token, n)
         await self.told("Charging", n)
         evse = await self.until(lambda e: e["session"]["transaction_id"], n)
