@@ -8,15 +8,19 @@ from decimal import Decimal
 import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
-from agent.domain.events import ClockTrusted
-from agent.domain.orders import LogNote
+from agent.domain.blocks.payment_master import PaymentMaster
+from agent.domain.events import CablePlugged, ClockTrusted, MeterRead, RequestReceived, TokenAccepted, VehicleConnected
+from agent.domain.orders import LogNote, ReadMeter, Response, SetRelease
+from agent.domain.requests import RemoteStartRequest
 from agent.domain.satellite_messages import EndedReport, SatelliteMessageReceived, SupplyReport
+from agent.domain.serialization import load_record
 from agent.domain.session_usage import Sum, Usage
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import CommitPayment, PaymentSettled
-from agent.model.bank_card import Settlement
+from agent.model.bank_card import BankCard, Settlement
 from agent.model.fastclass import replace
-from tests.domain.playbook import EMPTY, Playbook
+from agent.model.types import AuthorizationStatus, Token, Verdict
+from tests.domain.playbook import EMPTY, LINK, Playbook, wh
 from tests.domain.shared_terminal import NAME, NUMBER, SharedTerminal
 from tests.support.domain_state import configure
 
@@ -170,3 +174,50 @@ def test_a_master_without_a_price_sells_in_the_currency_of_its_station_file(curr
     outlet = pair.master.site.satellite_outlets[NUMBER]
     assert outlet.is_open is is_sold
     assert (outlet.tariff is not None) is is_sold
+
+
+def test_a_token_that_is_granted_at_a_satellite_begins_nothing_at_the_master() -> None:
+    """A backend starts a session with it, or the station itself does: the satellite may begin with it any moment."""
+    pair = SharedTerminal()
+    pair.plug()
+    payment = pair.tap()
+    granted = load_record(pair.payment(payment)["token"], Token)
+    pair.feed_master(CablePlugged(1))
+    pair.feed_master(VehicleConnected(1))
+    pair.feed_master(TokenAccepted(1, granted, Verdict(AuthorizationStatus.ACCEPTED)))
+    for order in [o for o in pair.master.log if isinstance(o, ReadMeter)][-1:]:
+        pair.feed_master(MeterRead(order.evse, order.purpose, wh(500)))
+    assert not [o for o in pair.master.log if isinstance(o, SetRelease) and o.on]
+    assert pair.payment(payment)["evse"] == NUMBER
+    assert pair.payment(payment)["state"] == "Authorised"
+    pair.deliver()
+    pair.energize()
+    assert pair.released()
+    assert pair.payment(payment)["session"] == pair.satellite.session().id
+
+
+def test_a_remote_start_with_a_token_that_is_granted_at_a_satellite_is_rejected() -> None:
+    pair = SharedTerminal()
+    pair.plug()
+    payment = pair.tap()
+    granted = load_record(pair.payment(payment)["token"], Token)
+    orders = pair.feed_master(RequestReceived(LINK, "q1", RemoteStartRequest(1, granted)))
+    assert [o.status for o in orders if isinstance(o, Response)] == ["Rejected"]
+
+
+def test_a_payment_master_forgets_when_the_sessions_of_finished_payments_began() -> None:
+    pair = SharedTerminal()
+    payments = []
+    for number in (7, 8, 9):
+        pair.plug()
+        pair.renew_offer()
+        payments.append(pair.tap(BankCard(f"m{number}"), number=number))
+        pair.deliver()
+        pair.energize()
+        pair.draw(1000)
+        pair.unplug()
+        pair.feed_master(PaymentSettled(0, payments[-1], Settlement.DONE))
+        pair.deliver()
+        pair.wait(60)
+    master = next(b for b in pair.master.blocks._blocks if isinstance(b, PaymentMaster))
+    assert list(master._begun_s) == payments[-1:]

@@ -334,12 +334,12 @@ class CardPayments:
     @handles_events(TokenAccepted)
     def track_authorized_payment(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Follow the authorization. After a move it is valid at the new EVSE only. Without a free
-        EVSE, or at another price, it is withdrawn. A payment that pays already, or has paid,
-        authorizes nothing else."""
+        EVSE, or at another price, it is withdrawn. A payment that pays already, has paid, or is
+        granted at a satellite authorizes nothing here."""
         p = self._journal.payment_of_token(event.token)
         if p is None:
             return
-        used = p.state is not PayState.AUTHORIZED
+        used = _begins_nothing_here(p)
         for evse in authorized_evses(self._site, p):
             if used:
                 yield StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
@@ -358,7 +358,7 @@ class CardPayments:
 
     def is_token_used_up(self, token: Token) -> bool:
         p = self._journal.payment_of_token(token)
-        return p is not None and p.state is not PayState.AUTHORIZED
+        return p is not None and _begins_nothing_here(p)
 
     def _show_agreed_price(self, p: Payment) -> Iterator[Yielded]:
         grant = self._site.evses[p.evse].authorization
@@ -381,6 +381,11 @@ class CardPayments:
             or (p.state is PayState.AUTHORIZED and p.id in self._being_authorized)
             for p in waiting
         )
+
+
+def _begins_nothing_here(p: Payment) -> bool:
+    """True if the payment pays already, has paid, or is granted at a satellite, which may begin with it any moment."""
+    return p.state is not PayState.AUTHORIZED or bool(p.satellite)
 
 
 def _is_other_card(p: Payment, event: PaymentApproved) -> bool:

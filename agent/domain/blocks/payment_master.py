@@ -62,7 +62,7 @@ class PaymentMaster:
         self._just_connected: set[str] = set()
         site.satellite_outlets = make_satellite_outlets(site.config.satellites)
         self._begun_s: dict[str, float] = {}
-        """When the session of a payment was confirmed first."""
+        """When the session of an unfinished payment was confirmed first."""
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class PaymentMaster:
             p.usage = report.usage
             begun = PaymentSessionBegun(p.id, report.session, report.usage.wh)
             yield from self._journal.apply_payment_event(p, begun, now)
-            self._begun_s[p.id] = now.t_s
+            self._begun_s = {k: s for k, s in self._begun_s.items() if k in self._journal.payments} | {p.id: now.t_s}
             yield self._time_limit(p, now)
         if p.state is PayState.ACTIVE and p.session == report.session:
             yield SendToSatellite(satellite, SessionConfirmed(p.id, p.session, p.held_cents))

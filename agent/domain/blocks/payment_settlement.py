@@ -109,7 +109,7 @@ class PaymentSettlement:
         p = self._journal.payment_of_token(session.token) if session else None
         if session is None or p is None:
             return
-        if p.state is PayState.AUTHORIZED:
+        if p.state is PayState.AUTHORIZED and not p.satellite:
             assert p.tariff is not None  # agreed at the authorization
             utc_s = clock_s(now)
             here = local_offset(self._site.settings, utc_s, self._site.collaborators.local_offset)
