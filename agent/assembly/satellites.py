@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
-from agent.domain.events import Event
+from agent.services.event_queue import EventQueue
 from agent.services.satellites.master_dialer import MasterDialer
 from agent.services.satellites.satellite_listener import SatelliteListener
 from agent.station_file.satellites import satellite_numbers
@@ -14,10 +13,11 @@ from agent.station_file.settings import StationFile
 SharedTerminalService: TypeAlias = SatelliteListener | MasterDialer
 
 
-def shared_terminal_services(file: StationFile, post: Callable[[Event], None]) -> tuple[SharedTerminalService, ...]:
+def shared_terminal_services(file: StationFile, events: EventQueue) -> tuple[SharedTerminalService, ...]:
     """Return what carries the orders to the other stations. Each runs until it is cancelled."""
+    answers = events.post_event, events.wait_until_handled
     if file.payment_master is not None:
-        return (SatelliteListener(file.payment_master, satellite_numbers(file, []), post),)
+        return (SatelliteListener(file.payment_master, satellite_numbers(file, []), *answers),)
     if file.payment_satellite is not None:
-        return (MasterDialer(file.payment_satellite, post),)
+        return (MasterDialer(file.payment_satellite, *answers),)
     return ()

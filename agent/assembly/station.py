@@ -135,7 +135,7 @@ class Station:
         self.files = late_file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
         self._topics = tariff_topics(file, post, self._begin_task, lambda: self.sinks)
         examiner = _late_service_examiner(file, post, self._connection_knowledge, store)
-        self._sharing = _shared_terminal_services(file, post)
+        self._sharing = _shared_terminal_services(file, self.events)
         reports = (SinkReports(lambda: self.sinks), *self._sharing)
         executors = (*reports, *bearer_executors(file, post, lambda: self.links), *self._topics)
         self.dispatch = OrderDispatch(post, (self.keys, self.files, examiner, *executors))
@@ -460,13 +460,13 @@ async def _archive_has_rows(store: Store) -> bool:
     return any(found or after for found, after in pages)
 
 
-def _shared_terminal_services(file: StationFile, post: Callable[[Event], None]) -> tuple[SharedTerminalService, ...]:
+def _shared_terminal_services(file: StationFile, events: EventQueue) -> tuple[SharedTerminalService, ...]:
     """Return the connection of a station that shares a terminal with others. Most stations do not."""
     if file.payment_master is None and file.payment_satellite is None:
         return ()
     from agent.assembly.satellites import shared_terminal_services
 
-    return shared_terminal_services(file, post)
+    return shared_terminal_services(file, events)
 
 
 def _late_service_examiner(

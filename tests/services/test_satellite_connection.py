@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,14 +24,20 @@ from agent.domain.satellite_messages import (
     SatelliteLost,
     SatelliteMessageReceived,
 )
+from agent.services.event_queue import EventQueue
 from agent.services.satellites import master_dialer
 from agent.services.satellites.master_dialer import MasterDialer
+from agent.services.satellites.message_codec import read_hello
 from agent.services.satellites.satellite_listener import SatelliteListener
 from agent.services.satellites.shared_tls import MASTER_NAME, satellite_context
 from agent.station_file.tables import MasterTable, SatelliteTable
 from tests.support.busy_machine import deadline, stretched
 from tests.support.certificate_authorities import Authority
 from tests.support.simulated_station import held_port
+
+
+async def handled_at_once() -> None:
+    """Of a station that only notes what happens."""
 
 
 class Ends:
@@ -39,13 +47,16 @@ class Ends:
         self.pool, self.port = Authority(folder, "Pool"), port
         self.at_master: list[Event] = []
         self.at_satellite: list[Event] = []
-        certificate = self.pool.server((MASTER_NAME,))
-        table = MasterTable(certificate, self.pool.root, host="127.0.0.1", port=port)
-        self.listener = SatelliteListener(table, ("east", "west"), self.at_master.append)
+        self._certificate = self.pool.server((MASTER_NAME,))
+        self.listener = self.make_listener(self.at_master.append, handled_at_once)
+
+    def make_listener(self, post: Callable[[Event], None], handled: Callable[[], Any]) -> SatelliteListener:
+        table = MasterTable(self._certificate, self.pool.root, host="127.0.0.1", port=self.port)
+        return SatelliteListener(table, ("east", "west"), post, handled)
 
     def dialer(self, certificate: Path, authority: Path | None = None) -> MasterDialer:
         table = SatelliteTable(f"127.0.0.1:{self.port}", certificate, authority or self.pool.root)
-        return MasterDialer(table, self.at_satellite.append)
+        return MasterDialer(table, self.at_satellite.append, handled_at_once)
 
 
 @contextlib.asynccontextmanager
@@ -191,3 +202,61 @@ async def test_another_protocol_is_refused(ends: Ends) -> None:
             async with deadline(30):
                 await socket.wait_closed()
     assert ends.at_master == []
+
+
+async def test_a_flood_of_messages_waits_on_the_network(ends: Ends) -> None:
+    """A satellite that repeats itself without end fills no memory of its master."""
+    import websockets
+
+    events, seen, peak = EventQueue(), 0, 0
+    ends.listener = ends.make_listener(events.post_event, events.wait_until_handled)
+
+    async def handle_slowly() -> None:
+        nonlocal seen, peak
+        while True:
+            await events.next_event()
+            peak = max(peak, len(events._entries))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            seen += 1
+
+    context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
+    address = f"wss://127.0.0.1:{ends.port}/satellite"
+    async with working(ends.listener, SimpleNamespace(run=handle_slowly)):
+        await until(lambda: ends.listener.is_open)
+        async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
+            await socket.send('{"kind":"hello","protocol":1,"program":"x"}')
+            for n in range(200):
+                await socket.send(f'{{"kind":"refused","payment":"p{n}","why":""}}')
+            await until(lambda: seen == 201)
+    assert peak <= 2
+
+
+def test_the_name_of_the_other_program_is_cut_for_the_log() -> None:
+    hello = json.dumps({"kind": "hello", "protocol": 1, "program": "1.0\n2026 ERROR\x1b[31m" + "x" * 10_000})
+    assert read_hello(hello) == "1.02026 ERROR[31m" + "x" * 21
+
+
+async def test_what_cannot_be_read_is_cut_for_the_log(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    import websockets
+
+    context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
+    address = f"wss://127.0.0.1:{ends.port}/satellite"
+    async with working(ends.listener):
+        await until(lambda: ends.listener.is_open)
+        async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
+            await socket.send(json.dumps({"kind": "hello", "protocol": "x" * 100_000}))
+            await until(lambda: "satellite east" in caplog.text)
+    assert len(caplog.text) < 2000
+
+
+async def test_the_port_closes_although_nothing_is_handled_any_more(ends: Ends) -> None:
+    """The engine of a station that ends has ended before its port."""
+    ends.listener = ends.make_listener(ends.at_master.append, asyncio.Event().wait)
+    dialer = ends.dialer(ends.pool.client("east"))
+    async with deadline(30), working(dialer):
+        async with working(ends.listener):
+            await until(lambda: ends.at_satellite)
+            dialer.accept_order(SendToMaster(GrantRefused("p1", "unavailable")))
+            await until(lambda: len(ends.at_master) == 2)
+        assert ends.at_master[-1] == SatelliteLost("east")

@@ -265,7 +265,7 @@ class MasterLife(Life):
 
     def make_services(self, port: int, pool: Authority) -> None:
         table = MasterTable(self.site.folder.parent / "master.pem", pool.root, host="127.0.0.1", port=port)
-        self._listener = SatelliteListener(table, ("east",), self.post)
+        self._listener = SatelliteListener(table, ("east",), self.post, self.engine.events.wait_until_handled)
         self._keeper = TerminalSupervisor(0, "terminal", self.site.apollo.opened, self.post)
         self.services = (self._listener, self._keeper)
 
@@ -296,7 +296,7 @@ class SatelliteLife(Life):
 
     def make_services(self, port: int, pool: Authority) -> None:
         table = SatelliteTable(f"127.0.0.1:{self.site.network.port}", self.site.folder.parent / "east.pem", pool.root)
-        self._dialer = MasterDialer(table, self.post)
+        self._dialer = MasterDialer(table, self.post, self.engine.events.wait_until_handled)
         self.services = (self._dialer,)
 
     def carry_out(self, order: Order) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.satellite_messages import MasterMessage, SatelliteMessage
@@ -24,15 +24,19 @@ PATH = "/satellite"
 
 
 class SharedConnection:
-    """``direction``: of the messages that come in. ``receive_message``: is given each of them."""
+    """``direction``: of the messages that come in. ``receive_message``: is given each of them. ``wait_until_handled``:
+    returns when the station has handled it. Only then the next one is taken from the network, so that no number of
+    messages fills the memory."""
 
     def __init__(
         self,
         socket: Connection,
         direction: type[SatelliteMessage] | type[MasterMessage],
         receive_message: Callable[[Any], None],
+        wait_until_handled: Callable[[], Awaitable[None]],
     ) -> None:
         self._socket, self._direction, self._receive_message = socket, direction, receive_message
+        self._wait_until_handled = wait_until_handled
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
 
     def queue_text(self, text: str) -> None:
@@ -55,13 +59,27 @@ class SharedConnection:
                 message = decode_message(text, self._direction)
                 if message is not None:
                     self._receive_message(message)
+                    await self._await_handling()
         except ConnectionClosed:
             pass
         except MalformedMessage as e:
-            log.error("payment: a message that cannot be read (%s): the connection is closed", e)
+            log.error("payment: a message that cannot be read (%.200s): the connection is closed", e)
             await self._socket.close(1003)
         finally:
             sender.cancel()
+
+    async def _await_handling(self) -> None:
+        """Wait until the station has handled the last message. A connection that ends does not wait for a station that
+        ends: nothing is handled there any more."""
+        waits = (asyncio.create_task(self._station_handled()), asyncio.create_task(self._socket.wait_closed()))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _station_handled(self) -> None:
+        await self._wait_until_handled()
 
     async def _send_queued(self) -> None:
         from websockets.exceptions import ConnectionClosed

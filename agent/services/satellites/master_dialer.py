@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from agent import __version__
 from agent.domain.events import Event
@@ -27,12 +27,14 @@ LASTED_S = 30.0
 
 
 class MasterDialer:
-    """``post``: is given what happens."""
+    """``post``: is given what happens; ``wait_until_handled``: returns when the station has handled it."""
 
     orders = (SendToMaster,)
 
-    def __init__(self, table: SatelliteTable, post: Callable[[Event], None]) -> None:
-        self._table, self._post = table, post
+    def __init__(
+        self, table: SatelliteTable, post: Callable[[Event], None], wait_until_handled: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._table, self._post, self._wait_until_handled = table, post, wait_until_handled
         self._connection: SharedConnection | None = None
         self._problem = ""
         self._wait_s = FIRST_S
@@ -56,7 +58,10 @@ class MasterDialer:
     def _note_problem(self, problem: str) -> None:
         if problem != self._problem:
             self._problem = problem
-            log.warning("payment: the payment master at %s cannot be reached: %s", self._table.master, problem)
+            log.warning("payment: the payment master at %s cannot be reached: %.200s", self._table.master, problem)
+
+    def _post_message(self, message: MasterMessage) -> None:
+        self._post(MasterMessageReceived(message))
 
     async def _keep_connection(self) -> None:
         """Connect, and exchange messages until the connection ends. Only one that has lasted lets the next attempt come
@@ -71,9 +76,7 @@ class MasterDialer:
             compression=None, ping_interval=PING_S, ping_timeout=PONG_S, open_timeout=OPEN_S, proxy=None,
             user_agent_header=None, logger=quiet_library_logger(),
         ) as socket:  # fmt: skip
-            connection = SharedConnection(
-                socket, MasterMessage, lambda message: self._post(MasterMessageReceived(message))
-            )
+            connection = SharedConnection(socket, MasterMessage, self._post_message, self._wait_until_handled)
             program = await connection.exchange_hello(__version__)
             log.info("payment: the payment master at %s is connected (%s)", table.master, program)
             self._connection, self._problem = connection, ""

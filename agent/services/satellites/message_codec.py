@@ -35,6 +35,8 @@ from agent.model.types import DirectPayment
 
 PROTOCOL = 1
 HELLO = "hello"
+PROGRAM_MOST = 40
+"""So many characters of the name of the other side's program are read."""
 LARGEST_BYTES = 1 << 18
 """Of one message: a signed record of a meter is the largest part."""
 LARGEST_INTEGER = 1 << 53
@@ -125,11 +127,12 @@ def encode_hello(program: str) -> str:
 
 
 def read_hello(text: str | bytes) -> str:
-    """Return the program of the other side. Raises ``MalformedMessage``: no hello, or another protocol."""
+    """Return the program of the other side, as it may be in a log. Raises ``MalformedMessage``: no hello, or another
+    protocol."""
     data = _read_object(text)
     if data.get("kind") != HELLO or data.get("protocol") != PROTOCOL:
         raise MalformedMessage(f"protocol {PROTOCOL} expected, is {data.get('protocol')!r}")
-    return str(data.get("program", ""))
+    return "".join(c for c in str(data.get("program", ""))[:PROGRAM_MOST] if c.isprintable())
 
 
 def decode_message(text: str | bytes, direction: type[SatelliteMessage] | type[MasterMessage]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,20 @@ class ConnectedSatellite:
 
 
 class SatelliteListener:
-    """``names``: the satellites that may connect. ``post``: is given what happens."""
+    """``names``: the satellites that may connect. ``post``: is given what happens; ``wait_until_handled``: returns when
+    the station has handled it."""
 
     orders = (SendToSatellite,)
 
-    def __init__(self, table: MasterTable, names: Collection[str], post: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        table: MasterTable,
+        names: Collection[str],
+        post: Callable[[Event], None],
+        wait_until_handled: Callable[[], Awaitable[None]],
+    ) -> None:
         self._table, self._names, self._post = table, frozenset(names), post
+        self._wait_until_handled = wait_until_handled
         self._connected: dict[str, ConnectedSatellite] = {}
         self._problem = ""
         self.is_open = False
@@ -95,14 +103,13 @@ class SatelliteListener:
             log.error("payment.master: %s is no satellite of the station file", " ".join(names) or "a caller")
             await socket.close(1008)
             return
-        there = ConnectedSatellite(
-            socket, SharedConnection(socket, SatelliteMessage, self._receiver(name)), asyncio.Event()
-        )
+        connection = SharedConnection(socket, SatelliteMessage, self._receiver(name), self._wait_until_handled)
+        there = ConnectedSatellite(socket, connection, asyncio.Event())
         try:
             program = await there.connection.exchange_hello(__version__)
             await self._replace_connection(name, there)
         except (MalformedMessage, TimeoutError, ConnectionClosed) as e:
-            log.error("payment.master: satellite %s: %s", name, e or type(e).__name__)
+            log.error("payment.master: satellite %s: %.200s", name, e or type(e).__name__)
             return
         log.info("payment: satellite %s is connected (%s)", name, program)
         try:
