@@ -11,9 +11,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from agent.commands.fleet.parallel_run import usual_process_count
+from agent.commands.fleet.parallel_run import FleetPart, PartReporter, usual_process_count
+from agent.fleet.figures import CoursePoint, FleetFigures
 from tests.fleet.bare_backend import open_bare_backend
 from tests.fleet.test_fleet_command import PROFILE, ROOT, backend_arguments, run_command, write_profile
 from tests.support.busy_machine import deadline
@@ -112,6 +116,53 @@ async def test_the_parts_end_with_the_process_that_waits_for_them(tmp_path: Path
             while any(is_running(part) for part in parts):
                 await asyncio.sleep(0.02)
     assert len(parts) == 2
+
+
+def situation_of(figures: FleetFigures) -> Any:
+    """What a reporter reads of a run."""
+    return SimpleNamespace(phase="charging", figures=figures)
+
+
+async def test_a_report_has_only_what_has_come_to_the_course_since_the_one_before() -> None:
+    """A run may take days, and there is a report each second."""
+    mine, theirs = Pipe()
+    to_part, of_part = Pipe()
+    part = FleetPart(None, None, of_part)  # type: ignore[arg-type]  # neither plan nor process is used here
+    reporter, figures, sizes = PartReporter(theirs), FleetFigures(), list[int]()
+    async with deadline(60):
+        for second in range(50):
+            figures.course.append(CoursePoint(float(second), 1, 0, 0, 0, 0.0))
+            reporter.report_situation(situation_of(figures))
+            while not mine.poll():
+                await asyncio.sleep(0.001)
+            data = mine.recv_bytes()
+            sizes.append(len(data))
+            to_part.send_bytes(data)
+            part.read_message()
+            assert reporter._sending is not None
+            await reporter._sending
+    assert max(sizes) == min(sizes)
+    assert part.report.figures.course == figures.course
+
+
+async def test_a_process_that_does_not_read_holds_no_station() -> None:
+    """Its pipe is full then. When it reads again, nothing of the course is missing."""
+    mine, theirs = Pipe()
+    part = FleetPart(None, None, mine)  # type: ignore[arg-type]  # neither plan nor process is used here
+    reporter, figures = PartReporter(theirs), FleetFigures()
+    figures.accepted_s = [float(n) for n in range(200_000)]  # more than a pipe holds
+    async with deadline(60):
+        for second in range(20):
+            figures.course.append(CoursePoint(float(second), 1, 0, 0, 0, 0.0))
+            reporter.report_situation(situation_of(figures))
+            await asyncio.sleep(0)
+        part.read_message()
+        assert part.report.figures.course == figures.course[:1]
+        assert reporter._sending is not None
+        await reporter._sending
+        reporter.report_situation(situation_of(figures))
+        part.read_message()
+    assert part.report.figures.course == figures.course
 
 
 def is_running(pid: int) -> bool:

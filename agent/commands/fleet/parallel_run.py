@@ -7,7 +7,9 @@ the end. When this process is gone, its parts end too.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import pickle
 import signal
 import tempfile
 import time
@@ -46,7 +48,7 @@ def usual_process_count(stations: int) -> int:
 
 @frozen
 class PartReport:
-    """What a part shows while it runs."""
+    """What a part shows while it runs. The course in ``figures`` is what has come to it since the report before."""
 
     phase: str
     figures: FleetFigures
@@ -69,6 +71,9 @@ class FleetPart:
             self.is_running = False
             return
         if isinstance(message, PartReport):
+            course = self.report.figures.course
+            course += message.figures.course
+            message.figures.course = course
             self.report = message
         elif isinstance(message, Exception):
             raise message
@@ -177,11 +182,28 @@ def run_part(plan: FleetPlan, pipe: Pipe, inherited: Sequence[Pipe], is_shown: b
     _send_message(pipe, ended)
 
 
-async def _run_stations(plan: FleetPlan, pipe: Pipe, is_shown: bool) -> FleetResult:
-    def report(run: FleetRun) -> None:
-        _send_message(pipe, PartReport(run.phase, run.figures))
+class PartReporter:
+    """Reports of a part, in a thread: a process that does not read (one that was suspended) does not hold the stations.
+    While a report waits to be read, the next one is left out; what it had of the course comes with a later one."""
 
-    fleet = FleetRun(plan, report if is_shown else lambda run: None)
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._sending: asyncio.Future[None] | None = None
+        self._points_sent = 0
+
+    def report_situation(self, run: FleetRun) -> None:
+        """Report the present situation. This is called on the event loop."""
+        if self._sending is not None and not self._sending.done():
+            return
+        figures = copy.copy(run.figures)
+        figures.course = run.figures.course[self._points_sent :]
+        self._points_sent += len(figures.course)
+        data = pickle.dumps(PartReport(run.phase, figures))  # here, where nothing counts meanwhile
+        self._sending = asyncio.get_running_loop().run_in_executor(None, _send_octets, self._pipe, data)
+
+
+async def _run_stations(plan: FleetPlan, pipe: Pipe, is_shown: bool) -> FleetResult:
+    fleet = FleetRun(plan, PartReporter(pipe).report_situation if is_shown else lambda run: None)
     asyncio.get_running_loop().add_reader(pipe.fileno(), _take_order, pipe, fleet)
     try:
         return await fleet.run()
@@ -199,8 +221,12 @@ def _take_order(pipe: Pipe, fleet: FleetRun) -> None:
 
 
 def _send_message(pipe: Pipe, message: Any) -> None:
-    """Send a message. That the other process is gone is found by who reads."""
+    _send_octets(pipe, pickle.dumps(message))
+
+
+def _send_octets(pipe: Pipe, data: bytes) -> None:
+    """Send a pickled message. That the other process is gone is found by who reads."""
     try:
-        pipe.send(message)
+        pipe.send_bytes(data)
     except OSError:
         pass
