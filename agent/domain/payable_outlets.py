@@ -119,7 +119,7 @@ class PayableOutlets:
         best = evses[0]
         if best.board.vehicle_connected:
             alike = [e for e in evses if e.board.vehicle_connected and e.state is best.state]
-            if len(alike) == 1:
+            if len(alike) == 1 and not self._pays_at_lost_satellite(p):
                 return "", alike
             return "choose_outlet" if has_buttons(alike) else "choose_cable", alike
         if self.sessions_paid_here(p.terminal) or self.satellite_sessions(p.terminal):
@@ -128,6 +128,12 @@ class PayableOutlets:
             return "choose_plug", evses  # the driver may stand before any of several stations
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
         return "choose_plug" if dearer else "", evses
+
+    def _pays_at_lost_satellite(self, p: Payment) -> bool:
+        """Return whether the same card pays for a session at a satellite that is away: its driver may mean to stop, and
+        the vehicle that waits here may be another driver's."""
+        lost = (o for o in self.satellite_sessions(p.terminal) if o.satellite not in self._site.satellites_online)
+        return any(p.card.mark and o.card.mark == p.card.mark for o in lost)
 
     def satellite_of(self, evse: EvseRecord) -> str:
         """Return the satellite of this outlet; "": it is one of this station."""

@@ -26,15 +26,21 @@ class RepeatedCards:
         """By terminal: the mark of the card that has ended a session there, and until when it
         begins none."""
 
-    def payment_of_same_card(self, p: Payment) -> Payment | None:
+    def payment_of_same_card(self, p: Payment, now: Moment) -> Payment | None:
         """Return a payment of the same card that charges or waits for its vehicle. A card without a
         mark has none."""
         held = self._journal.payments_at_terminal(p.terminal, PayState.ACTIVE, PayState.AUTHORIZED)
-        return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._is_payment_alive(o)), None)
+        return next(
+            (o for o in held if p.card.mark and o.card.mark == p.card.mark and self._is_payment_alive(o, now)), None
+        )
 
-    def _is_payment_alive(self, p: Payment) -> bool:
-        if p.state is PayState.AUTHORIZED or p.satellite:
+    def _is_payment_alive(self, p: Payment, now: Moment) -> bool:
+        """Return whether the card may end this payment's session. One at a satellite that is away it may not: the card
+        begins another where an outlet is open, if its driver says so."""
+        if p.state is PayState.AUTHORIZED:
             return True
+        if p.satellite:
+            return p.satellite in self._site.satellites_online or not self._outlets.ranked_open_evses(p.terminal, now)
         return any(q is p for _, q in self._outlets.sessions_paid_here(p.terminal))
 
     def act_on_repeated_card(self, p: Payment, now: Moment) -> Iterator[Yielded]:

@@ -182,7 +182,7 @@ class CardPayments:
             yield CancelPayment(event.terminal, event.payment)
             return
         yield from self._journal.apply_payment_event(p, event, now)
-        own = self._repeated_cards.payment_of_same_card(p)
+        own = self._repeated_cards.payment_of_same_card(p, now)
         if own is None and self._repeated_cards.has_just_ended_session(p, now):
             yield from self._withdraw_payment(p, "the card that has just ended a session", now)
             yield from self._refresh_screens(p.terminal)
