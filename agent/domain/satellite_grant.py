@@ -25,7 +25,7 @@ LATEST_UTC_S = 1 << 32
 class SatelliteGrant:
     """``at``, ``utc_s``: when it came; ``left_s``: how long after that its session ends. ``usage``: what the session
     has used. ``is_confirmed``: the master has the session in its journal. ``supply``: what was supplied, when it has
-    ended.
+    ended. ``reported``: what the backends know of the money; "": nothing.
 
     Of this process only: ``wait_s``: how long the authorization waits for a vehicle; ``is_accepted``: it was given;
     ``stored_s``: when the usage was stored last."""
@@ -47,6 +47,7 @@ class SatelliteGrant:
     wait_s: float = 0.0
     is_accepted: bool = False
     stored_s: float = 0.0
+    reported: str = ""
 
     @classmethod
     def from_message(cls, grant: Grant, at: Stamp, utc_s: float | None) -> SatelliteGrant:
@@ -77,6 +78,7 @@ class SatelliteGrant:
             "usage": self.usage.to_record() if self.usage else None,
             "confirmed": self.is_confirmed,
             "supply": supply_to_record(self.supply) if self.supply else None,
+            "reported": self.reported,
         }
 
     @classmethod
@@ -99,6 +101,7 @@ class SatelliteGrant:
             bool(r["confirmed"]),
             supply_from_record(r["supply"]) if r["supply"] else None,
             is_accepted=True,
+            reported=str(r.get("reported", "")),
         )
 
 

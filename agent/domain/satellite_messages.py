@@ -169,8 +169,9 @@ class EndNoted(MasterMessage):
 
 @frozen
 class PaymentOutcome(MasterMessage):
-    """The bank has answered for the last time, or the journal does not know the payment: the satellite forgets it.
-    ``status``: of NotifySettlement; "": nothing to report."""
+    """What has become of the money. ``status``: of NotifySettlement; "": nothing to report. ``is_final``: the bank has
+    answered for the last time, or the journal does not know the payment: the satellite forgets it. Otherwise a person
+    may have the terminal asked again."""
 
     payment: str
     session: str
@@ -179,6 +180,7 @@ class PaymentOutcome(MasterMessage):
     receipt: str = ""
     receipt_url: str = ""
     why: str = ""
+    is_final: bool = True
 
 
 @frozen

@@ -34,4 +34,5 @@ def outcome_of_payment(site: StationState, p: Payment) -> PaymentOutcome:
         return PaymentOutcome(p.id, p.session, SettlementStatus.SETTLED, p.cents or 0, receipt, address)
     if p.state is PayState.VOIDED:
         return PaymentOutcome(p.id, p.session, SettlementStatus.CANCELED)
-    return PaymentOutcome(p.id, p.session, SettlementStatus.FAILED, p.cents or 0, why=p.why)
+    is_final = p.state is not PayState.UNCERTAIN
+    return PaymentOutcome(p.id, p.session, SettlementStatus.FAILED, p.cents or 0, why=p.why, is_final=is_final)

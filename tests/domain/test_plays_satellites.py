@@ -8,7 +8,13 @@ import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.blocks.satellite_sessions import CONFIRM_S
-from agent.domain.events import ButtonPressed, ButtonsKnown, ContactorOpened
+from agent.domain.events import (
+    ButtonPressed,
+    ButtonsKnown,
+    CablePlugged,
+    ContactorOpened,
+    VehicleConnected,
+)
 from agent.domain.messages import SettlementReported, StopReason, TransactionEnded, TransactionStarted
 from agent.domain.orders import Persist, Send, SendToMaster, SendToSatellite, SetRelease, WakeMe
 from agent.domain.payment_journal import UNUSED_S
@@ -26,6 +32,7 @@ from agent.domain.satellite_messages import (
 )
 from agent.domain.serialization import load_record
 from agent.domain.session_usage import Sum, TariffPlan, Usage
+from agent.domain.settlement_orders import PaymentRetryOrdered, PaymentWriteOffOrdered
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
     BankCardRead,
@@ -517,6 +524,81 @@ def test_an_outlet_that_comes_back_with_another_price_ends_the_offer() -> None:
     payment = pair.tap()
     assert pair.payment(payment)["evse"] == NUMBER
     assert pair.payment(payment)["tariff"] == Tariff(kwh=Decimal("0.90")).to_record()
+
+
+def doubtful_payment() -> tuple[SharedTerminal, str]:
+    """A payment whose commit the terminal has never answered."""
+    pair = SharedTerminal(settlement_links=(LINK,), schedule_s=(60.0,))
+    payment = paying(pair)
+    pair.draw(2000)
+    pair.unplug()
+    pair.feed_master(PaymentSettled(0, payment, None))
+    pair.wait(61)
+    pair.feed_master(PaymentSettled(0, payment, None))
+    pair.deliver()
+    assert pair.payment(payment)["state"] == "Uncertain"
+    return pair, payment
+
+
+def test_a_commit_after_a_doubt_reaches_the_backend_of_the_satellite() -> None:
+    """It was reported as failed, and the satellite had forgotten the payment when a person had it asked for again."""
+    pair, payment = doubtful_payment()
+    for _ in range(2):
+        pair.cut()
+        pair.join()
+    pair.restart_satellite(plugged=False)
+    pair.join()
+    assert [m.status for m in settlements(pair.satellite)] == ["Failed"], "once, whatever restarts"
+    pair.cut()
+    pair.feed_master(PaymentRetryOrdered(payment))
+    pair.feed_master(PaymentSettled(0, payment, Settlement.DONE))
+    assert pair.payment(payment)["state"] == "Committed"
+    pair.join()
+    assert [(m.status, m.cents) for m in settlements(pair.satellite)] == [("Failed", 100), ("Settled", 100)]
+    assert pair.grants() == {}
+
+
+def test_a_doubt_that_is_written_off_is_reported_once_and_forgotten() -> None:
+    pair, payment = doubtful_payment()
+    assert list(pair.grants()) == [payment]
+    pair.feed_master(PaymentWriteOffOrdered(payment, "the bank has no such hold"))
+    pair.deliver()
+    assert pair.payment(payment)["why"] == "written off by a person: the bank has no such hold"
+    assert [m.status for m in settlements(pair.satellite)] == ["Failed"]
+    assert pair.grants() == {}
+
+
+def test_a_card_of_a_session_at_a_lost_satellite_charges_elsewhere_when_its_driver_says_so() -> None:
+    """It was refused for days, until the session was charged. Without an answer nothing is held: the driver may have
+    meant to stop."""
+    pair = SharedTerminal()
+    paying(pair)
+    pair.cut()
+    pair.wait(40)
+    pair.renew_offer()
+    payment = pair.offered
+    pair.feed_master(BankCardRead(0, payment, CARD))
+    assert payment not in pair.master.store["payment"]
+    assert pair.master.screens[1].name is ScreenName.CHOOSE_OUTLET
+    pair.feed_master(CablePlugged(1))
+    pair.feed_master(VehicleConnected(1))
+    assert pair.payment(payment)["evse"] == 1
+    assert "satellite" not in pair.payment(payment)
+
+
+def test_a_card_of_a_session_at_a_lost_satellite_does_not_pay_for_the_vehicle_that_waits_elsewhere() -> None:
+    """It may be another driver's: the card is perhaps there to stop."""
+    pair = SharedTerminal()
+    paying(pair)
+    pair.cut()
+    pair.feed_master(CablePlugged(1))
+    pair.feed_master(VehicleConnected(1))
+    pair.wait(40)
+    pair.renew_offer()
+    payment = pair.offered
+    pair.feed_master(BankCardRead(0, payment, CARD))
+    assert payment not in pair.master.store["payment"]
+    assert pair.master.screens[1].name is ScreenName.CHOOSE_OUTLET
 
 
 def settlements(play: Playbook) -> list[SettlementReported]:

@@ -247,16 +247,23 @@ class SatelliteSessions:
             yield SituationChanged(evse.number)
 
     def _take_outcome(self, outcome: PaymentOutcome, now: Moment) -> Iterator[Yielded]:
-        """Forget the payment, and report to the backends what has become of its money. A session that runs stays: the
-        master speaks of what has ended."""
+        """Report to the backends what has become of the money, once, and forget the payment if that is the last word.
+        A session that runs stays: the master speaks of what has ended."""
         g = self._book.grants.get(outcome.payment)
         if g is None or g.session != outcome.session or g.supply is None:
             return
-        del self._book.grants[g.payment]
-        yield Persist(KIND, g.payment, None)
+        is_known, g.reported = outcome.status == g.reported, outcome.status
+        if outcome.is_final:
+            del self._book.grants[g.payment]
+            yield Persist(KIND, g.payment, None)
+        elif not is_known:
+            yield self._persist_grant(g)
         if not outcome.status:
             yield LogNote(g.evse, f"payment {g.payment}: the payment master {outcome.why}", "payment")
-            return
+        elif not is_known:
+            yield from self._report_outcome(g, outcome, now)
+
+    def _report_outcome(self, g: SatelliteGrant, outcome: PaymentOutcome, now: Moment) -> Iterator[Yielded]:
         report = SettlementReported(
             g.token.value, _settlement_status(outcome.status), outcome.cents, now.stamp, g.session, outcome.receipt,
             outcome.receipt_url, outcome.why,
