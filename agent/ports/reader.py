@@ -12,7 +12,8 @@ from agent.model.types import Token
 @frozen
 class Tap:
     """One card held to the reader. ``token`` is None for a card that cannot identify a driver
-    (``reason``: ``random_uid``, ``unreadable``, ``not_genuine``, ``too_many_cards``)."""
+    (``reason``: ``random_uid``, ``unreadable``, ``not_genuine``, ``too_many_cards``; of a random UID at a device that
+    takes payments too ``phone_at_terminal``)."""
 
     token: Token | None
     reason: str = ""

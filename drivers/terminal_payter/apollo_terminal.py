@@ -39,7 +39,8 @@ LONGEST_REST_S = 300.0
 """Between two requests to read badges alone, to a terminal that is not ready for it. One that ignores the request costs
 the line its patience each time."""
 MISSES = 3
-"""How often in a row it may not be ready for that before the log says so."""
+"""How often in a row it may not be ready for that before the log says so, and may give no receipt before it is asked
+for none any more."""
 UPLINK_EVERY_S = 600.0
 """Between two questions about the uplink."""
 _Job: TypeAlias = Callable[[], Awaitable[None]]
@@ -63,6 +64,8 @@ class ApolloTerminal(PayterTerminal):
         self._offering = False
         """An offer is being made."""
         self._misses_of_badges = 0
+        self._misses_of_words: dict[int, int] = {}
+        """By header: how often in a row nothing was said of a payment."""
         self._badge_numbers = itertools.count(0x4000_0000)
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._working: asyncio.Task[None] | None = None
@@ -205,11 +208,24 @@ class ApolloTerminal(PayterTerminal):
         """Ask for the terminal's receipt and for its record of the transaction, as far as the settings name them."""
         found = AcquirerRecord()
         for header in (self._settings.transaction_record, self._settings.get_receipt):
-            answer = await self._dialogue.request_words(header, uint32_bytes(reservation)) if header else None
+            answer = await self._request_words_of_payment(header, reservation) if header else None
             if answer is not None:
                 found = found.completed_by(acquirer_record_of_words(answer))
         if found != AcquirerRecord():
             self._report_news(AcquirerReported(reservation, found))
+
+    async def _request_words_of_payment(self, header: int, reservation: int) -> bytes | None:
+        """Ask for words of the acquirer. A terminal that gives none, ``MISSES`` times in a row, is not asked any more:
+        each question without an answer keeps the line busy while the next card waits."""
+        misses = self._misses_of_words.get(header, 0)
+        if misses >= MISSES:
+            return None
+        answer = await self._dialogue.request_words(header, uint32_bytes(reservation))
+        self._misses_of_words[header] = 0 if answer is not None else misses + 1
+        if self._misses_of_words[header] == MISSES:
+            log.warning("terminal %s: it gives no answer to message %02X: receipts are ours alone",
+                        self._link.name, header)  # fmt: skip
+        return answer
 
     # --- what it reports ---------------------------------------------------------------------------------------------
 

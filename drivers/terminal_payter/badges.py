@@ -13,7 +13,8 @@ from drivers.terminal_payter.tlv import parse_tlv
 if TYPE_CHECKING:
     from drivers.terminal_payter.settings import PayterSettings
 
-RANDOM_UID = "random_uid"
+PHONE = "phone_at_terminal"
+"""A random UID. A reader refuses a telephone with words that are wrong at a terminal, where it pays."""
 UNREADABLE = "unreadable"
 _UID_SIZES = (4, 7, 10)
 """Of a UID, in bytes (ISO/IEC 14443-3). A hash is longer."""
@@ -33,7 +34,7 @@ def tap_of_badge(data: bytes, settings: PayterSettings) -> Tap:
     if uid is None:
         return Tap(None, UNREADABLE)
     if len(uid) == _UID_SIZES[0] and uid[0] == _RANDOM:
-        return Tap(None, RANDOM_UID)
+        return Tap(None, PHONE)
     text = (uid[::-1] if settings.uid_order == "reversed" else uid).hex()
     return Tap(Token(text.upper() if settings.uid_case == "upper" else text, TokenType.ISO14443))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.model.types import Screen, ScreenName
 from agent.ports import Broken
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from drivers.panel.texts import Texts, load_texts
 from drivers.terminal_payter import commands, messages
 from drivers.terminal_payter.dialogue import Dialogue, result_text
@@ -34,6 +34,7 @@ REFUSALS = 3
 HIDDEN_EVERY_S = 10.0
 """How often figures are sent to a screen that is hidden by the request for a card."""
 _ROOM = LONGEST_PLAIN - 2 - len(messages.UI_INFO) - 1
+_Words = TypeVar("_Words")
 _LATER = (commands.WRONG_STATE, commands.NOT_READY)
 
 
@@ -50,6 +51,7 @@ class TerminalScreen:
         self._sent, self._sent_s = b"", 0.0
         self._sent_name: ScreenName | None = None
         self._refusals = 0
+        self._has_logged_wording = False
         self._result: tuple[object, ...] = ()
         self._held_until_s = 0.0
 
@@ -98,10 +100,7 @@ class TerminalScreen:
 
     def card_message(self, room: int) -> str:
         """Return the sentence for the terminal's request for a card, in ``room`` bytes; "": there is nothing to say."""
-        texts = self._texts_of_screens()
-        if texts is None:
-            return ""
-        return cut_utf8(card_message_of(self._screens, texts, self._where.facts), min(room, CARD_MESSAGE_BYTES))
+        return cut_utf8(self._words_of_screens(card_message_of) or "", min(room, CARD_MESSAGE_BYTES))
 
     async def send_screens(self, is_hidden: bool) -> None:
         """Send what the outlets show, unless the terminal has it. ``is_hidden``: it waits for a card, its own screen
@@ -136,9 +135,22 @@ class TerminalScreen:
             log.warning("terminal %s: it shows no screens of ours: %s", self._dialogue.link.name, why)
 
     def _payload_of_screens(self) -> bytes:
-        texts = self._texts_of_screens()
-        info = None if texts is None else info_screen_of(self._screens, texts, self._where.facts)
+        info = self._words_of_screens(info_screen_of)
         return b"" if info is None else messages.ui_request_payload(messages.UI_INFO, fit_info_screen(info, _ROOM))
+
+    def _words_of_screens(self, words_of: Callable[[Sequence[Screen], Texts, StationFacts], _Words]) -> _Words | None:
+        """Return what is said of the screens; None: nothing. A value that no text has a form for is an error in the
+        log. It costs neither an offer nor the process."""
+        texts = self._texts_of_screens()
+        if texts is None:
+            return None
+        try:
+            return words_of(self._screens, texts, self._where.facts)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            if not self._has_logged_wording:
+                log.exception("terminal %s: a screen cannot be put into words", self._dialogue.link.name)
+            self._has_logged_wording = True
+            return None
 
     def _texts_of_screens(self) -> Texts | None:
         """Return the texts in the language of the newest screen; None: there is no screen, or there are no texts."""

@@ -289,7 +289,7 @@ UID, SHORT_UID = bytes.fromhex("04A1B2C3D4E5F6"), bytes.fromhex("DEADBEEF")
         (tagged(DFF002=bytes(20), DFF003=SHORT_UID), {}, Tap(Token("DEADBEEF"))),
         (tagged(DFF002=b"h" * 20, DFF003=UID), {"uid_order": "reversed", "uid_case": "lower"},
          Tap(Token("f6e5d4c3b2a104"))),
-        (tagged(DFF002=b"\x08\x01\x02\x03"), {}, Tap(None, "random_uid")),
+        (tagged(DFF002=b"\x08\x01\x02\x03"), {}, Tap(None, "phone_at_terminal")),
         (tagged(DFF002=bytes(7)), {}, Tap(None, "unreadable")),
         (tagged(DFF002=b"a hash of twenty byte"), {}, Tap(None, "unreadable")),
         (tagged(DFCA0B=SHORT_UID), {}, Tap(None, "unreadable")),

@@ -89,7 +89,7 @@ def test_every_reason_has_its_words(language: str) -> None:
     assert {"random_uid", "not_genuine", "unreadable", "wrong_card", "blocked", "offline", "reserved"} <= set(
         everything
     )
-    assert {"random_uid", "unreadable", "not_genuine", "too_many_cards"} == promised()
+    assert {"random_uid", "phone_at_terminal", "unreadable", "not_genuine", "too_many_cards"} == promised()
     for reason in (set(everything) | promised()) - {""}:
         own = words.get(reason, {})
         assert own.get("title"), f"{language}: [refused.{reason}] has no title; given by {everything.get(reason)}"

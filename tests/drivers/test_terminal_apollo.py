@@ -153,6 +153,21 @@ async def test_a_station_without_texts_pays_all_the_same(tmp_path: Path) -> None
         assert (await held(apollo, port)).amount_cents == 5000
 
 
+@pytest.mark.parametrize("card_message", [False, True])
+async def test_a_screen_that_cannot_be_worded_costs_neither_the_line_nor_an_offer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, card_message: bool
+) -> None:
+    """A value of the domain that no text has a form for: the error is logged, and payments go on."""
+    async with running(tmp_path) as apollo, opened(apollo, card_message=card_message) as port:
+        for decimals in (-1, -2):
+            values = {**CHARGING.values, "cost_decimals": decimals}
+            await port.show_screens(Screen(ScreenName.CHARGING, "en", "", values))
+        assert (await held(apollo, port)).amount_cents == 5000
+        await port.show_screens(FINISHED)
+        await seen(apollo, "enabled")
+        assert len([r for r in caplog.records if "cannot be put into words" in r.getMessage()]) == 1, "logged once"
+
+
 async def test_a_terminal_that_takes_no_payments_shows_nothing_of_ours(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, opened(apollo, hold_hours=0.0) as port:
         await port.show_screens(CHARGING)
@@ -370,3 +385,15 @@ async def test_a_receipt_that_is_not_given_costs_no_payment(tmp_path: Path, faul
         approved = await held(apollo, port)
         assert await port.commit(approved.reservation, 1234) is Settlement.DONE
         assert (await apollo.books()).captures == [(approved.reservation, 1234)]
+
+
+async def test_a_terminal_that_gives_no_receipts_is_not_asked_for_ever(tmp_path: Path) -> None:
+    """Each unanswered question keeps the line busy for seconds while the next card waits."""
+    async with running(tmp_path) as apollo, opened(apollo, get_receipt=0x45) as port:
+        for _ in range(3):
+            await apollo.spoil("refuse", code=0x45, detail=2)
+        approved = await held(apollo, port)
+        for _ in range(4):
+            async with port._exclusive_request():
+                await port._fetch_receipt(approved.reservation)
+        assert port._reports.empty(), "the fourth would have been answered"
