@@ -289,6 +289,11 @@ class MasterLife(Life):
     def has_open_payment(self) -> bool:
         return any(PayState(r["state"]) not in FINISHED for r in self.records.get("payment", {}).values())
 
+    def is_uncertain(self, payment: str) -> bool:
+        """A person may still have it charged: its satellite keeps it."""
+        record = self.records.get("payment", {}).get(payment)
+        return record is not None and PayState(record["state"]) is PayState.UNCERTAIN
+
 
 class SatelliteLife(Life):
     name = "satellite"
@@ -347,9 +352,8 @@ async def use_site(site: Site) -> None:
         elif site.served and not site.left:
             site.left, site.released = True, False
             satellite.post(BoardChanged(1, EMPTY))
-        is_over = (
-            site.tapped and satellite.is_idle and not satellite.records.get("grant") and not master.has_open_payment
-        )
+        grants = [payment for payment in satellite.records.get("grant", {}) if not master.is_uncertain(payment)]
+        is_over = site.tapped and satellite.is_idle and not grants and not master.has_open_payment
         quiet = quiet + 1 if is_over else min(quiet, 0)
 
 
