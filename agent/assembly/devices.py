@@ -33,11 +33,13 @@ def add_supervisors(
     services: SupervisorServices,
     evses: Collection[EvseId],
 ) -> None:
-    """Make a supervisor for each device. A device of the station serves the EVSEs that have none of their own."""
+    """Make a supervisor for each device; no more will come. A device of the station serves the EVSEs that have none of
+    their own."""
     for device in devices:
         supervisor = _make_supervisor(device, roles[device.role], services)
         own = {d.evse for d in devices if d.role == device.role}
         dispatch.add_supervisor(supervisor, [number for number in evses if number not in own])
+    dispatch.note_devices_known()
 
 
 def _make_supervisor(device: ComposedDevice, role: DeviceRole, services: SupervisorServices) -> DeviceSupervisor:

@@ -104,6 +104,7 @@ class StationLife:
             self._dispatch.add_supervisor(OutletMeterSupervisor(number, f"meter {number}", always_open(meter), post))
         reader = ReaderSupervisor(STATION, "reader", always_open(station.reader), post)
         self._dispatch.add_supervisor(reader, [*station.outlets])
+        self._dispatch.note_devices_known()
 
     def _pass_link_event(self, event: Event) -> None:
         if isinstance(event, LinkChanged):

@@ -15,10 +15,12 @@ from agent.assembly.doctor.service_examiner import ServiceExaminer
 from agent.assembly.files import FILE_ORDERS
 from agent.assembly.station import SinkReports
 from agent.domain import orders as domain_orders
-from agent.domain.events import Event, MeterFailed, ReleaseWithdrawn, UnlockTried
+from agent.domain.events import Event, FirmwareInstalled, InstallOutcome, MeterFailed, ReleaseWithdrawn, UnlockTried
 from agent.domain.orders import (
     AuthorizeToken,
+    CommitFirmware,
     Feedback,
+    InstallFirmware,
     LogNote,
     Order,
     Persist,
@@ -34,7 +36,7 @@ from agent.domain.orders import (
     Unlock,
     WakeMe,
 )
-from agent.model.types import Lamp, Screen, ScreenName, Sign
+from agent.model.types import STATION, Lamp, Screen, ScreenName, Sign
 from agent.ocpp.bearer_probe import BearerProbe
 from agent.services.devices.dispatch import ANSWERS_WITHOUT_DEVICE, LateExecutor, LogNotes, OrderDispatch
 from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
@@ -106,6 +108,32 @@ def test_an_order_that_expects_an_answer_gets_one_without_a_device() -> None:
     for order in (Unlock(7, "r"), ReadMeter(7, LIVE), SetRelease(7, False), *without_answer):
         dispatch.dispatch_order(order)
     assert events == [UnlockTried(7, "r", False), MeterFailed(7, LIVE), ReleaseWithdrawn(7)]
+
+
+class FirmwareOrders(DeviceSupervisor):
+    orders = (InstallFirmware, CommitFirmware)
+
+    def __init__(self) -> None:
+        super().__init__(STATION, "updater", closed, [].append)
+        self.taken: list[Order] = []
+
+    def accept_order(self, order: Order) -> None:
+        self.taken.append(order)
+
+
+@pytest.mark.parametrize("has_updater", [True, False])
+def test_an_installation_is_not_refused_before_the_devices_are_known(has_updater: bool) -> None:
+    """A job that a restart has interrupted goes on at once; the devices are composed when the backend has answered."""
+    events: list[Event] = []
+    dispatch, updater = OrderDispatch(events.append), FirmwareOrders()
+    dispatch.dispatch_order(InstallFirmware("j"))
+    assert events == []
+    if has_updater:
+        dispatch.add_supervisor(updater)
+    dispatch.note_devices_known()
+    dispatch.dispatch_order(CommitFirmware())
+    assert updater.taken == ([InstallFirmware("j"), CommitFirmware()] if has_updater else [])
+    assert events == ([] if has_updater else [FirmwareInstalled("j", InstallOutcome.NO_UPDATER)])
 
 
 def test_an_executor_is_made_for_its_first_order_and_takes_none_after_its_end() -> None:

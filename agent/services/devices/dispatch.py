@@ -143,6 +143,10 @@ REPEATED_LEVELS = (Show, SetLamp)
 levels again when it has opened."""
 
 
+KEPT_UNTIL_DEVICES = (InstallFirmware, CommitFirmware)
+"""Orders that a resumed job may give before the devices are composed. The answer that there is none would end it."""
+
+
 class LogNotes:
     """Writes the lines that the domain has for the log."""
 
@@ -163,6 +167,8 @@ class OrderDispatch:
         self._executors = {kind: accept for orders, accept in accepting for kind in orders}
         self._by_order: dict[tuple[type[Order], EvseId], list[DeviceSupervisor]] = {}
         self._levels: dict[tuple[type[Order], EvseId], Order] = {}
+        self._early_orders: list[Order] | None = []
+        """Orders that wait until all devices are known; None: they are."""
 
     def add_supervisor(self, supervisor: DeviceSupervisor, outlets: Collection[EvseId] = ()) -> None:
         """Pass orders to this supervisor from now on. ``outlets``: the EVSEs that a device of the station serves."""
@@ -174,6 +180,12 @@ class OrderDispatch:
                 self._by_order.setdefault((kind, place), []).append(supervisor)
                 if (kind, place) in self._levels:
                     supervisor.accept_order(self._levels[kind, place])
+
+    def note_devices_known(self) -> None:
+        """Note that no further device comes, and pass on what has waited for that."""
+        early, self._early_orders = self._early_orders or [], None
+        for order in early:
+            self.dispatch_order(order)
 
     def supervisors_of(self, kind: type[S]) -> list[S]:
         return [s for s in self.supervisors if isinstance(s, kind)]
@@ -203,6 +215,9 @@ class OrderDispatch:
         if kind in REPEATED_LEVELS:
             self._levels[kind, place] = order
         supervisors = self._by_order.get((kind, place))
+        if kind in KEPT_UNTIL_DEVICES and self._early_orders is not None:
+            self._early_orders.append(order)
+            return
         if supervisors is None:
             ANSWERS_WITHOUT_DEVICE[kind](order, self._post)
             return
