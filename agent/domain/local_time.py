@@ -67,6 +67,13 @@ def passed_s(at: Stamp, now: Moment) -> float:
     return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
 
 
+def age_s(at: Stamp, utc_s: float | None, now: Moment) -> float:
+    """Return how long ago that was. ``utc_s``: what a clock showed then. Across a boot only the clock knows it."""
+    if at.boot != now.stamp.boot and utc_s is not None and now.utc_s is not None:
+        return now.utc_s - utc_s
+    return passed_s(at, now)
+
+
 def clock_s(now: Moment) -> float:
     """Return the clock that finds the window of a tariff. A tariff without windows needs no
     clock."""

@@ -105,11 +105,11 @@ def table(figures: Figures, when: str, load: str) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Between the markers of ``path``. Raises ``ValueError`` where there are none."""
     old = path.read_text("utf-8")
-    head, found, rest = old.partition(BEGIN)
-    _, closed, tail = rest.partition(END)
+    head, found, rest = old.partition(marks[0])
+    _, closed, tail = rest.partition(marks[1])
     if not found or not closed:
-        raise ValueError(f"{path}: no lines {BEGIN} and {END}")
+        raise ValueError(f"{path}: no lines {marks[0]} and {marks[1]}")
     path.write_text(head + text + tail, "utf-8")

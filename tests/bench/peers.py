@@ -27,7 +27,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.figures import Figures, commit, machine
+from tests.bench.figures import Figures, commit, machine, write
 from tests.bench.fleet import PROFILE, STATION
 from tests.bench.lean_backend import LeanBackend, open_lean_backend
 from tests.bench.process import AGENT, ROOT, Skipped, cpu_s, spawned
@@ -284,16 +284,6 @@ def document_text(found: dict[str, PeerFigures], options: PeerOptions, load: str
     )
 
 
-def write_document(path: Path, text: str) -> None:
-    """Put the table between its markers. Raises ``ValueError`` where there are none."""
-    old = path.read_text("utf-8")
-    head, found, rest = old.partition(BEGIN)
-    _, closed, tail = rest.partition(END)
-    if not found or not closed:
-        raise ValueError(f"{path}: no lines {BEGIN} and {END}")
-    path.write_text(head + text + tail, "utf-8")
-
-
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers")
     parser.add_argument("--stations", type=int, default=CHOSEN.stations)
@@ -310,7 +300,7 @@ async def main() -> None:
     text = document_text(found, CHOSEN, f"{before:.1f} to {os.getloadavg()[0]:.1f}")
     print(text)
     if args.write:
-        write_document(args.write, text)
+        write(args.write, text, (BEGIN, END))
 
 
 if __name__ == "__main__":

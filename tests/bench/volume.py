@@ -36,7 +36,7 @@ from typing import Any
 from websockets.asyncio.server import serve
 
 from tests.bench.backend import ACCEPTED, Backend, open_backend
-from tests.bench.figures import Figures, Goal, commit
+from tests.bench.figures import Figures, Goal, commit, write
 from tests.bench.flash import G17_DAY, G17_SESSION, FlashMemory, flash_memory
 from tests.bench.packets import Packet, Sniffer, enter_namespace, round_trips, total, use_time_stamps
 from tests.bench.process import AGENT, Skipped, spawned
@@ -359,15 +359,6 @@ def table(figures: Figures, marks: tuple[str, str], head: list[str]) -> str:
         lines += ["", "What is missed, and why:", "", *missed]
     lines += ["", *(f"Not measured: {part} ({why})." for part, why in figures.skipped)]
     return "\n".join([*lines, marks[1]])
-
-
-def write(path: Path, text: str, marks: tuple[str, str]) -> None:
-    old = path.read_text("utf-8")
-    head, found, rest = old.partition(marks[0])
-    _, closed, tail = rest.partition(marks[1])
-    if not found or not closed:
-        raise ValueError(f"{path}: no lines {marks[0]} and {marks[1]}")
-    path.write_text(head + text + tail, "utf-8")
 
 
 async def measure_parts(figures: Figures, parts: list[str], is_real: bool) -> None:

@@ -22,7 +22,8 @@ from agent.domain.events import (
     VehicleLeft,
     VehicleReady,
 )
-from agent.domain.orders import Order, ReadMeter, SendToMaster, SendToSatellite
+from agent.domain.messages import Message
+from agent.domain.orders import Order, ReadMeter, Send, SendToMaster, SendToSatellite
 from agent.domain.payment import PaymentTerms
 from agent.domain.satellite_messages import (
     MasterConnected,
@@ -172,6 +173,20 @@ class SharedTerminal:
         self.feed_satellite(CablePlugged(evse))
         self.feed_satellite(VehicleConnected(evse))
         self.deliver()
+
+    def begin_charging(self) -> str:
+        """Begin a session at the satellite that has energy. Returns its payment."""
+        self.plug()
+        payment = self.tap()
+        self.deliver()
+        self.energize()
+        assert self.released()
+        return payment
+
+    def backend_messages(self, kind: type[Message]) -> list[Any]:
+        """Return what the satellite has queued for its backend, of this kind."""
+        sent = (o.message for o in self.satellite.log if isinstance(o, Send))
+        return [m for m in sent if isinstance(m, kind)]
 
     def unplug(self, evse: int = 1) -> None:
         self.feed_satellite(VehicleLeft(evse))

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
-from agent.domain.blocks.payment_settlement import KEEP_S
 from agent.domain.messages import TransactionEnded, TransactionStarted
 from agent.domain.payment import PayState
+from agent.domain.payment_time import KEEP_S
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Moment

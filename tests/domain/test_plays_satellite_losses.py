@@ -25,16 +25,6 @@ from tests.domain.shared_terminal import NAME, NUMBER, SharedTerminal
 from tests.support.domain_state import configure
 
 
-def begin_charging(pair: SharedTerminal) -> str:
-    """A session at the satellite that has energy. Returns its payment."""
-    pair.plug()
-    payment = pair.tap()
-    pair.deliver()
-    pair.energize()
-    assert pair.released()
-    return payment
-
-
 def report_known_usage(pair: SharedTerminal, more_wh: int) -> None:
     """Energy flows, and a minute later the master has stored it."""
     pair.draw(more_wh)
@@ -53,7 +43,7 @@ def log_lines(play: Playbook) -> list[str]:
 
 def test_a_final_usage_below_the_known_one_is_not_taken() -> None:
     pair = SharedTerminal()
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     report_known_usage(pair, 10_000)
     known = Usage.from_record(pair.payment(payment)["usage"])
     session = pair.payment(payment)["session"]
@@ -66,7 +56,7 @@ def test_a_final_usage_below_the_known_one_is_not_taken() -> None:
 
 def test_a_final_register_with_less_energy_than_the_known_one_is_not_taken() -> None:
     pair = SharedTerminal()
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     report_known_usage(pair, 10_000)
     known = Usage.from_record(pair.payment(payment)["usage"])
     session = pair.payment(payment)["session"]
@@ -78,7 +68,7 @@ def test_a_final_register_with_less_energy_than_the_known_one_is_not_taken() -> 
 def test_an_end_at_an_outlet_that_left_the_station_file_is_still_charged() -> None:
     """The satellite was cut off when the session ended, and comes back with a station file without this outlet."""
     pair = SharedTerminal()
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     report_known_usage(pair, 1000)
     pair.cut()
     pair.draw(19_000)
@@ -96,7 +86,7 @@ def test_an_end_at_an_outlet_that_left_the_station_file_is_still_charged() -> No
 
 def test_a_session_at_an_outlet_that_left_the_station_file_is_charged_by_its_last_usage() -> None:
     pair = SharedTerminal()
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     report_known_usage(pair, 4000)
     pair.cut()
     pair.satellite.store["grant"][payment]["evse"] = 9
@@ -108,7 +98,7 @@ def test_a_session_at_an_outlet_that_left_the_station_file_is_charged_by_its_las
 
 def test_a_grant_that_cannot_be_read_is_in_the_log() -> None:
     pair = SharedTerminal()
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     pair.cut()
     pair.satellite.store["grant"][payment]["held_cents"] = "much"
     pair.satellite.skip().restart(state=EMPTY)
@@ -138,7 +128,7 @@ def trust_master_clock(pair: SharedTerminal) -> None:
 
 def test_the_deadline_of_an_abandoned_session_follows_a_clock_that_comes_late() -> None:
     pair = SharedTerminal(hold_s=3600.0)
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     report_known_usage(pair, 2000)
     boot_master_without_clock(pair, 3000)
     pair.master.skip().wait(60)
@@ -152,7 +142,7 @@ def test_the_deadline_of_an_abandoned_session_follows_a_clock_that_comes_late() 
 
 def test_a_session_that_was_abandoned_before_a_clock_came_is_charged_then() -> None:
     pair = SharedTerminal(hold_s=3600.0)
-    payment = begin_charging(pair)
+    payment = pair.begin_charging()
     report_known_usage(pair, 2000)
     boot_master_without_clock(pair, 9000)
     assert pair.payment(payment)["state"] == "Active"

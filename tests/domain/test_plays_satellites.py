@@ -78,16 +78,6 @@ def test_card_at_the_master_charges_at_the_satellite_and_pays_once() -> None:
     assert pair.grants() == {}
 
 
-def paying(pair: SharedTerminal) -> str:
-    """A session at the satellite that has energy."""
-    pair.plug()
-    payment = pair.tap()
-    pair.deliver()
-    pair.energize()
-    assert pair.released()
-    return payment
-
-
 def commits(pair: SharedTerminal) -> list[CommitPayment]:
     return [o for o in pair.master.log if isinstance(o, CommitPayment)]
 
@@ -98,15 +88,15 @@ def voids(pair: SharedTerminal) -> list[VoidPayment]:
 
 def test_the_backend_of_the_satellite_sees_the_token_of_the_payment() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
-    started = next(m for m in pair.satellite.told if isinstance(m, TransactionStarted))
+    payment = pair.begin_charging()
+    started = pair.backend_messages(TransactionStarted)[0]
     assert started.token == load_record(pair.payment(payment)["token"], Token)
     known = (("CardLast4Digits", "1234"), ("PaymentBrand", "VISA"), ("SessionRef", "7"))
     assert started.payment == DirectPayment(5000, known)
-    assert not [m for m in pair.master.told if isinstance(m, TransactionStarted)]
+    assert not [o for o in pair.master.log if isinstance(o, Send) and isinstance(o.message, TransactionStarted)]
     pair.draw(100)
     pair.unplug()
-    assert [m.meter_wh for m in pair.satellite.told if isinstance(m, TransactionEnded)] == [1100]
+    assert [m.meter_wh for m in pair.backend_messages(TransactionEnded)] == [1100]
 
 
 def test_session_and_grant_are_on_disk_before_the_master_hears_of_them() -> None:
@@ -125,7 +115,7 @@ def test_session_and_grant_are_on_disk_before_the_master_hears_of_them() -> None
 
 def test_the_journal_has_the_session_before_the_satellite_is_answered() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     log = pair.master.log
     active = next(n for n, o in enumerate(log) if isinstance(o, Persist) and (o.value or {}).get("state") == "Active")
     answer = next(n for n, o in enumerate(log) if isinstance(o, SendToSatellite) and _is(o, SessionConfirmed))
@@ -232,7 +222,7 @@ def test_an_unconfirmed_session_ends_after_a_minute_and_costs_nothing() -> None:
 
 def test_a_session_goes_on_while_the_network_is_cut_and_is_charged_afterwards() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.cut()
     pair.draw(3000)
     assert pair.released()
@@ -248,7 +238,7 @@ def test_a_session_goes_on_while_the_network_is_cut_and_is_charged_afterwards() 
 
 def test_the_satellite_keeps_the_ceiling_while_it_is_alone() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.cut()
     for _ in range(1000):
         if not pair.released():
@@ -264,7 +254,7 @@ def test_the_satellite_keeps_the_ceiling_while_it_is_alone() -> None:
 
 def test_both_sides_restart_while_energy_flows() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(1000)
     pair.restart_master()
     assert pair.payment(payment)["state"] == "Active"
@@ -297,7 +287,7 @@ def test_a_restart_of_the_satellite_before_the_confirmation_gives_no_energy() ->
 
 def test_the_end_is_settled_after_a_restart_of_the_satellite() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(2000)
     pair.is_cut = True
     pair.unplug()
@@ -309,7 +299,7 @@ def test_the_end_is_settled_after_a_restart_of_the_satellite() -> None:
 
 def test_the_same_card_again_ends_the_session_at_the_satellite() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(2000)
     pair.wait(40)
     pair.renew_offer()
@@ -320,14 +310,14 @@ def test_the_same_card_again_ends_the_session_at_the_satellite() -> None:
     pair.feed_satellite(ContactorOpened(1))
     pair.answer_readings()
     pair.deliver()
-    assert [m.reason for m in pair.satellite.told if isinstance(m, TransactionEnded)] == [StopReason.LOCAL]
+    assert [m.reason for m in pair.backend_messages(TransactionEnded)] == [StopReason.LOCAL]
     assert commits(pair) == [CommitPayment(0, payment, 7, 100)]
 
 
 def test_the_card_that_has_just_ended_a_session_at_the_satellite_begins_no_other() -> None:
     """It may have been held too long, and the vehicle is still there."""
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(2000)
     pair.wait(40)
     pair.renew_offer()
@@ -369,7 +359,7 @@ def test_a_price_in_another_currency_is_not_sold() -> None:
 
 def test_a_satellite_that_never_comes_back_is_charged_by_its_last_word() -> None:
     pair = SharedTerminal(hold_s=3600.0)
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.satellite.t_s += 70
     pair.draw(2000)
     pair.deliver()
@@ -386,7 +376,7 @@ def test_a_satellite_that_never_comes_back_is_charged_by_its_last_word() -> None
 
 def test_a_message_of_another_satellite_moves_nothing() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     usage = Usage.from_record(pair.payment(payment)["usage"])
     session = pair.payment(payment)["session"]
     ended = EndedReport(payment, session, usage, SupplyReport(0, 0))
@@ -398,7 +388,7 @@ def test_a_message_of_another_satellite_moves_nothing() -> None:
 
 def test_a_usage_of_another_tariff_is_not_taken() -> None:
     pair = SharedTerminal()
-    payment = paying(pair)
+    payment = pair.begin_charging()
     foreign = Usage(TariffPlan(grace_ms=60_000), (Sum(9000, 0, 0),), 0, None, 10_000)
     session = pair.payment(payment)["session"]
     pair.feed_master(SatelliteMessageReceived("east", MeteredReport(payment, session, foreign)))
@@ -426,7 +416,7 @@ def test_a_second_satellite_vehicle_is_asked_about() -> None:
 
 def test_the_outcome_reaches_the_backend_of_the_satellite_once() -> None:
     pair = SharedTerminal(settlement_links=(LINK,))
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(2000)
     pair.unplug()
     pair.feed_master(PaymentSettled(0, payment, Settlement.DONE))
@@ -441,7 +431,7 @@ def test_the_outcome_reaches_the_backend_of_the_satellite_once() -> None:
 def test_an_outcome_in_an_unknown_word_is_reported_as_failed() -> None:
     """A master of a later program may say more; the satellite ended at each report of it."""
     pair = SharedTerminal(settlement_links=(LINK,))
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(2000)
     pair.unplug()
     outcome = PaymentOutcome(payment, pair.payment(payment)["session"], "PartlySettled", 100)
@@ -453,7 +443,7 @@ def test_an_outcome_in_an_unknown_word_is_reported_as_failed() -> None:
 def test_a_repeated_confirmation_does_not_put_the_ceiling_off() -> None:
     """With a silent meter only the timer knows when what is held is used up; each connection began it again."""
     pair = SharedTerminal()
-    paying(pair)
+    pair.begin_charging()
     pair.draw(1000)
     due_s = ceiling_s(pair.satellite)
     assert due_s is not None
@@ -465,7 +455,7 @@ def test_a_repeated_confirmation_does_not_put_the_ceiling_off() -> None:
 
 def test_a_confirmation_after_a_restart_does_not_put_the_ceiling_off() -> None:
     pair = SharedTerminal()
-    paying(pair)
+    pair.begin_charging()
     pair.draw(95_000)
     pair.restart_satellite()
     due_s = ceiling_s(pair.satellite)
@@ -529,7 +519,7 @@ def test_an_outlet_that_comes_back_with_another_price_ends_the_offer() -> None:
 def doubtful_payment() -> tuple[SharedTerminal, str]:
     """A payment whose commit the terminal has never answered."""
     pair = SharedTerminal(settlement_links=(LINK,), schedule_s=(60.0,))
-    payment = paying(pair)
+    payment = pair.begin_charging()
     pair.draw(2000)
     pair.unplug()
     pair.feed_master(PaymentSettled(0, payment, None))
@@ -572,7 +562,7 @@ def test_a_card_of_a_session_at_a_lost_satellite_charges_elsewhere_when_its_driv
     """It was refused for days, until the session was charged. Without an answer nothing is held: the driver may have
     meant to stop."""
     pair = SharedTerminal()
-    paying(pair)
+    pair.begin_charging()
     pair.cut()
     pair.wait(40)
     pair.renew_offer()
@@ -589,7 +579,7 @@ def test_a_card_of_a_session_at_a_lost_satellite_charges_elsewhere_when_its_driv
 def test_a_card_of_a_session_at_a_lost_satellite_does_not_pay_for_the_vehicle_that_waits_elsewhere() -> None:
     """It may be another driver's: the card is perhaps there to stop."""
     pair = SharedTerminal()
-    paying(pair)
+    pair.begin_charging()
     pair.cut()
     pair.feed_master(CablePlugged(1))
     pair.feed_master(VehicleConnected(1))

@@ -189,7 +189,9 @@ def test_a_bank_card_pays_for_direct_current(tmp_path: Path) -> None:
         r.charged(500)
         r.do("evses/1/unplug", side="ev")
         wait_for(lambda: "StopTransaction" in str(s.trace()), "the end of the transaction")
-        r.until(lambda e: e["session"] is None and e["told"]["status"] == "Available")  # a busy machine can be a fault
+        r.until(
+            lambda e: e["session"] is None and e["reported"]["status"] == "Available"
+        )  # a busy machine can be a fault
         file = r.save(tmp_path)
     assert deeds_in(file) == ["pay", "plug", "unplug"]
     assert load_scenario(file).needs == ("payment_terminal", "dc")

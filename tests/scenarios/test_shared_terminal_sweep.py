@@ -131,7 +131,7 @@ class SharedSite:
         await self.master.until(lambda p: is_ready(p) and not p["ledger"]["holds"], REST_S)
         for station in (self.master, self.satellite):
             await station.until(
-                lambda p: not p["agent"]["queue"] and all(e["told"]["status"] == "Available" for e in p["evses"]),
+                lambda p: not p["agent"]["queue"] and all(e["reported"]["status"] == "Available" for e in p["evses"]),
                 REST_S,
             )
 

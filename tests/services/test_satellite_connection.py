@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +30,7 @@ from agent.services.satellites.message_codec import read_hello
 from agent.services.satellites.satellite_listener import SatelliteListener
 from agent.services.satellites.shared_tls import MASTER_NAME, satellite_context
 from agent.station_file.tables import MasterTable, SatelliteTable
+from tests.services.test_sinks import at_work, until
 from tests.support.busy_machine import deadline, stretched
 from tests.support.certificate_authorities import Authority
 from tests.support.simulated_station import held_port
@@ -59,23 +59,6 @@ class Ends:
         return MasterDialer(table, self.at_satellite.append, handled_at_once)
 
 
-@contextlib.asynccontextmanager
-async def working(*services: Any) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(s.run()) for s in services]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until(what: Callable[[], Any]) -> None:
-    async with deadline(30):
-        while not what():
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 def ends(tmp_path: Path) -> Any:
     with held_port() as port:
@@ -84,8 +67,8 @@ def ends(tmp_path: Path) -> Any:
 
 async def test_messages_pass_in_order_and_each_end_notices_the_end(ends: Ends) -> None:
     dialer = ends.dialer(ends.pool.client("east"))
-    async with working(ends.listener):
-        async with working(dialer):
+    async with at_work(ends.listener):
+        async with at_work(dialer):
             await until(lambda: ends.at_satellite and ends.at_master)
             for n in range(20):
                 ends.listener.accept_order(SendToSatellite("east", GrantWithdrawn(f"p{n}")))
@@ -107,9 +90,9 @@ async def test_messages_pass_in_order_and_each_end_notices_the_end(ends: Ends) -
 
 async def test_a_new_connection_of_a_satellite_ends_the_former_one_first(ends: Ends) -> None:
     certificate = ends.pool.client("east")
-    async with working(ends.listener, ends.dialer(certificate)):
+    async with at_work(ends.listener, ends.dialer(certificate)):
         await until(lambda: ends.at_master)
-        async with working(ends.dialer(certificate)):
+        async with at_work(ends.dialer(certificate)):
             await until(lambda: len(ends.at_master) >= 3)
     assert ends.at_master[:3] == [SatelliteConnected("east"), SatelliteLost("east"), SatelliteConnected("east")]
 
@@ -120,23 +103,23 @@ async def test_a_new_connection_does_not_wait_for_a_dead_one(ends: Ends) -> None
 
     certificate = ends.pool.client("east")
     context = satellite_context(certificate, None, ends.pool.root)
-    async with working(ends.listener):
+    async with at_work(ends.listener):
         await until(lambda: ends.listener.is_open)
         address = f"wss://127.0.0.1:{ends.port}/satellite"
         async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as dead:
             await dead.send('{"kind":"hello","protocol":1,"program":"x"}')
             await until(lambda: ends.at_master == [SatelliteConnected("east")])
             dead.transport.pause_reading()
-            async with asyncio.timeout(stretched(5)), working(ends.dialer(certificate)):
+            async with asyncio.timeout(stretched(5)), at_work(ends.dialer(certificate)):
                 await until(lambda: len(ends.at_master) >= 3)
             dead.transport.abort()
     assert ends.at_master[:3] == [SatelliteConnected("east"), SatelliteLost("east"), SatelliteConnected("east")]
 
 
 async def test_the_master_comes_later_and_comes_back(ends: Ends) -> None:
-    async with working(ends.dialer(ends.pool.client("east"))):
+    async with at_work(ends.dialer(ends.pool.client("east"))):
         for n in (1, 2):
-            async with working(ends.listener):
+            async with at_work(ends.listener):
                 await until(lambda n=n: ends.at_satellite.count(MasterConnected()) == n)  # type: ignore[misc]
             await until(lambda n=n: ends.at_satellite.count(MasterLost()) == n)  # type: ignore[misc]
 
@@ -150,7 +133,7 @@ async def test_only_a_connection_that_has_lasted_lets_the_next_one_come_soon(
     monkeypatch.setattr(master_dialer, "LONGEST_S", 0.08)
     certificate = ends.pool.client("east")
     dialers = [ends.dialer(certificate) for _ in range(2)]
-    async with working(ends.listener), working(*dialers):
+    async with at_work(ends.listener), at_work(*dialers):
         await until(lambda: all(d._wait_s == 0.08 for d in dialers))
         if lasts:
             monkeypatch.setattr(master_dialer, "LASTED_S", 0.0)
@@ -165,9 +148,9 @@ async def test_who_is_no_satellite_of_this_pool_is_not_let_in(ends: Ends, tmp_pa
         ends.dialer(other.client("east")),  # of another authority
         ends.dialer(ends.pool.client("east"), other.root),  # which trusts another authority
     ]
-    async with working(ends.listener, *strangers):
+    async with at_work(ends.listener, *strangers):
         await until(lambda: all(s._problem or ends.at_satellite for s in strangers[1:]))
-        async with working(ends.dialer(ends.pool.client("west"))):
+        async with at_work(ends.dialer(ends.pool.client("west"))):
             await until(lambda: SatelliteConnected("west") in ends.at_master)
     assert [e for e in ends.at_master if isinstance(e, SatelliteConnected)] == [SatelliteConnected("west")]
 
@@ -178,7 +161,7 @@ async def test_what_cannot_be_read_ends_the_connection(ends: Ends, text: str) ->
 
     context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
     address = f"wss://127.0.0.1:{ends.port}/satellite"
-    async with working(ends.listener):
+    async with at_work(ends.listener):
         await until(lambda: ends.listener.is_open)
         async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
             await socket.send('{"kind":"hello","protocol":1,"program":"x"}')
@@ -194,7 +177,7 @@ async def test_another_protocol_is_refused(ends: Ends) -> None:
     import websockets
 
     context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
-    async with working(ends.listener):
+    async with at_work(ends.listener):
         await until(lambda: ends.listener.is_open)
         address = f"wss://127.0.0.1:{ends.port}/satellite"
         async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
@@ -222,7 +205,7 @@ async def test_a_flood_of_messages_waits_on_the_network(ends: Ends) -> None:
 
     context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
     address = f"wss://127.0.0.1:{ends.port}/satellite"
-    async with working(ends.listener, SimpleNamespace(run=handle_slowly)):
+    async with at_work(ends.listener, SimpleNamespace(run=handle_slowly)):
         await until(lambda: ends.listener.is_open)
         async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
             await socket.send('{"kind":"hello","protocol":1,"program":"x"}')
@@ -242,7 +225,7 @@ async def test_what_cannot_be_read_is_cut_for_the_log(ends: Ends, caplog: pytest
 
     context = satellite_context(ends.pool.client("east"), None, ends.pool.root)
     address = f"wss://127.0.0.1:{ends.port}/satellite"
-    async with working(ends.listener):
+    async with at_work(ends.listener):
         await until(lambda: ends.listener.is_open)
         async with websockets.connect(address, ssl=context, server_hostname=MASTER_NAME) as socket:
             await socket.send(json.dumps({"kind": "hello", "protocol": "x" * 100_000}))
@@ -254,8 +237,8 @@ async def test_the_port_closes_although_nothing_is_handled_any_more(ends: Ends) 
     """The engine of a station that ends has ended before its port."""
     ends.listener = ends.make_listener(ends.at_master.append, asyncio.Event().wait)
     dialer = ends.dialer(ends.pool.client("east"))
-    async with deadline(30), working(dialer):
-        async with working(ends.listener):
+    async with deadline(30), at_work(dialer):
+        async with at_work(ends.listener):
             await until(lambda: ends.at_satellite)
             dialer.accept_order(SendToMaster(GrantRefused("p1", "unavailable")))
             await until(lambda: len(ends.at_master) == 2)

@@ -14,7 +14,7 @@ import itertools
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from tests.services.test_payment_crashes import CHARGING, DUE_CENTS, EMPTY, PLUG
 from tests.support.busy_machine import deadline
 from tests.support.certificate_authorities import Authority
 from tests.support.domain_state import evse_record, station_state
+from tests.support.network_cable import NetworkCable, network_cable
 from tests.support.simulated_station import held_port
 from tests.support.terminal_process import Apollo, running
 
@@ -65,62 +66,10 @@ CUT_S = 0.2
 DEEDS = ("master", "satellite", "cut")
 
 
-class Network:
-    """What is between the two stations: a proxy that can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._port, self._is_cut = port, False
-        self._pipes: set[asyncio.Task[None]] = set()
-        self.port = 0
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield
-        finally:
-            self.end_connections()
-            server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._pipes.add(task)
-        try:
-            if not self._is_cut:
-                there, back = await asyncio.open_connection("127.0.0.1", self._port)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(_copy(reader, back))
-                    group.create_task(_copy(there, writer))
-        except (OSError, ExceptionGroup, asyncio.CancelledError):
-            pass
-        finally:
-            self._pipes.discard(task)
-            writer.transport.abort()  # the master's end stays open, as with a cable that is pulled
-
-    def end_connections(self) -> None:
-        for task in self._pipes:
-            task.cancel()
-
-    def cut(self) -> None:
-        """Nothing passes for a moment."""
-        self._is_cut = True
-        self.end_connections()
-        asyncio.get_running_loop().call_later(CUT_S, setattr, self, "_is_cut", False)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    raise OSError("the other side has ended")
-
-
 class Site:
     """One car at the satellite that takes ``USED_WH`` and leaves, one card at the master, and what happens when."""
 
-    def __init__(self, folder: Path, apollo: Apollo, network: Network, actions: Sequence[tuple[int, str]]) -> None:
+    def __init__(self, folder: Path, apollo: Apollo, network: NetworkCable, actions: Sequence[tuple[int, str]]) -> None:
         self.folder, self.apollo, self.network, self.actions = folder, apollo, network, dict(actions)
         self.boot_s = asyncio.get_running_loop().time()
         self.register_wh = 1000
@@ -145,7 +94,7 @@ class Site:
         self.point += 1
         action = self.actions.pop(self.point, "")
         if action == "cut":
-            self.network.cut()
+            self.network.cut(CUT_S)
         return "" if action == "cut" else action
 
 
@@ -359,8 +308,8 @@ async def use_site(site: Site) -> None:
 
 async def play(folder: Path, apollo: Apollo, port: int, pool: Authority, actions: Sequence[tuple[int, str]]) -> str:
     """One payment, judged by the bank's books and the meter. Returns how it has ended."""
-    before, network = await apollo.books(), Network(port)
-    async with network.running():
+    before = await apollo.books()
+    async with network_cable(port) as network:
         site = Site(folder, apollo, network, actions)
         lives = [asyncio.create_task(live(site, kind, port, pool)) for kind in (MasterLife, SatelliteLife)]
         people = asyncio.create_task(use_site(site))

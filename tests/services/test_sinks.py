@@ -51,7 +51,7 @@ class Far:
 
 
 @contextlib.asynccontextmanager
-async def at_work(*sinks: Sink | Sinks) -> AsyncIterator[None]:
+async def at_work(*sinks: Any) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(s.run()) for s in sinks]
     try:
         yield

@@ -18,6 +18,9 @@ class NetworkCable:
         self._plugged = asyncio.Event()
         self._plugged.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._far_writers: set[asyncio.StreamWriter] = set()
+        self._left_open: set[asyncio.StreamWriter] = set()
+        self._refuses = False
 
     def pull_out(self) -> None:
         """Let no byte pass any more, as a cable that is pulled out: neither end of a connection notices."""
@@ -28,11 +31,22 @@ class NetworkCable:
         for writer in self._writers:
             writer.transport.abort()
 
+    def cut(self, seconds: float) -> None:
+        """End each connection at its near end and refuse new ones for so long. The far end does not notice."""
+        self._refuses = True
+        asyncio.get_running_loop().call_later(seconds, setattr, self, "_refuses", False)
+        self._left_open |= self._far_writers
+        for writer in self._writers - self._far_writers:
+            writer.transport.abort()
+
     def plug_in(self) -> None:
         """Let bytes pass again; what was on its way arrives late, as TCP repeats it."""
         self._plugged.set()
 
     async def pass_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         try:
             await self._plugged.wait()
@@ -41,6 +55,7 @@ class NetworkCable:
             self._drop(writer)
             return
         self._writers.add(far_writer)
+        self._far_writers.add(far_writer)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass_bytes(reader, far_writer))
@@ -55,11 +70,14 @@ class NetworkCable:
                 await self._plugged.wait()
                 writer.write(data)
                 await writer.drain()
-        writer.transport.abort()
+        if writer not in self._left_open:
+            writer.transport.abort()
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:
-        self._writers.discard(writer)
-        writer.transport.abort()
+        if writer not in self._left_open:
+            self._writers.discard(writer)
+            self._far_writers.discard(writer)
+            writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

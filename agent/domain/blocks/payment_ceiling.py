@@ -9,19 +9,18 @@ from agent.domain.cost_screen import Values
 from agent.domain.events import StopWanted, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_timer
-from agent.domain.local_time import passed_s
+from agent.domain.local_time import age_s
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import WakeMe
 from agent.domain.payment import DAY_S, Payment, PayState, RaiseWanted, parse_cents
 from agent.domain.payment_amount import raise_step_cents
 from agent.domain.payment_table import PaymentJournal
+from agent.domain.payment_time import FIRST_S, ceiling_left_s
 from agent.domain.session.active import restore_energy, withhold_energy
 from agent.domain.session_records import EnergyHolder
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, Moment
 
-FIRST_S = 10.0
-"""How long a meter may take for its first reading after a restart (real seconds)."""
 RAISE_AHEAD_S = 180.0
 """How long before the ceiling the bank is asked to hold more at the latest (real seconds)."""
 _UNREAD = (Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE)
@@ -57,9 +56,7 @@ class PaymentCeiling:
             return
         left_s = p.tariff.headroom_s(p.usage, p.held_cents, _most_w(evse))
         yield from self._raise_hold_in_time(evse, p, left_s, now)
-        left_s -= self._journal.terms.reserve_s * self._journal.io_s
-        if unseen_s:
-            left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
+        left_s = ceiling_left_s(left_s, self._journal.terms.reserve_s, unseen_s, self._journal.io_s)
         if left_s <= 0:
             yield from self.stop_at_ceiling(evse, now)
             return
@@ -146,7 +143,4 @@ def _unread_time_s(p: Payment, now: Moment) -> float:
 
 
 def payment_age_s(p: Payment, now: Moment) -> float:
-    """Return the age of a payment. Across a boot only the clock knows it."""
-    if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
-        return now.utc_s - p.utc_s
-    return passed_s(p.at, now)
+    return age_s(p.at, p.utc_s, now)

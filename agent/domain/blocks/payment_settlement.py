@@ -40,6 +40,7 @@ from agent.domain.payment import (
 from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_receipt import ReceiptSeries, SuppliedEnergy, energy_supplied
 from agent.domain.payment_table import PaymentJournal
+from agent.domain.payment_time import KEEP_S
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.resume import RECOVER_S
@@ -59,9 +60,6 @@ from agent.domain.web_payment import receipt_address, receipt_problem
 from agent.model.fastclass import replace
 from agent.model.types import STATION, Fault, Moment, Reading, Stamp
 
-KEEP_S = 60.0
-"""How often the usage of a session is stored (domain seconds). After a restart the register itself
-is read."""
 TRIES, RETRY_S = 3, 5.0
 """Readings of the register of a lost session."""
 _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)

@@ -18,9 +18,11 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
-from agent.domain.local_time import clock_s, local_offset, passed_s
+from agent.domain.local_time import age_s, clock_s, local_offset, passed_s
 from agent.domain.messages import SettlementReported, SettlementStatus, StopReason, TriggerReason
 from agent.domain.orders import InformSinks, LogNote, Persist, Send, SendToMaster, WakeMe
+from agent.domain.payment import DAY_S
+from agent.domain.payment_time import KEEP_S, ceiling_left_s
 from agent.domain.satellite_grant import KIND, GrantBook, SatelliteGrant
 from agent.domain.satellite_messages import (
     BegunReport,
@@ -44,11 +46,6 @@ from agent.model.types import STATION, Judge, Moment, Stamp
 
 CONFIRM_S = 60.0
 """How long a session waits for the master's word, without energy (real seconds)."""
-KEEP_S = 60.0
-"""How often the usage of a session is stored and reported (domain seconds)."""
-FIRST_S = 10.0
-"""How long a meter may take for its first reading after a restart (real seconds)."""
-DAY_S = 86400.0
 _BY_BANK = (Judge.BANK, Judge.BANK_AND_AUTHORIZE)
 _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
 _AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.COST_LIMIT)
@@ -188,13 +185,11 @@ class SatelliteSessions:
         assert g.usage is not None
         if evse.state is not SessionState.ACTIVE:
             return
-        io_s = self._site.config.io_s
-        if _grant_age_s(g, now) >= g.left_s:
+        if age_s(g.at, g.utc_s, now) >= g.left_s:
             yield StopWanted(evse.number, *_TIME_REACHED)
             return
-        left_s = g.tariff.headroom_s(g.usage, g.held_cents, evse.maximum_a * evse.watts_per_a) - g.reserve_s * io_s
-        if unseen_s:
-            left_s = max(left_s - unseen_s, min(left_s, FIRST_S * io_s))
+        headroom_s = g.tariff.headroom_s(g.usage, g.held_cents, evse.maximum_a * evse.watts_per_a)
+        left_s = ceiling_left_s(headroom_s, g.reserve_s, unseen_s, self._site.config.io_s)
         if left_s <= 0:
             yield from self._stop_at_ceiling(evse)
         else:
@@ -322,13 +317,6 @@ def _supply_of_usage(g: SatelliteGrant) -> SupplyReport:
     if g.usage is None:
         return SupplyReport(0, 0)
     return SupplyReport(max(0, g.usage.wh - g.usage.energy_wh), g.usage.wh, g.utc_s, None)
-
-
-def _grant_age_s(g: SatelliteGrant, now: Moment) -> float:
-    """Return how long ago the grant came. Across a boot only the clock knows it."""
-    if g.at.boot != now.stamp.boot and g.utc_s is not None and now.utc_s is not None:
-        return now.utc_s - g.utc_s
-    return passed_s(g.at, now)
 
 
 def _utc_of(at: Stamp, now: Moment) -> float | None:
