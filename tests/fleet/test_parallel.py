@@ -9,15 +9,19 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from agent.commands.fleet.live_view import LineWriter
 from agent.commands.fleet.parallel_run import FleetPart, PartReporter, usual_process_count
 from agent.fleet.figures import CoursePoint, FleetFigures
+from agent.fleet.situation import FleetSituation
 from tests.fleet.bare_backend import open_bare_backend
 from tests.fleet.test_fleet_command import PROFILE, ROOT, backend_arguments, run_command, write_profile
 from tests.support.busy_machine import deadline
@@ -30,9 +34,11 @@ def child_processes(pid: int) -> list[int]:
 
 
 @asynccontextmanager
-async def running_command(*argv: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running_command(
+    *argv: str, start: Sequence[str] = ("-m", "agent")
+) -> AsyncIterator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent", "fleet", *argv, cwd=ROOT,
+        sys.executable, *start, "fleet", *argv, cwd=ROOT,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -60,6 +66,25 @@ async def test_two_processes_make_one_report(tmp_path: Path) -> None:
         assert report["calls"][action]["count"] == backend.calls[action], action
     assert len(report["processes"]) == 2
     assert "of 5 on line" in err
+
+
+async def test_a_run_that_ends_before_its_first_second_was_shown_shows_its_end(tmp_path: Path) -> None:
+    never = "from agent.commands.fleet import parallel_run; parallel_run.SHOW_EVERY_S = 1e12"
+    program = f"{never}; import sys; from agent.cli import main; sys.exit(main())"
+    async with deadline(180), open_bare_backend() as backend:
+        argv = ("2", *backend_arguments(backend), "--profile", write_profile(tmp_path), "--processes", "2")
+        async with running_command(*argv, start=("-c", program)) as child:
+            _, err = await child.communicate()
+    assert child.returncode == 0, err.decode()
+    assert err.decode().count(" of 2 on line") == 1
+
+
+def test_points_that_are_shown_together_leave_out_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    writer, figures = LineWriter(), FleetFigures()
+    for points in (2, 8, 2, 20, 1, 7, 1):  # the course has then 2, 10, 12, 32, 33, 40 and 41 points
+        figures.course += [CoursePoint(float(len(figures.course) + n), 1, 0, 0, 0, 0.0) for n in range(points)]
+        writer.write_due_line(FleetSituation(1, "charging", figures))
+    assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == ["1", "11", "31", "40"]
 
 
 async def test_an_interrupt_ends_all_parts_in_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a terminal shows while a fleet runs: a table that is renewed once a second, or a line every ten seconds.
+"""What a terminal shows while a fleet runs: a table that is renewed once a second, or a line for every ten seconds.
 
 The table needs ``rich`` (the extra ``fleet``); without it, or where the output is no terminal, lines are written.
 """
@@ -26,7 +26,7 @@ def open_live_view(is_quiet: bool) -> Iterator[Callable[[FleetSituation], None]]
         with _open_table() as show:
             yield show
     else:
-        yield write_line_now_and_then
+        yield LineWriter().write_due_line
 
 
 def _has_rich() -> bool:
@@ -35,9 +35,18 @@ def _has_rich() -> bool:
     return find_spec("rich") is not None
 
 
-def write_line_now_and_then(fleet: FleetSituation) -> None:
-    if len(fleet.figures.course) % LINE_EVERY == 1:
-        print(situation_line(fleet), file=sys.stderr, flush=True)
+class LineWriter:
+    """Writes the first situation, and one of every ten points of the course. A busy machine, or a fleet in several
+    processes, shows some points together."""
+
+    def __init__(self) -> None:
+        self._next_length = 1
+
+    def write_due_line(self, fleet: FleetSituation) -> None:
+        length = len(fleet.figures.course)
+        if length >= self._next_length:
+            self._next_length = length - (length - 1) % LINE_EVERY + LINE_EVERY
+            print(situation_line(fleet), file=sys.stderr, flush=True)
 
 
 def situation_line(fleet: FleetSituation) -> str:

@@ -80,6 +80,10 @@ class FleetPart:
         else:
             self.result, self.is_running = message, False
 
+    @property
+    def latest_figures(self) -> FleetFigures:
+        return self.report.figures if self.result is None else self.result.figures
+
     def final_result(self) -> FleetResult:
         """Return the result. The stations of a process that was killed were never heard of again."""
         if self.result is not None:
@@ -113,6 +117,8 @@ class ParallelRun:
             with self._interrupts_noted():
                 while any(part.is_running for part in self._parts):
                     self._follow_parts()
+            if self._show is not None:  # a short run may end before its first second was shown
+                self._show_situation(self._show)
         finally:
             for part in self._parts:
                 if part.result is None:
@@ -142,7 +148,7 @@ class ParallelRun:
 
     def _show_situation(self, show: Callable[[FleetSituation], None]) -> None:
         figures = FleetFigures()
-        figures.add_figures([part.report.figures for part in self._parts])
+        figures.add_figures([part.latest_figures for part in self._parts])
         if figures.course:
             show(FleetSituation(self._plan.count, self._slowest_phase(), figures))
 
