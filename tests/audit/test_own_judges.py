@@ -11,7 +11,7 @@ from agent.audit.context import AuditContext, JudgeResult, KitFacts, MeterReadin
 from agent.audit.judge_table import known_judges
 from agent.audit.station_facts import boot_facts, make_fact
 from agent.audit.verdicts import AuditVerdict
-from agent.scenario.frames import FrameLog
+from agent.scenario.frames import CALL, FrameLog
 from agent.scenario.observation import StationView
 from agent.scenario.versions import read_frame
 
@@ -325,6 +325,46 @@ def test_a_fresh_simulated_station_has_another_meter() -> None:
     begun = (WireRecord(BEGIN_S - 1, "station_began"), WireRecord(BEGIN_S + 1.5, "station_began"))
     readings = meter(1000, 1500, 0, 1000)
     assert judge("energy_meter", two_sessions().context(readings=readings, records=begun)).verdict == "PASS"
+
+
+def replaced_station(*registers: tuple[float, float]) -> dict[str, Any]:
+    """A station that is replaced after 100 s, and its readings: seconds after the begin, Wh."""
+    begun = (WireRecord(BEGIN_S, "station_began"), WireRecord(BEGIN_S + 100, "station_began"))
+    readings = tuple(MeterReading(BEGIN_S + at_s, 1, "simulation", wh) for at_s, wh in (*registers, (101, 0)))
+    return {"records": begun, "readings": readings}
+
+
+def requested_after_s(talk: Talk, action: str) -> list[float]:
+    return [f.at_s - BEGIN_S for f in talk.log.frames if f.action == action and f.kind == CALL]
+
+
+def test_a_station_that_is_replaced_after_its_meter_was_read_is_judged_whole() -> None:
+    talk = two_sessions()
+    after_s = requested_after_s(talk, "StopTransaction")[1]
+    late = talk.context(**replaced_station((0.5, 1000), (after_s, 2500)))
+    assert judge("energy_meter", late).verdict == "PASS"
+    off = judge("energy_meter", talk.context(**replaced_station((0.5, 1000), (after_s, 2400))))
+    assert off.says == "outlet 1: 1500 Wh are billed, the meter has counted 1400 Wh"
+
+
+def test_a_transaction_in_which_the_station_was_replaced_is_left_out() -> None:
+    """An audit that was killed: nothing has read the meter after the last end, or there was no end."""
+    talk = two_sessions()
+    began_s, ended_s = requested_after_s(talk, "StartTransaction")[1], requested_after_s(talk, "StopTransaction")[1]
+    readings = ((0.5, 1000), (began_s - 0.01, 1500), (began_s + 0.01, 1700), (ended_s - 0.01, 2400))
+    cut = judge("energy_meter", talk.context(**replaced_station(*readings)))
+    assert cut.verdict == "PASS", cut.says
+    left_out = ("Outlet 1: left out", "transaction 8: its station was replaced meanwhile")
+    assert left_out in [(fact.title, fact.value) for fact in cut.facts]
+    begin = {"connectorId": 1, "idTag": "A", "meterStart": 1500, "timestamp": NOON}
+    open_talk = session(boot(Talk())).say(">", "StartTransaction", begin, {"transactionId": 8})
+    began_s = requested_after_s(open_talk, "StartTransaction")[1]
+    readings = ((0.5, 1000), (began_s - 0.01, 1500), (began_s + 0.5, 1700))
+    assert judge("energy_meter", open_talk.context(**replaced_station(*readings))).verdict == "PASS"
+    books = judge("energy_books", open_talk.context(**replaced_station(*readings)))
+    assert books.says == "2 transactions, 500 Wh, without gap and overlap", "its station could not end it"
+    kept = judge("energy_meter", open_talk.context(readings=meter(1000, 1700)))
+    assert kept.verdict == "FAIL", "the station is still there"
 
 
 def test_the_error_against_a_reference_meter_depends_on_the_class() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
+import math
+from dataclasses import field
 
 from agent.audit.context import (
     AuditContext,
@@ -17,6 +20,7 @@ from agent.audit.context import (
     passed_result,
 )
 from agent.audit.transactions import TransactionRecord, transactions_shown
+from agent.model.fastclass import mutable
 from agent.scenario.frames import Frame
 from agent.scenario.grammar import Form
 
@@ -30,7 +34,8 @@ def judge_energy_books(context: AuditContext) -> JudgeResult:
     transactions = transactions_shown(context)
     if not transactions:
         return partial_result("no transaction was seen")
-    wrong: list[tuple[str, list[Frame]]] = [problem for t in transactions for problem in _own_problems(t)]
+    replaced_s = max((r.at_s for r in context.records if r.kind == "station_began"), default=-math.inf)
+    wrong: list[tuple[str, list[Frame]]] = [problem for t in transactions for problem in _own_problems(t, replaced_s)]
     for evse in sorted({t.evse for t in transactions}):
         wrong += _gap_problems(context, [t for t in transactions if t.evse == evse])
     total_wh = sum(t.energy_wh or 0.0 for t in transactions)
@@ -41,10 +46,10 @@ def judge_energy_books(context: AuditContext) -> JudgeResult:
     return passed_result(f"{len(transactions)} transactions, {total_wh:.0f} Wh, without gap and overlap", facts)
 
 
-def _own_problems(one: TransactionRecord) -> list[tuple[str, list[Frame]]]:
-    """Return what is wrong within one transaction."""
+def _own_problems(one: TransactionRecord, replaced_s: float) -> list[tuple[str, list[Frame]]]:
+    """Return what is wrong within one transaction. A station that was replaced at ``replaced_s`` could not end it."""
     name = f"outlet {one.evse}, transaction {one.id}"
-    if one.start is not None and one.stop is None:
+    if one.start is not None and one.stop is None and one.start.at_s > replaced_s:
         return [(f"{name} has started and never ended", [one.start])]
     found = []
     if one.energy_wh is not None and one.energy_wh < 0:
@@ -77,36 +82,74 @@ def judge_energy_meter(context: AuditContext) -> JudgeResult:
     """The backend's sum is what the meter has counted, to the Wh (``tolerance_wh`` for each transaction)."""
     if not context.readings:
         return inapplicable_result("the meter was not read beside the messages")
-    transactions, facts, wrong = transactions_shown(context), [], []
+    facts, wrong, judged = [], [], list[TransactionRecord]()
     for evse in sorted({r.evse for r in context.readings}):
-        own = [t for t in transactions if t.evse == evse]
-        metered_wh = sum(_counted_wh(part) for part in _meter_lives(context, evse))
+        lives = _meter_lives(context, evse)
+        own, metered_wh = [t for life in lives for t in life.transactions], sum(life.counted_wh for life in lives)
         billed_wh = sum(t.energy_wh or 0.0 for t in own)
         facts.append(Fact(f"Outlet {evse}: the backend's sum", f"{billed_wh:.0f} Wh in {len(own)} transactions"))
         facts.append(Fact(f"Outlet {evse}: the meter", f"{metered_wh:.0f} Wh"))
+        if left_out := [t for life in lives for t in life.cut_transactions]:
+            ids = ", ".join(str(t.id) for t in left_out)
+            facts.append(Fact(f"Outlet {evse}: left out", f"transaction {ids}: its station was replaced meanwhile"))
         permitted_wh = context.parameters["tolerance_wh"] * max(len(own), 1)
         if abs(billed_wh - metered_wh) > permitted_wh:
             wrong.append(f"outlet {evse}: {billed_wh:.0f} Wh are billed, the meter has counted {metered_wh:.0f} Wh")
+        judged += own
     if wrong:
-        stops = [t.stop for t in transactions if t.stop is not None]
+        stops = [t.stop for t in judged if t.stop is not None]
         return failed_result("; ".join(wrong), facts, stops[:10], ADVICE, "subcontractor")
-    if not any(t.energy_wh for t in transactions):
+    if not any(t.energy_wh for t in judged):
         return partial_result("no energy was delivered", facts)
     return passed_result("the backend's sum is what the meter has counted", facts)
 
 
-def _meter_lives(context: AuditContext, evse: int) -> list[list[MeterReading]]:
-    """Return the readings of an outlet, in parts: a fresh simulated station has a meter of its own."""
-    begins = [r.at_s for r in context.records if r.kind == "station_began"]
-    parts: dict[int, list[MeterReading]] = {}
-    for reading in context.readings:
+@mutable
+class _MeterLife:
+    """An outlet from the start of a simulated station until a fresh one, which has a meter of its own, replaces it.
+
+    ``transactions``: those to compare with ``readings``; ``cut_transactions``: those in which the station was replaced.
+    """
+
+    readings: list[MeterReading] = field(default_factory=list)
+    transactions: list[TransactionRecord] = field(default_factory=list)
+    cut_transactions: list[TransactionRecord] = field(default_factory=list)
+
+    @property
+    def counted_wh(self) -> float:
+        return self.readings[-1].energy_wh - self.readings[0].energy_wh if self.readings else 0.0
+
+    def leave_out_cut_transactions(self) -> None:
+        """Leave out the transactions whose end the meter was not read after, and what the meter has counted in them.
+
+        The station is gone: the energy of its last seconds is known neither from a message nor from a reading.
+        """
+        last_s = self.readings[-1].at_s if self.readings else -math.inf
+        known = [(t, t.stop is not None and t.stop.at_s <= last_s) for t in self.transactions]
+        self.transactions = [t for t, is_whole in known if is_whole]
+        self.cut_transactions = [t for t, is_whole in known if not is_whole]
+        if self.cut_transactions:
+            first_s = min(_first_seen_s(t) for t in self.cut_transactions)
+            self.readings = [r for r in self.readings if r.at_s <= first_s]
+
+
+def _first_seen_s(transaction: TransactionRecord) -> float:
+    return min((f.at_s for f in (transaction.start, transaction.stop) if f is not None), default=math.inf)
+
+
+def _meter_lives(context: AuditContext, evse: int) -> list[_MeterLife]:
+    """Return what belongs together of an outlet. In the last part nothing is left out: its station was still there."""
+    begins = sorted(r.at_s for r in context.records if r.kind == "station_began")
+    lives = [_MeterLife() for _ in range(len(begins) + 1)]
+    for reading in sorted(context.readings, key=lambda reading: reading.at_s):  # two may have been asked for at once
         if reading.evse == evse:
-            parts.setdefault(sum(at_s <= reading.at_s for at_s in begins), []).append(reading)
-    return list(parts.values())
-
-
-def _counted_wh(readings: list[MeterReading]) -> float:
-    return readings[-1].energy_wh - readings[0].energy_wh if readings else 0.0
+            lives[bisect.bisect(begins, reading.at_s)].readings.append(reading)
+    for transaction in transactions_shown(context):
+        if transaction.evse == evse:
+            lives[bisect.bisect(begins, _first_seen_s(transaction))].transactions.append(transaction)
+    for life in lives[:-1]:
+        life.leave_out_cut_transactions()
+    return lives
 
 
 def judge_reference_energy(context: AuditContext) -> JudgeResult:

@@ -47,6 +47,10 @@ class Seat(Protocol):
         ``CannotCarryOut``."""
         ...
 
+    async def note_scenario_end(self) -> None:
+        """Record what is to be seen of the station after a scenario, before its outcome is kept."""
+        ...
+
     async def finish_scenarios(self) -> None:
         """Leave the station free, and record what is settled late."""
         ...
@@ -149,6 +153,7 @@ class AuditRun:
         given = {**self._work.plan.variables, **(self._work.variables or {}), **obligation.given}
         variables = {name: value for name, value in given.items() if name in scenario.variables}
         found = await ScenarioRun(scenario, conversation, self._work.terminal, variables).run_scenario()
+        await self._seat.note_scenario_end()
         lacks = conversation.target.lacks
         return outcome_of_scenario(obligation, found, lacks, range(first, self._frame_log.next_seq))
 

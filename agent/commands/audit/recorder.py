@@ -45,7 +45,7 @@ class AuditRecorder:
         self.bundle = bundle
         entries: list[MeterReading | WireRecord] = [*self.records, *self.readings]
         for entry in entries:
-            bundle.append_entry(entry, entry.at_s + time.time() - time.monotonic())
+            bundle.append_entry(entry, _utc_of_entry(entry))
 
     def note_connection(self, connected: bool, version: str) -> None:
         """Record that the station has connected, or is gone."""
@@ -62,7 +62,7 @@ class AuditRecorder:
 
     def _write_entry(self, entry: MeterReading | WireRecord) -> None:
         if self.bundle is not None:
-            self.bundle.append_entry(entry, time.time())
+            self.bundle.append_entry(entry, _utc_of_entry(entry))
 
     def add_picture(self, name: str, content: bytes, title: str, evse: int | None) -> str:
         """Keep a picture. Returns its path within the folder."""
@@ -72,6 +72,10 @@ class AuditRecorder:
         if known is None:
             self.pictures.append({"path": path, "title": title, "evse": evse})
         return path
+
+
+def _utc_of_entry(entry: MeterReading | WireRecord) -> float:
+    return entry.at_s + time.time() - time.monotonic()
 
 
 class SimulationWatch:
@@ -90,13 +94,22 @@ class SimulationWatch:
 
     async def look_once(self) -> Mapping[str, Any]:
         """Record what is to be seen now. Returns the whole picture. Raises ``Refused``, ``CannotCarryOut``."""
+        asked_s = time.monotonic()  # what was in the messages before this instant is in the picture
         picture = await self._client.station_picture()
         for evse in picture["evses"]:
-            self._note_meter_reading(evse)
+            self._note_meter_reading(evse, asked_s)
             self._note_ended_session(evse)
             await self._note_screen_change(evse)
         self._note_payments(picture.get("ledger") or {})
         return picture
+
+    async def look_at_scenario_end(self) -> None:
+        """Record what a scenario leaves, also the registers that have not changed: they belong to what was billed till
+        now. A station that restarts does not answer."""
+        for number in [number for what, number in self._seen if what == "meter"]:
+            del self._seen["meter", number]
+        with contextlib.suppress(Refused, CannotCarryOut):
+            await self.look_once()
 
     async def look_until_settled(self) -> None:
         """Look until no payment is open any more, once at least. What is booked late still belongs to the audit."""
@@ -108,11 +121,11 @@ class SimulationWatch:
     async def _has_open_payment(self) -> bool:
         return bool((await self.look_once()).get("ledger", {}).get("holds"))
 
-    def _note_meter_reading(self, evse: Mapping[str, Any]) -> None:
+    def _note_meter_reading(self, evse: Mapping[str, Any], asked_s: float) -> None:
         currents = tuple(float(a) for a in evse.get("current_a") or ())
         shown = (float(evse["meter_wh"]), float(evse["power_w"]), currents, evse.get("soc"), evse.get("limit_a"))
         if self._is_new_observation(("meter", evse["number"]), shown):
-            self._recorder.note_reading(MeterReading(time.monotonic(), evse["number"], "simulation", *shown))
+            self._recorder.note_reading(MeterReading(asked_s, evse["number"], "simulation", *shown))
 
     def _note_ended_session(self, evse: Mapping[str, Any]) -> None:
         ended = evse.get("last_session")

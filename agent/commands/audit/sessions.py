@@ -232,6 +232,10 @@ class _SimulatedSeat:
             await self.close_station()
             await self.open_station()
 
+    async def note_scenario_end(self) -> None:
+        assert self._watch is not None
+        await self._watch.look_at_scenario_end()
+
     async def finish_scenarios(self) -> None:
         assert self._client is not None
         assert self._watch is not None
@@ -299,6 +303,9 @@ class _ConnectedSeat:
 
     async def prepare_next(self, failed: bool) -> None:
         await free_outlets(self.conversation)
+
+    async def note_scenario_end(self) -> None:
+        """Nothing is read beside the messages."""
 
     async def finish_scenarios(self) -> None:
         await free_outlets(self.conversation)
