@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,14 +19,23 @@ Json: TypeAlias = dict[str, Any]
 LANGUAGES = ("en", "fr", "de")
 LONGEST_LINE = 1 << 20
 ENDS_WITHIN_S = 2.0
+LOOK_EVERY_S = 0.05
+SILENT_AT_MOST_S = 60.0
+"""How long a run waits for an agent that starts or ends. After that the agent is taken for one that hangs."""
 
 
 class DoctorRun:
     """The latest run of the doctor, or the present one. ``station``: the station file of the agent. ``version`` grows
-    with each change, of which ``changed`` is called."""
+    with each change, of which ``changed`` is called.
 
-    def __init__(self, station: Path, changed: Callable[[], None]) -> None:
-        self._station, self._changed = station, changed
+    ``is_agent_silent``: whether there is a process of the agent that cannot be asked, because it starts or ends. A run
+    waits for it: the doctor would find no agent and take the store, which a starting agent needs.
+    """
+
+    def __init__(
+        self, station: Path, changed: Callable[[], None], is_agent_silent: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._station, self._changed, self._is_agent_silent = station, changed, is_agent_silent
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._picture: Json = _empty_picture("", is_running=False)
@@ -60,6 +70,7 @@ class DoctorRun:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run_doctor(self, language: str) -> None:
+        await self._wait_for_silent_agent()
         try:
             complaint = await self._follow_process(language)
         except (OSError, ValueError, KeyError) as e:  # no process, or a line that is none of the doctor's
@@ -67,6 +78,12 @@ class DoctorRun:
         error = self._picture["error"] or ("" if self._picture["verdict"] else f"the doctor has ended: {complaint}")
         self._picture = {**self._picture, "running": False, "judging": None, "error": error}
         self._note_visible_change()
+
+    async def _wait_for_silent_agent(self) -> None:
+        """Wait as ``status_client`` does: no event says both, whether there is a process and whether it is heard."""
+        end_s = time.monotonic() + SILENT_AT_MOST_S
+        while self._is_agent_silent() and not self._picture["error"] and time.monotonic() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _follow_process(self, language: str) -> str:
         """Take the lines of one process. Return its last words, otherwise its exit code."""

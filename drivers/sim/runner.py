@@ -306,7 +306,11 @@ async def _build_control(
         raise Unusable(f"{plan.file.path}: {e}") from e
     feed = ChangeFeed()
     watch = StatusClient(status, feed.notify_change)
-    doctor = DoctorRun(command.derived, feed.notify_change)
+    doctor = DoctorRun(
+        command.derived,
+        feed.notify_change,
+        is_agent_silent=lambda: agent is not None and agent.is_process_present and watch.said is None,
+    )
     stack.push_async_callback(doctor.end_process)
     agent = _agent_supervisor(plan, world, watch, feed, command, folder, doctor, run.print_station_line)
     world.add_change_listener(feed.notify_change)

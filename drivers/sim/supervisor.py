@@ -53,13 +53,18 @@ class Supervisor:
         self._before_start, self._changed, self._print_line, self._refusal = before_start, changed, print_line, refusal
         self._process: asyncio.subprocess.Process | None = None
         self._wanted, self._stopping, self._starts, self._failures = True, False, 0, 0
-        self._killed = False
+        self._killed = self._is_present = False
         self._called = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
         """The process id. None from the moment of a ``kill``, even while the kernel still removes the process."""
         return self._process.pid if self._process and not self._killed else None
+
+    @property
+    def is_process_present(self) -> bool:
+        """From just before a process is created until it has ended."""
+        return self._is_present
 
     def start(self) -> None:
         """Start the child if it is not running."""
@@ -122,6 +127,7 @@ class Supervisor:
 
     async def _run_process(self) -> int:
         """Run the child once. Return its exit code."""
+        self._is_present = True
         self._before_start(self._starts > 0)
         with self._open_log_file() as log:
             begin = log.tell()
@@ -137,7 +143,7 @@ class Supervisor:
         self.restarts, self._starts = self._starts, self._starts + 1
         self._changed()
         code = await self._until_it_ends(process)
-        self._process = None
+        self._process, self._is_present = None, False
         self._changed()
         self._report_end(code, begin)
         return code
