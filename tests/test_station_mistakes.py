@@ -221,6 +221,7 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[web_payment]", 1, "max_energy_kwh = [10]", "web_payment.max_energy_kwh", "a first backend of OCPP 2.1"),
     ("[web_payment]", 1, "max_time_min = [0]", "web_payment.max_time_min[0]", "1 to 10080"),
     ("[web_payment]", 1, "max_cost = [2000]", "web_payment.max_cost[0]", "1 to 1000"),
+    ("[settings]", 1, 'receipt_url = "http://pay.example/{id}"', "settings.receipt_url", "https"),
     ("[settings]", 1, "sample_intervall_s = 5", "settings.sample_intervall_s", "did you mean 'sample_interval_s'?"),
     ("[settings]", 1, "connection_timeout_s = 0", "settings.connection_timeout_s", "1 to 86400"),
     ("[settings]", 1, 'language = "nl"', "settings.language", "one of station.languages"),
@@ -236,6 +237,7 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[tariff]", 1, "minimum = 60.01", "payment.amount_cents", "too little for EVSE 1"),
     ("[tariff]", 1, "session = 60", "payment.amount_cents", "too little for EVSE 1"),
     ("[evse.tariff]", 1, "session = 59.5", "payment.amount_cents", "too little for EVSE 2"),
+    ("[evse.tariff]", 1, "session = 59.35", "payment.amount_cents", "too little for EVSE 2"),  # for reserve_s alone
     ("[tariff]", 1, "grace_min = 2000", "tariff.grace_min", "0 to 1440"),
     ("[tariff]", 1, "vat_percent = 170", "tariff.vat_percent", "0 to 100"),
     ("[payment]", 1, "amount_cents = 0", "payment.amount_cents", "1 to 100000"),
@@ -499,6 +501,12 @@ def test_from_50_kw_on_a_card_reader_is_the_law(
     found = judged(tmp_path, more + QR_ONLY.format(power_kw=power_kw, terminal=terminal))
     assert [p.path for p in found] == wanted
     assert all("2023/1804, 5(1)" in p.message for p in found)
+
+
+def test_a_meter_that_bank_cards_pay_by_names_its_class(tmp_path: Path) -> None:
+    found = judged(tmp_path, WHOLE.replace('class = "B"\n', ""))
+    assert [p.path for p in found] == ["evse[1].meter.class", "evse[2].meter.class"]
+    assert all("bank cards pay by this meter" in p.message for p in found)
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(

@@ -79,6 +79,18 @@ PAYMENT_DETAILS = ("CardLast4Digits", "PaymentBrand", "SessionRef")
 PERCENT = r"100|[0-9]{1,2}(\.[0-9]{1,3})?"
 HTTPS = r"(https://\S{1,480})?"
 OFFSET = r"([+-]?[01][0-9]:[0-5][0-9])?"
+SECRET = r"([!-~]{8,64})?"
+CURRENCY = "[A-Z]{3}"
+PHASE_ROTATION = rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"
+FORMS = {
+    AMOUNT: "an amount such as 0.59, or nothing", HUNDREDTHS: "an amount such as 5 or 0.25, or nothing",
+    PERCENT: "a percentage from 0 to 100, with at most three decimals",
+    HTTPS: "an address of at most 488 characters that begins with https://",
+    OFFSET: "an offset such as +02:00, or nothing", SECRET: "8 to 64 printable characters without a space, or nothing",
+    CURRENCY: "three capital letters of ISO 4217, such as EUR",
+    PHASE_ROTATION: f"a connector and one of {', '.join(ROTATIONS)}, such as 1.RST",
+}  # fmt: skip
+"""What a value of each pattern looks like, in words."""
 OFFLINE_PRICES = ("offline_kwh_price", "offline_hour_price", "offline_flat_price")
 """The backend's default price, per kWh, per hour, once (1.6: ``chargingPrice`` of DefaultPrice)."""
 TEXT_MAX = 512
@@ -95,7 +107,7 @@ def _web_payment_variables(n: int) -> tuple[Variable, ...]:
         _make_variable(f"web{n}_template", ""),
         _make_variable(f"web{n}_totp_version", "v1", choices=("v1",)),
         _make_variable(f"web{n}_validity_s", 30, 6, 3600),
-        _make_variable(f"web{n}_secret", "", secret=True, own=True, pattern=r"([!-~]{8,64})?"),
+        _make_variable(f"web{n}_secret", "", secret=True, own=True, pattern=SECRET),
         _make_variable(f"web{n}_length", 8, 6, 64),
         _make_variable(f"web{n}_roaming_id", "", 0, 64),
         _make_variable(f"web{n}_quality", "Medium", choices=("Low", "Medium", "Quartile", "High")),
@@ -155,7 +167,7 @@ VARIABLES: dict[str, Variable] = {
         # what charging costs, for the screen
         _make_variable("cost_display", False, writable=False),
         _make_variable("cost_decimals", 2, 0, 4),
-        _make_variable("currency", "EUR", 3, 3, pattern="[A-Z]{3}"),
+        _make_variable("currency", "EUR", 3, 3, pattern=CURRENCY),
         *(
             _make_variable(f"tariff_{when}{language and '_'}{language}", "", 0, TEXT_MAX)
             for when in ("fallback", "fallback_offline")
@@ -225,7 +237,7 @@ VARIABLES: dict[str, Variable] = {
         _make_variable("signed_firmware_required", False, writable=False),
         _make_variable("sessions_before_update", False, own=True),
         # station
-        _make_variable("connector_phase_rotation", ("0.RST",), 0, 50, pattern=rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"),
+        _make_variable("connector_phase_rotation", ("0.RST",), 0, 50, pattern=PHASE_ROTATION),
         _make_variable("connector_count", 1, writable=False),
         _make_variable(
             "feature_profiles",
@@ -321,9 +333,12 @@ def parse_value(variable: Variable, text: str) -> Value:
         return number
     if variable.kind == "list":
         return _parse_list(variable, text)
-    unlike = bool(variable.pattern) and re.fullmatch(variable.pattern, text) is None
-    if not variable.low <= len(text) <= variable.high or (variable.choices and text not in variable.choices) or unlike:
-        raise WrongValue(f"{variable.name}: is not acceptable")
+    if variable.choices and text not in variable.choices:
+        raise WrongValue(f"{variable.name}: must be one of {', '.join(map(repr, variable.choices))}")
+    if variable.pattern and re.fullmatch(variable.pattern, text) is None:
+        raise WrongValue(f"{variable.name}: must be {FORMS[variable.pattern]}")
+    if not variable.low <= len(text) <= variable.high:
+        raise WrongValue(f"{variable.name}: must have {variable.low} to {variable.high} characters, has {len(text)}")
     return text
 
 
@@ -341,7 +356,7 @@ def _parse_list(variable: Variable, text: str) -> tuple[str, ...]:
             if not is_known_measurand(item):
                 raise WrongValue(f"{variable.name}: {item!r} is not measured here")
     if variable.pattern and any(re.fullmatch(variable.pattern, i, re.ASCII) is None for i in items):
-        raise WrongValue(f"{variable.name}: an entry is not acceptable")
+        raise WrongValue(f"{variable.name}: each entry must be {FORMS[variable.pattern]}")
     return items
 
 

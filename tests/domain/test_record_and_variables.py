@@ -20,6 +20,7 @@ from agent.domain.session_records import Session
 from agent.domain.stop_reason import PendingStop
 from agent.domain.tariff import Tariff
 from agent.domain.variables import (
+    FORMS,
     MEASURANDS,
     PHASES,
     VARIABLES,
@@ -284,6 +285,27 @@ def test_any_text_is_a_value_or_refused(name: str, text: str) -> None:
 @pytest.mark.parametrize("variable", VARIABLES.values(), ids=lambda v: v.name)
 def test_every_default_is_a_value_of_its_setting(variable: Variable) -> None:
     assert parse_value(variable, format_value(variable, variable.default)) == variable.default
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("receipt_url", "http://pay.example", "begins with https://"), ("currency", "euro", "three capital letters"),
+        ("time_offset", "2", "such as +02:00"), ("limit_change_percent", "101", "from 0 to 100"),
+        ("payment_increment", "0.123", "an amount such as 5 or 0.25"), ("offline_kwh_price", "x", "such as 0.59"),
+        ("connector_phase_rotation", "1.RST,2.XYZ", "one of NotApplicable, Unknown, RST"),
+        ("web1_totp_version", "v2", "one of 'v1'"), ("web1_roaming_id", "x" * 65, "0 to 64 characters, has 65"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_is_wanted(name: str, text: str, wanted: str) -> None:
+    with pytest.raises(WrongValue, match=f"^{name}: ") as refused:
+        parse_value(VARIABLES[name], text)
+    assert wanted in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", [v for v in VARIABLES.values() if v.pattern], ids=lambda v: v.name)
+def test_every_form_has_words(variable: Variable) -> None:
+    assert variable.pattern in FORMS
 
 
 def test_a_refusal_never_repeats_a_secret() -> None:

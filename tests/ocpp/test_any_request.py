@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import itertools
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +22,16 @@ from hypothesis import strategies as st
 from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.blocks.monitoring import Monitoring
 from agent.domain.charging.composite_schedule import Span
-from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Schedule, Unit
+from agent.domain.charging.profiles import (
+    InstalledProfile,
+    Kind,
+    Period,
+    Profile,
+    ProfileRefusal,
+    Purpose,
+    Schedule,
+    Unit,
+)
 from agent.domain.display_messages import DisplayMessage, MessagePriority, MessageState
 from agent.domain.events import Event, RequestReceived, SecurityNoticed
 from agent.domain.functional_block import Replier
@@ -191,6 +201,53 @@ CASES += [
     for d, actions in zip(QUIRKY, (("RemoteStartTransaction", "SetChargingProfile"), ("SetVariables",)), strict=True)
     for a in actions
 ]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "payload"),
+    [
+        (V16, {
+            "connectorId": 1,
+            "csChargingProfiles": {
+                "chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile",
+                "chargingProfileKind": "Relative",
+                "chargingSchedule": {
+                    "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 8.0}],
+                },
+            },
+        }),
+        (V201, {
+            "evseId": 1,
+            "chargingProfile": {
+                "id": 1, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile",
+                "chargingProfileKind": "Relative",
+                "chargingSchedule": [{
+                    "id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 8.0}],
+                }],
+            },
+        }),
+    ],
+    ids=["1.6", "2.0.1"],
+)  # fmt: skip
+def test_why_a_profile_is_rejected_is_one_line_of_the_log(
+    dialect: Dialect, payload: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    asking: InboundRequests
+
+    def reject(event: Event) -> None:
+        assert isinstance(event, RequestReceived)
+        reason = ProfileRefusal("InvalidStackLevel", "stackLevel must be 0 to 20")
+        asking.resolve_request(Response(event.link, event.request, "Rejected", {"reason": reason}))
+
+    place = desk()
+    place.boot = "Accepted"
+    asking = InboundRequests(place, reject, 1.0)
+    with caplog.at_level(logging.INFO):
+        served = asyncio.run(asking.serve_request(Called("1", "SetChargingProfile", payload), dialect))
+    frame = json.loads(Rpc().encode_response(served.response))
+    assert (frame[0], frame[-1].get("status")) == (3, "Rejected"), frame
+    lines = [r.getMessage() for r in caplog.records]
+    assert lines == ["chargy: SetChargingProfile is Rejected: stackLevel must be 0 to 20"]
 
 
 @pytest.mark.parametrize(("dialect", "action"), CASES)

@@ -75,6 +75,17 @@ def test_so_are_those_in_a_folder_of_their_own_and_beside_the_file(tmp_path: Pat
     derived_by_bench(path)
 
 
+def test_so_are_own_texts(tmp_path: Path) -> None:
+    path = station_with_own_files(tmp_path, 'languages = ["nl", "en"]')
+    code, said = checked(path)
+    assert code == 2
+    assert "there are no texts for 'nl'" in said
+    (tmp_path / "texts").mkdir()
+    shutil.copy(ROOT / "config" / "texts" / "de.toml", tmp_path / "texts" / "nl.toml")
+    assert checked(path) == (0, "")
+    derived_by_bench(path)
+
+
 def test_the_derived_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     path = station_with_own_files(tmp_path)
     left = tmp_path / "world" / "derived.toml"

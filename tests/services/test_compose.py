@@ -104,6 +104,16 @@ async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog
     assert any(r.levelname == "ERROR" and "set aside" in r.message for r in caplog.records)
 
 
+async def test_a_store_that_has_lost_its_content_is_in_the_status(tmp_path: Path, caplog):
+    async with running(tmp_path):
+        pass
+    (tmp_path / "state" / "agent.db").write_bytes(b"")
+    async with running(tmp_path) as station:
+        said = station.status_snapshot()["store"]["lost"]
+        assert "check the disk" in said
+    assert any(r.levelname == "ERROR" and "check the disk" in r.message for r in caplog.records)
+
+
 async def test_a_sound_store_has_nothing_to_say(tmp_path: Path):
     async with running(tmp_path) as station:
         assert station.status_snapshot()["store"] == {"set_aside": None, "ailing": None, "lost": None}

@@ -99,3 +99,15 @@ async def test_the_command_beside_a_stopped_agent(tmp_path: Path) -> None:
     row = said.stdout.splitlines()[1].split()
     assert row[:4] == ["queued", "chargy", "2", "s1"]
     assert CARD not in said.stdout
+
+
+async def test_the_command_says_that_the_store_has_lost_its_content(tmp_path: Path) -> None:
+    file, path = station(tmp_path), tmp_path / "state" / "agent.db"
+    store = await Store.open(path)
+    await store.commit([Put("boot", "7", {"id": "x"})], [("chargy", m(session="s1")) for m in (started, ended)])
+    await store.close()
+    path.write_bytes(b"")
+    said = command(file)
+    assert said.returncode == 1
+    assert "the store: " in said.stdout
+    assert "check the disk" in said.stdout
