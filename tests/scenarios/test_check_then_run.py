@@ -25,7 +25,7 @@ from agent.model.toml_text import format_document
 from agent.ports import Broken, DeviceError
 from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
-from agent.station_file import payment, tariff
+from agent.station_file import payment, receipts, tariff
 from agent.station_file import tables as station_tables
 from agent.station_file.settings import load_station_file
 from drivers.sim.command import station_file
@@ -61,6 +61,37 @@ kind = "DC"
 [simulation]
 port = 0
 """
+MORE = """
+[[backends]]
+name = "service"
+url = "ws://127.0.0.1:9"
+calls = ["Reset"]
+[[sinks]]
+name = "alerts"
+path = "alerts.jsonl"
+[[sinks]]
+name = "broker"
+kind = "mqtt"
+host = "127.0.0.1"
+[link]
+[metrics]
+[energy_manager]
+driver = "limit_modbus"
+host = "127.0.0.1"
+port = 9
+register = 4096
+[updater]
+driver = "updater_command"
+install = ["/bin/true", "{file}"]
+running = ["/bin/echo", "good"]
+commit = ["/bin/true"]
+reboot = ["/bin/true"]
+[payment.receipts]
+seller = "Energy SA"
+vat_number = "LU12345678"
+address = ["L-1000 Luxembourg"]
+"""
+"""What the simulation has no device for: nothing listens there, which is no fault of the content."""
 SETTINGS = {e.name: e.load().settings for e in entry_points(group="chargy_agent.drivers")}
 KEPT = set(
     """
@@ -114,11 +145,17 @@ def edits_in(raw: dict[str, Any]) -> st.SearchStrategy[Any]:
     tables: dict[tuple[Any, ...], type[Any]] = {
         ("station",): station_tables.Station, ("backend",): station_tables.Backend,
         ("web_payment",): station_tables.WebPayment, ("tariff",): tariff.TariffTable,
-        ("payment",): payment.PaymentTable, ("evse", 0): station_tables.Evse, ("evse", 1): station_tables.Evse,
+        ("payment",): payment.PaymentTable, ("payment", "receipts"): receipts.ReceiptTable,
+        ("backends", 0): station_tables.Backend, ("sinks", 0): station_tables.SinkTable,
+        ("sinks", 1): station_tables.SinkTable, ("link",): station_tables.LinkKeys,
+        ("metrics",): station_tables.MetricsKeys, ("energy_manager",): station_tables.EnergyManagerKeys,
+        ("evse", 0): station_tables.Evse, ("evse", 1): station_tables.Evse,
     }  # fmt: skip
     for place in [("terminal",), ("power",), ("buzzer",), ("buttons",)]:
         if place[0] in raw:
             tables[place] = SETTINGS[raw[place[0]]["driver"]]
+    choices = [st.one_of(edits_of(("energy_manager",), SETTINGS["limit_modbus"]))]
+    choices.append(st.one_of(edits_of(("updater",), SETTINGS["updater_command"])))
     for n, evse in enumerate(raw["evse"]):
         for role in ("board", "meter", "display", "lamp"):
             if role in evse:
@@ -126,7 +163,7 @@ def edits_in(raw: dict[str, Any]) -> st.SearchStrategy[Any]:
     for n, reader in enumerate(raw.get("reader", ())):
         tables["reader", n] = SETTINGS[reader["driver"]]
     # a table is chosen first: one with many keys is not edited more often than one with few
-    choices = [st.one_of(edits_of(path, cls)) for path, cls in tables.items()]
+    choices += [st.one_of(edits_of(path, cls)) for path, cls in tables.items()]
     choices += [st.one_of([st.tuples(st.just(("settings", v.name)), of_setting(v)) for v in VARIABLES.values()])] * 2
     return st.lists(st.one_of(choices), min_size=1, max_size=4)
 
@@ -174,12 +211,17 @@ def world_of(path: Path) -> AbstractAsyncContextManager[World]:
     return World.open(station_file(path), status_socket=path.with_name("s"), backend_url="ws://127.0.0.1:9")
 
 
+def with_more_tables(raw: dict[str, Any]) -> dict[str, Any]:
+    more = tomllib.loads(MORE)
+    return {**raw, **more, "payment": {**raw["payment"], **more["payment"]}}
+
+
 async def example(folder: Path, data: st.DataObject) -> bool:
     """Was the file called good?"""
     base = folder / "station.toml"
     base.write_text(BASE, "utf-8")
     async with world_of(base) as world:
-        raw = tomllib.loads(world.derived_station_file())
+        raw = with_more_tables(tomllib.loads(world.derived_station_file()))
         edits = data.draw(edits_in(raw))
         path = folder / "edited.toml"
         path.write_text(format_document(edited(raw, edits)), "utf-8")
@@ -220,7 +262,8 @@ def test_the_base_itself_is_good_and_runs(tmp_path: Path) -> None:
             station_file(path), status_socket=tmp_path / "s", backend_url="ws://127.0.0.1:9"
         ) as world:
             derived = tmp_path / "derived.toml"
-            derived.write_text(world.derived_station_file(), "utf-8")
+            raw = with_more_tables(tomllib.loads(world.derived_station_file()))
+            derived.write_text(format_document(raw), "utf-8")
             assert check.check_station_file(derived)[1] == []
             assert await run_of(derived, 20.0) == []
 
