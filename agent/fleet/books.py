@@ -64,12 +64,14 @@ class StationBooks:
     """Enters what the backend has answered. ``note_call`` comes before its answer. ``write``: gets each transaction
     that has changed, for a journal."""
 
-    __slots__ = ("_asked", "_write", "transactions")
+    __slots__ = ("_asked", "_earlier_starts", "_write", "transactions")
 
     def __init__(self, write: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.transactions: dict[str, BookedTransaction] = {}
         self._write = write
         self._asked: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        self._earlier_starts: dict[str, str] = {}
+        """The number that a killed process was given, by what its StartTransaction said."""
 
     def note_call(self, call_id: str, action: str, text: str) -> None:
         """Keep a CALL of ``BILLED_ACTIONS`` until it is answered. ``text``: its frame."""
@@ -80,12 +82,13 @@ class StationBooks:
         asked = self._asked.pop(call_id, None)
         if asked is None:
             return
-        action, payload = asked
+        (action, payload), start = asked, ""
         if action == "TransactionEvent":
             number = payload["transactionInfo"]["transactionId"]
             self._enter_event(self._booked(number), payload)
         elif action == "StartTransaction":
-            number = str(json.loads(text)[2].get("transactionId"))
+            number, start = str(json.loads(text)[2].get("transactionId")), json.dumps(payload)
+            self._forget_earlier_number(start)
             self._booked(number).begin_wh = payload["meterStart"]
         else:
             number = str(payload["transactionId"])
@@ -93,11 +96,23 @@ class StationBooks:
             booked.end_wh, booked.ended = payload["meterStop"], True
         if self._write is not None:
             one = self.transactions[number]
-            self._write({"number": number, "begin_wh": one.begin_wh, "end_wh": one.end_wh, "ended": one.ended})
+            record = {"number": number, "begin_wh": one.begin_wh, "end_wh": one.end_wh, "ended": one.ended}
+            self._write({**record, "start": start} if start else record)
 
     def restore_record(self, record: Mapping[str, Any]) -> None:
         """Enter what a killed process has written."""
-        self.transactions[record["number"]] = BookedTransaction(record["begin_wh"], record["end_wh"], record["ended"])
+        number, start = record["number"], record.get("start")
+        if start is not None:
+            self._forget_earlier_number(start)
+            self._earlier_starts[start] = number
+        self.transactions[number] = BookedTransaction(record["begin_wh"], record["end_wh"], record["ended"])
+
+    def _forget_earlier_number(self, start: str) -> None:
+        """Forget the number of the same StartTransaction that a killed process has sent. It was killed before it had
+        noted the answer: its start was sent again, and the backend gave another number. The first one has no end."""
+        number = self._earlier_starts.pop(start, None)
+        if number is not None and not self.transactions[number].ended:
+            del self.transactions[number]
 
     def _booked(self, number: str) -> BookedTransaction:
         return self.transactions.setdefault(number, BookedTransaction())

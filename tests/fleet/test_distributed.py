@@ -66,8 +66,8 @@ async def test_the_stations_of_a_killed_worker_go_on_at_another_one(tmp_path: Pa
                 await asyncio.sleep(0.02)
             one.send_signal(signal.SIGKILL)
             out, err = await reading
-    assert fleet.returncode == 0, err.decode()[-3000:]
     report = json.loads(out)
+    assert fleet.returncode == 0, (report["failures"], report["books"], err.decode()[-3000:])
     assert report["books"]["agree"]
     assert report["stations"]["count"] == 6
     assert {row["station"] for row in report["balances"]} == set(backend.accounts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,6 +148,34 @@ def test_books_agree_with_meters_to_the_watt_hour(metered_wh: float, waiting: in
     wire.out(2, "a2", "StopTransaction", {"transactionId": 7, "meterStop": 1600})
     wire.came(3, "a2", {})
     assert wire.books.balance_against("S", metered_wh, waiting, dead).agrees is agrees
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_a_start_that_was_sent_again_is_one_transaction(is_killed: bool) -> None:
+    """A station that was killed before it had noted the answer sends its start again: the backend gives another number.
+    A station that was not killed must not do that."""
+    written: list[dict[str, Any]] = []
+    books = StationBooks(written.append)
+    start = {"connectorId": 1, "idTag": "A", "meterStart": 1000, "timestamp": "2026-11-29T10:00:00Z"}
+    other = {**start, "timestamp": "2026-11-29T09:00:00Z"}
+    for call_id, number, payload in (("a", 6, other), ("b", 7, start), ("c", 8, start)):
+        if is_killed and call_id == "c":
+            books = StationBooks(written.append)
+            for record in [*written]:
+                books.restore_record(record)
+        books.note_call(call_id, "StartTransaction", json.dumps([2, call_id, "StartTransaction", payload]))
+        books.enter_answer(call_id, json.dumps([3, call_id, {"transactionId": number}]))
+    assert [*books.transactions] == (["6", "8"] if is_killed else ["6", "7", "8"])
+    for call_id, number in (("d", 6), ("e", 8)):
+        stop = {"transactionId": number, "meterStop": 1100, "timestamp": "2026-11-29T10:05:00Z"}
+        books.note_call(call_id, "StopTransaction", json.dumps([2, call_id, "StopTransaction", stop]))
+        books.enter_answer(call_id, json.dumps([3, call_id, {}]))
+    assert books.balance_against("CP-1", 200, 0, 0).agrees is is_killed
+    again = StationBooks()
+    for record in written:
+        again.restore_record(record)
+    if is_killed:
+        assert again.transactions == books.transactions
 
 
 def test_a_refused_stop_is_not_booked() -> None:
