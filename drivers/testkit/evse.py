@@ -13,6 +13,8 @@ from agent.ports.evse import EvsePort
 
 SOON_S = 2.0
 _AGAIN_S = 0.05
+_SILENT_S = 10.0
+"""After this time a silent board must have been noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +29,31 @@ class EvseWorld:
     silence: Callable[[bool], Awaitable[None]] | None = None
 
 
-async def check_evse(port: EvsePort, world: EvseWorld | None = None, *, service_s: float = SOON_S) -> None:
+async def check_evse(
+    port: EvsePort, world: EvseWorld | None = None, *, soon_s: float = SOON_S, service_s: float | None = None
+) -> None:
     """Raise ``AssertionError`` with the broken clause of ``EvsePort``. The port must be freshly opened.
 
-    ``service_s``: how long the board may take to come back into service.
+    ``soon_s``: how long a change may take until it shows; ``service_s``: how long the board may take to come back into
+    service, without a value as long as any other change.
     """
     world = world or EvseWorld()
-    await _check_first_picture(port)
+    await _check_first_picture(port, soon_s)
     await _check_limits(port)
     await port.beat()
     await port.clear_fault()
     if world.pilot is not None:
-        await _check_charging(port, world.pilot)
+        await _check_charging(port, world.pilot, soon_s)
     await _check_lock(port)
-    await _check_service(port, service_s)
+    await _check_service(port, soon_s if service_s is None else service_s)
     if world.silence is not None:
-        await _check_silence(port, world.silence)
+        await _check_silence(port, world.silence, _SILENT_S * soon_s / SOON_S)
 
 
-async def _check_first_picture(port: EvsePort) -> None:
+async def _check_first_picture(port: EvsePort, soon_s: float) -> None:
     assert (await port.state()).released is not True, "a driver must come up with release withdrawn"
     states = port.states()
-    async with asyncio.timeout(SOON_S):
+    async with asyncio.timeout(soon_s):
         first = await anext(states)
     assert first.contactor is not True, "the contactor is closed without release"
     await _close_states(states)
@@ -78,25 +83,27 @@ async def _check_watts(port: EvsePort) -> None:
     assert await port.set_limit(Limit()) == top, "no bound of ours means the board's own maximum"
 
 
-async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[None]]) -> None:
+async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[None]], soon_s: float) -> None:
     states = port.states()
     await pilot(Pilot.C)
     asks = port.traits.tells_pilot
     seen = await _wait_for_state(
-        states, lambda s: s.requests_energy or (s.vehicle_connected and not asks), "the vehicle asks for energy"
+        states, lambda s: s.requests_energy or (s.vehicle_connected and not asks), "the vehicle asks for energy", soon_s
     )
     assert seen.contactor is not True, "the contactor is closed without release"
     await port.set_release(True)
     await port.set_release(True)
-    await _wait_for_state(states, lambda s: s.released is True and s.contactor is not False, "release shows")
+    await _wait_for_state(states, lambda s: s.released is True and s.contactor is not False, "release shows", soon_s)
     await _expect_refusal(port, "unlocked under load")
     await port.set_limit(Limit(current_a=0, power_w=0))
     await port.set_limit(Limit(current_a=port.traits.min_a, power_w=port.traits.min_w or None))
-    await _poll_until(port, lambda s: s.released is True, "release comes back after a pause")
+    await _poll_until(port, lambda s: s.released is True, "release comes back after a pause", soon_s)
     await port.set_release(False)
-    await _wait_for_state(states, lambda s: s.released is False, "withdrawal shows")
+    await _wait_for_state(states, lambda s: s.released is False, "withdrawal shows", soon_s)
     await pilot(Pilot.A)
-    await _wait_for_state(states, lambda s: s.pilot is Pilot.A and s.contactor is not True, "the vehicle has gone")
+    await _wait_for_state(
+        states, lambda s: s.pilot is Pilot.A and s.contactor is not True, "the vehicle has gone", soon_s
+    )
     await _close_states(states)
 
 
@@ -123,12 +130,12 @@ async def _check_service(port: EvsePort, within_s: float) -> None:
     await _poll_until(port, lambda s: s.pilot is not Pilot.F, "back in service, the pilot leaves state F", within_s)
 
 
-async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[None]]) -> None:
+async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[None]], within_s: float) -> None:
     states = port.states()
     await anext(states)
     await silence(True)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(within_s):
             async for _ in states:
                 pass
     except Unreachable:
@@ -143,20 +150,22 @@ async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[Non
         break
 
 
-async def _wait_for_state(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], what: str) -> EvseState:
+async def _wait_for_state(
+    states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], what: str, within_s: float
+) -> EvseState:
     """Return the first state with the property. States may be skipped, never late."""
     last: EvseState | None = None
     try:
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(within_s):
             async for last in states:
                 if true(last):
                     return last
     except TimeoutError:
         pass
-    raise AssertionError(f"not seen within {SOON_S} s: {what}; last picture: {last}")
+    raise AssertionError(f"not seen within {within_s:g} s: {what}; last picture: {last}")
 
 
-async def _poll_until(port: EvsePort, true: Callable[[EvseState], bool], what: str, within_s: float = SOON_S) -> None:
+async def _poll_until(port: EvsePort, true: Callable[[EvseState], bool], what: str, within_s: float) -> None:
     """Poll until the property holds. The state may equal the last one that was reported."""
     state = await port.state()
     try:
@@ -165,7 +174,7 @@ async def _poll_until(port: EvsePort, true: Callable[[EvseState], bool], what: s
                 await asyncio.sleep(_AGAIN_S)
                 state = await port.state()
     except TimeoutError:
-        raise AssertionError(f"not seen within {within_s} s: {what}; last look: {state}") from None
+        raise AssertionError(f"not seen within {within_s:g} s: {what}; last look: {state}") from None
 
 
 async def _close_states(states: AsyncIterator[EvseState]) -> None:

@@ -22,9 +22,9 @@ from agent.station_file.settings import build_table, parse_station_file
 from drivers.evse_modbus import board_map
 from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.world import World
-from drivers.testkit.evse import EvseWorld, check_evse
+from drivers.testkit.evse import SOON_S, EvseWorld, check_evse
 from tests.drivers.sim_stations import station
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 
 CONFIG = Path(__file__).parents[2] / "config"
 ALL = tuple(sorted(path.stem for path in (CONFIG / "boards").glob("*.toml")))
@@ -93,7 +93,7 @@ def test_every_map_has_a_far_end() -> None:
 @pytest.mark.parametrize("name", ALL)
 async def test_it_keeps_the_contract(tmp_path: Path, name: str) -> None:
     async with world_of(tmp_path, name) as (world, opened), opened() as board:
-        await check_evse(board, hooks(world))
+        await check_evse(board, hooks(world), soon_s=stretched(SOON_S))
 
 
 @pytest.mark.parametrize("name", ALL)

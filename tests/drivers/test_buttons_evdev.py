@@ -101,7 +101,7 @@ async def test_contract(fifo: Fifo) -> None:
     def open_port() -> AbstractAsyncContextManager[ButtonsPort]:
         return opened(fifo)
 
-    await check_buttons(open_port, press, release, list(KEYS))
+    await check_buttons(open_port, press, release, list(KEYS), timeout_s=stretched(2.0))
 
 
 def touch(x: int, y: int, down_first: bool = False) -> bytes:

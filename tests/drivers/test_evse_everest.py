@@ -29,8 +29,8 @@ from drivers.sim.everest.station import Everest, Phase
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.mqtt import Broker
-from drivers.testkit.evse import EvseWorld, check_evse
-from tests.support.busy_machine import Deadline, deadline
+from drivers.testkit.evse import SOON_S, EvseWorld, check_evse
+from tests.support.busy_machine import Deadline, deadline, stretched
 from tests.support.mosquitto import MOSQUITTO, mosquitto_at
 from tests.support.simulated_station import held_port
 
@@ -172,7 +172,7 @@ ORDERS = ("set_external_limits", "resume_charging")
 async def test_the_driver_keeps_the_contract(kind: str) -> None:
     far = Far(kind)
     async with far.running(), far.open() as port:
-        await check_evse(port, EvseWorld(far.pilot, far.silence))
+        await check_evse(port, EvseWorld(far.pilot, far.silence), soon_s=stretched(SOON_S))
 
 
 async def test_a_dc_session_by_the_topics(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ async def test_without_our_beats_everest_stops_in_order() -> None:
         async with Watched(port).running(beats=False) as seen:
             began_s = time.monotonic()
             await until(lambda: seen.pictures and seen.last.released is False)
-            assert time.monotonic() - began_s < 15
+            assert time.monotonic() - began_s < stretched(15)
     events = far.events()
     assert events.index("StoppingCharging") < events.index("ChargingFinished") < events.index("TransactionFinished")
 
@@ -748,4 +748,4 @@ async def test_the_contract_holds_over_mosquitto(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as port, far.running(), bridged(far, port):
         settings = EverestSettings("127.0.0.1", port)
         async with DRIVER.open(settings, far.where) as driven:
-            await check_evse(driven, EvseWorld(far.pilot, far.silence))
+            await check_evse(driven, EvseWorld(far.pilot, far.silence), soon_s=stretched(SOON_S))

@@ -21,10 +21,10 @@ from drivers.evse_modbus import DRIVER
 from drivers.evse_modbus.settings import BoardSettings
 from drivers.meter_modbus import DRIVER as METER
 from drivers.meter_modbus.settings import MeterSettings
-from drivers.testkit.evse import EvseWorld, check_evse
+from drivers.testkit.evse import SOON_S, EvseWorld, check_evse
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
-from tests.support.busy_machine import Deadline, deadline
+from tests.support.busy_machine import Deadline, deadline, stretched
 
 CONFIG = Path(__file__).parents[2] / "config"
 FAST_S = 0.3
@@ -146,7 +146,7 @@ async def seen(
 
 async def test_it_keeps_the_contract(tcp: TcpLine, charx: Charx) -> None:
     async with DRIVER.open(settings(tcp), place()) as board:
-        await check_evse(board, EvseWorld(charx.set_pilot, charx.silence))
+        await check_evse(board, EvseWorld(charx.set_pilot, charx.silence), soon_s=stretched(SOON_S))
 
 
 async def test_a_tethered_outlet_keeps_the_contract(tcp: TcpLine, charx: Charx) -> None:
@@ -154,7 +154,7 @@ async def test_a_tethered_outlet_keeps_the_contract(tcp: TcpLine, charx: Charx) 
     async with DRIVER.open(settings(tcp), place("tethered")) as board:
         assert board.traits.tethered
         assert not board.traits.lockable
-        await check_evse(board, EvseWorld(charx.set_pilot, charx.silence))
+        await check_evse(board, EvseWorld(charx.set_pilot, charx.silence), soon_s=stretched(SOON_S))
         assert (await board.state()).locked is None
 
 

@@ -36,7 +36,7 @@ from drivers.sim.car import Car
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.rapi import RapiBoard
-from drivers.testkit.evse import EvseWorld, check_evse
+from drivers.testkit.evse import SOON_S, EvseWorld, check_evse
 from tests.support.busy_machine import Deadline, deadline, stretched
 
 # --- the parser --------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ async def test_it_keeps_the_contract(tmp_path: Path, outlet: str) -> None:
         assert board.traits.lockable == board.traits.holds == (outlet == "socket")
         assert not board.traits.fallback_stop
         assert not board.traits.counts_plugged
-        await check_evse(board, EvseWorld(rig.pilot, rig.silence))
+        await check_evse(board, EvseWorld(rig.pilot, rig.silence), soon_s=stretched(SOON_S))
 
 
 async def test_a_session(rig: Rig) -> None:

@@ -31,12 +31,17 @@ async def first(path: Path, **more: object) -> Supply:
 async def test_a_mains_supply_keeps_the_contract(tmp_path: Path) -> None:
     far_end = PowerSupply(tmp_path / "mains")
     far_end.start(True)
-    await check_power(lambda: opened(far_end.folder), far_end.set_online, quiet_s=0.1)
+    await check_power(lambda: opened(far_end.folder), far_end.set_online, timeout_s=stretched(2.0), quiet_s=0.1)
 
 
 async def test_a_gpio_value_that_is_low_while_mains_is_there(tmp_path: Path) -> None:
     value = tmp_path / "value"
-    await check_power(lambda: opened(value, lost=1), lambda on: _write(value, "0" if on else "1"), quiet_s=0.1)
+    await check_power(
+        lambda: opened(value, lost=1),
+        lambda on: _write(value, "0" if on else "1"),
+        timeout_s=stretched(2.0),
+        quiet_s=0.1,
+    )
 
 
 def _write(path: Path, text: str) -> None:

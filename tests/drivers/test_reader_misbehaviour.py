@@ -203,7 +203,7 @@ async def misbehave(field: RfField, port: ReaderPort, dice: random.Random, name:
 
 
 async def test_a_card_torn_away_in_the_middle_is_told_and_read_when_it_comes_back(
-    field: RfField, tmp_path: Path
+    field: RfField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the answer to the station's proof: nothing of the talk before is left when it comes back."""
 
@@ -214,6 +214,7 @@ async def test_a_card_torn_away_in_the_middle_is_told_and_read_when_it_comes_bac
                 return None
             return super().answer_frame(frame)
 
+    monkeypatch.setattr(reader_module, "TALK_S", stretched(5.0))  # no card here talks without end
     async with DRIVER.open(settings(field, tmp_path), WHERE) as port:
         for _ in range(2):
             card = Torn(random.Random(1))

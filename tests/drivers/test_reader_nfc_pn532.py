@@ -193,7 +193,8 @@ async def test_contract(chip: Pn532) -> None:
     def open_port() -> AbstractAsyncContextManager[ReaderPort]:
         return opened(chip)
 
-    await check_reader(open_port, tap, ["04A1B2C3D4E5F6", "04112233445566"])
+    values = ["04A1B2C3D4E5F6", "04112233445566"]
+    await check_reader(open_port, tap, values, timeout_s=stretched(5.0), lag_s=stretched(0.05), close_s=stretched(1.5))
     assert 0x16 in chip.commands, "closed in order: the chip was sent to sleep"
     assert chip.baud == 115200, "and can be opened again at its first rate"
 

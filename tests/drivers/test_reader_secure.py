@@ -16,6 +16,7 @@ from agent.ports import Broken
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
 from drivers.reader_nfc import DRIVER, key_file
+from drivers.reader_nfc import field as field_module
 from drivers.reader_nfc.desfire.ciphers import Key
 from drivers.reader_nfc.desfire.diversify import diversify_an10922
 from drivers.reader_nfc.secure_settings import SecureSettings
@@ -33,7 +34,9 @@ TOKEN = Token(TEXT.decode(), TokenType.LOCAL)
 
 
 @pytest.fixture
-async def field() -> AsyncIterator[RfField]:
+async def field(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RfField]:
+    for name, wait_s in (("RATS_TIMEOUT_S", 0.3), ("PRESENCE_TIMEOUT_S", 0.2)):  # the event loop answers for the card
+        monkeypatch.setattr(field_module, name, stretched(wait_s))
     field = RfField()
     await field.start()
     yield field
@@ -78,7 +81,7 @@ async def next_tap(port: ReaderPort, timeout_s: float = 5.0) -> Tap:
 
 async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSettings) -> None:
     async with opened(field, secure) as port:
-        field.present_card(badge(), 0.5)
+        field.present_card(badge(), stretched(2.0))
         assert (await next_tap(port)).token == TOKEN
         with pytest.raises(TimeoutError):
             await next_tap(port, 0.4)  # one presence, one tap
@@ -241,7 +244,7 @@ async def test_no_key_and_no_content_in_the_logs(
     logging.getLogger("nfc").setLevel(1)
     async with opened(field, secure) as port:
         for card in (badge(), badge(key=bytes(16))):
-            field.present_card(card, 0.2)
+            field.present_card(card, stretched(1.0))
             await next_tap(port)
     own = diversify_an10922(Key(MASTER), UID + bytes.fromhex("F58840") + b"CHG").value
     for secret in (MASTER.hex(), own.hex(), repr(MASTER)[2:-1], TEXT.decode(), UID.hex()):

@@ -158,7 +158,10 @@ async def test_contract(line: Line) -> None:
     def open_port() -> AbstractAsyncContextManager[ReaderPort]:
         return opened(line)
 
-    await check_reader(open_port, tap, ["04a1B2", "not hex, mixed Case", "x", "A" * 36], quiet_s=0.1)
+    values = ["04a1B2", "not hex, mixed Case", "x", "A" * 36]
+    await check_reader(
+        open_port, tap, values, timeout_s=stretched(5.0), quiet_s=0.1, lag_s=stretched(0.05), close_s=stretched(1.5)
+    )
 
 
 async def test_a_card_from_before_is_nobody(line: Line) -> None:
