@@ -21,6 +21,7 @@ from drivers.terminal_payter.messages import HoldUpdate, parse_update
 from drivers.terminal_payter.settings import PayterSettings
 from drivers.terminal_payter.terminal import PayterTerminal
 from drivers.testkit.terminal import check_terminal
+from tests.support.busy_machine import stretched
 from tests.support.certificate_authorities import Authority
 from tests.support.terminal_process import Apollo, heard, running
 
@@ -43,7 +44,7 @@ async def hold(apollo: Apollo, port: TerminalPort, behaviour: str = "approve", *
 async def test_keeps_the_contract(tmp_path: Path, line: str) -> None:
     authority = Authority(tmp_path) if line == "tls" else None
     async with running(tmp_path, line, authority=authority) as apollo:
-        await check_terminal(apollo.opened, apollo.world, lag_s=LAG_S)
+        await check_terminal(apollo.opened, apollo.world, timeout_s=stretched(10.0), lag_s=LAG_S)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ async def test_keeps_the_contract(tmp_path: Path, line: str) -> None:
 )
 async def test_open_points_as_a_terminal_may_have_them(tmp_path: Path, keys: dict[str, Any]) -> None:
     async with running(tmp_path) as apollo:
-        await check_terminal(lambda: apollo.opened(**keys), apollo.world, lag_s=LAG_S)
+        await check_terminal(lambda: apollo.opened(**keys), apollo.world, timeout_s=stretched(10.0), lag_s=LAG_S)
 
 
 @pytest.mark.parametrize("answers", ["either", "none"])
@@ -113,9 +114,9 @@ async def test_a_terminal_that_cannot_raise_says_so(tmp_path: Path) -> None:
 
 async def test_a_raise_without_an_answer_is_unreachable_and_may_have_happened(tmp_path: Path) -> None:
     """The line is lost behind the order; asked again on the next one, the total is the same."""
-    async with running(tmp_path, "tcp", "--bank-s", "0.3") as apollo:
+    async with running(tmp_path, "tcp", "--bank-s", str(stretched(2.0))) as apollo:
         async with apollo.opened() as port:
-            approved = await hold(apollo, port)
+            approved = await hold(apollo, port, bank_s=0.05)
             assert isinstance(port, PayterTerminal)
             raising = asyncio.create_task(port.raise_hold(approved.reservation, 7000))
             while not port._updates:
@@ -183,7 +184,8 @@ async def test_an_approval_that_crosses_the_cancel_is_told(tmp_path: Path) -> No
 @pytest.mark.parametrize("what", ["garbage", "wrong_magic", "bad_checksum", "split", "merge"])
 async def test_noise_on_the_line(tmp_path: Path, what: str) -> None:
     """Spoils the card's message; what cannot be repaired ends the offer, it does not stay open for ever."""
-    async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, gap_ms=60) as port:
+    pauses: dict[str, Any] = {"keep_alive_s": stretched(0.1), "gap_ms": round(stretched(60))}
+    async with running(tmp_path, "serial") as apollo, apollo.opened(**pauses) as port:
         news = port.news()
         await port.offer(5000)
         await apollo.spoil("event_first", code=0x36)
@@ -217,9 +219,11 @@ async def test_a_lost_reply_to_a_commit_is_unreachable_and_the_next_one_says_clo
 
 
 async def test_a_late_reply_to_a_commit_is_waited_for(tmp_path: Path) -> None:
-    async with running(tmp_path) as apollo, apollo.opened(reply_s=0.2, settle_s=5, keep_alive_s=0.1) as port:
+    reply_s = stretched(0.5)
+    patience = {"reply_s": reply_s, "settle_s": 10 * reply_s, "keep_alive_s": 0.1}
+    async with running(tmp_path) as apollo, apollo.opened(**patience) as port:
         outcome = await hold(apollo, port)
-        await apollo.spoil("delay_reply", code=0x35, s=1.0)
+        await apollo.spoil("delay_reply", code=0x35, s=2 * reply_s)
         assert await port.commit(outcome.reservation, 1234) is Settlement.DONE
 
 
@@ -332,11 +336,12 @@ async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path
 @pytest.mark.parametrize("keys", [{}, {"extended": True}])
 async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, keys: dict[str, Any]) -> None:
     """The line did not notice that it died: were the terminal prepared again, the hold would stay unknown."""
+    keys = {"sync_every_s": stretched(0.5), **keys}  # the first question of the second process is asked once
     async with running(tmp_path, "serial") as apollo:
         async with apollo.opened(**keys) as port:
             news = port.news()
             await port.offer(5000)
-            await apollo.tap(bank_s=1.5)
+            await apollo.tap(bank_s=stretched(2.0))
             await heard(news)
             await port.authorize()
         assert (await apollo.books()).holds == {}
@@ -390,11 +395,12 @@ async def test_the_card_of_an_approval_is_told_as_it_is_said(tmp_path: Path, tru
 
 
 async def test_kept_awake_beyond_the_terminals_idle_time(tmp_path: Path) -> None:
-    async with running(tmp_path, "tcp", "--idle-s", "0.5") as apollo:
+    idle_s = stretched(1.0)
+    async with running(tmp_path, "tcp", "--idle-s", str(idle_s)) as apollo:
         async with apollo.opened(keep_alive_s=0.15) as port:
             with pytest.raises(TimeoutError):
-                await heard(port.news(), 1.2)
-        async with apollo.opened(keep_alive_s=10) as port:
+                await asyncio.wait_for(anext(port.news()), 2.4 * idle_s)
+        async with apollo.opened(keep_alive_s=15) as port:
             with pytest.raises(Unreachable):
                 await heard(port.news())
 
@@ -491,7 +497,7 @@ async def test_one_that_does_not_answer_for_once_gets_no_second_name(tmp_path: P
     async with running(tmp_path, "tls", authority=Authority(tmp_path)) as apollo:
         for _ in range(2):
             await apollo.spoil("lose_reply", code=0x27)
-        async with apollo.opened(reply_s=0.5) as port:
+        async with apollo.opened(reply_s=stretched(0.5)) as port:
             assert port.identity.serial == ""
 
 
@@ -500,7 +506,7 @@ async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_no
 ) -> None:
     """Something may be held: the connection ends, and the waiting call gets the error."""
     async with running(tmp_path, "serial", "--bank-s", "0.05") as apollo:
-        async with apollo.opened(reply_s=1.0, gap_ms=60) as port:
+        async with apollo.opened(gap_ms=60) as port:
             news = port.news()
             await port.offer(5000)
             await apollo.tap()

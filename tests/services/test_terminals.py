@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,7 +39,7 @@ from agent.services.devices.configured import compose_devices
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.terminal import REFUSALS, TerminalSupervisor
 from agent.station_file.settings import SettingsError, parse_station_file
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 from tests.support.terminal_process import Apollo, running
 
 OFFER = OfferPayment(0, "p1", 5000)
@@ -67,9 +68,9 @@ class Kept:
         assert isinstance(event, wanted), f"{wanted.__name__} expected, {event} came"
         return event
 
-    async def held(self, apollo: Apollo) -> PaymentApproved:
+    async def held(self, apollo: Apollo, **card: Any) -> PaymentApproved:
         self.keeper.accept_order(OFFER)
-        await apollo.tap()
+        await apollo.tap(**card)
         assert (await self.next(BankCardRead)).payment == "p1"
         self.keeper.accept_order(AuthorizePayment(0, "p1"))
         approved: PaymentApproved = await self.next(PaymentApproved)
@@ -137,9 +138,10 @@ async def test_another_terminal_is_not_asked(tmp_path: Path) -> None:
 
 
 async def test_a_hold_is_raised_and_other_orders_do_not_wait_for_its_bank(tmp_path: Path) -> None:
-    async with running(tmp_path, "tcp", "--bank-s", "0.5") as apollo, kept(apollo.opened) as it:
+    bank_s = str(stretched(2.0))  # of the raise: the other orders go before it also if each of them waits for its turn
+    async with running(tmp_path, "tcp", "--bank-s", bank_s) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
-        approved = await it.held(apollo)
+        approved = await it.held(apollo, bank_s=0.05)
         it.keeper.accept_order(RaisePayment(0, "p1", approved.reservation, 7000))
         it.keeper.accept_order(OfferPayment(0, "p2", 100))
         it.keeper.accept_order(CancelPayment(0, "p2"))
@@ -150,7 +152,10 @@ async def test_a_hold_is_raised_and_other_orders_do_not_wait_for_its_bank(tmp_pa
         assert (await apollo.books()).captures == [(approved.reservation, 6543)]
 
 
-async def test_a_raise_of_a_terminal_that_goes_away_is_answered_as_unknown(tmp_path: Path) -> None:
+async def test_a_raise_of_a_terminal_that_goes_away_is_answered_as_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "BACK_OFF_S", (60.0,))  # the second try, which would raise a fault, comes too late
     async with running(tmp_path, "tcp", "--bank-s", "20") as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
         it.keeper.accept_order(RaisePayment(0, "p1", 1, 7000, "APO0041SIM"))
@@ -165,9 +170,10 @@ async def test_a_raise_of_a_terminal_that_goes_away_is_answered_as_unknown(tmp_p
 
 async def test_a_raise_without_an_answer_harms_no_other_payment(tmp_path: Path) -> None:
     """The line is healthy: the driver has only waited long enough. Another card is being authorized meanwhile."""
-    async with running(tmp_path, "tcp", "--bank-s", "1.5") as apollo, kept(lambda: apollo.opened(raise_s=0.5)) as it:
+    bank_s = str(stretched(2.5))
+    async with running(tmp_path, "tcp", "--bank-s", bank_s) as apollo, kept(lambda: apollo.opened(raise_s=0.5)) as it:
         await it.next(TerminalOpened)
-        approved = await it.held(apollo)
+        approved = await it.held(apollo, bank_s=0.05)
         it.keeper.accept_order(OfferPayment(0, "p2", 3000))
         await apollo.tap(last4="9999")
         assert (await it.next(BankCardRead)).payment == "p2"
@@ -340,9 +346,8 @@ async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path:
         await apollo.down()
         for order in (CommitPayment(0, "p1", 1, 1), VoidPayment(0, "p1", 1)):
             it.keeper.accept_order(order)
-        kinds = {type(await it.next(Event)) for _ in range(3)}
-        assert kinds == {PaymentSettled, TerminalLost}
-        await it.next(FaultRaised)
+        kinds = Counter([type(await it.next(Event)) for _ in range(4)])  # the loss may be noticed before the orders
+        assert kinds == {PaymentSettled: 2, TerminalLost: 1, FaultRaised: 1}
         it.keeper.accept_order(CommitPayment(0, "p1", 1, 1))
         assert await it.next(PaymentSettled) == PaymentSettled(0, "p1", None)
         it.keeper.accept_order(OfferPayment(0, "p2", 1))

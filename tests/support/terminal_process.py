@@ -19,7 +19,7 @@ from agent.ports.terminal import TerminalNews, TerminalPort
 from drivers.terminal_payter import DRIVER
 from drivers.terminal_payter.settings import PayterSettings
 from drivers.testkit.terminal import BankRecords, TerminalWorld
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 from tests.support.certificate_authorities import Authority
 from tests.support.control_socket import Json, send_control_order, wait_for_control_socket
 
@@ -80,7 +80,7 @@ class Apollo:
         )
 
     def settings(self, **keys: Any) -> PayterSettings:
-        own: Json = {"sync_every_s": 0.05, "reply_s": 1.0, "settle_s": 1.0, "line": self.line}
+        own: Json = {"sync_every_s": 0.05, "reply_s": stretched(1.0), "settle_s": stretched(1.0), "line": self.line}
         if self.line == "serial":
             own["device"] = str(self.folder / "tty")
         else:
