@@ -73,8 +73,10 @@ class Dialogue:
         raise self._no_answer_error("Get Status")
 
     async def probe_status(self) -> messages.Status | None:
-        """Request the status before anything else, in both frame formats. None: no answer."""
-        for extended in {self._settings.extended: None, False: None}:
+        """Request the status before anything else, twice in the frame format of the settings, then in the plain one.
+        None: no answer. An answer may come too late while other drivers are imported."""
+        formats = (True, True, False) if self._settings.extended else (False, False)
+        for extended in formats:
             self.link.extended = extended
             try:
                 frame = await self.link.request_answer(

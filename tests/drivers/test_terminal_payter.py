@@ -333,10 +333,12 @@ async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path
             await heard(news)
 
 
+@pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("keys", [{}, {"extended": True}])
-async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, keys: dict[str, Any]) -> None:
-    """The line did not notice that it died: were the terminal prepared again, the hold would stay unknown."""
-    keys = {"sync_every_s": stretched(0.5), **keys}  # the first question of the second process is asked once
+async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, keys: dict[str, Any], lost: int) -> None:
+    """The line did not notice that it died: were the terminal prepared again, the hold would stay unknown, also after
+    an answer that was ``lost``."""
+    keys = {"sync_every_s": stretched(0.3), **keys}
     async with running(tmp_path, "serial") as apollo:
         async with apollo.opened(**keys) as port:
             news = port.news()
@@ -345,6 +347,8 @@ async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, k
             await heard(news)
             await port.authorize()
         assert (await apollo.books()).holds == {}
+        for _ in range(lost):
+            await apollo.spoil("lose_reply", code=0x26)
         async with apollo.opened(**keys) as port:
             report = await heard(port.news())
             assert isinstance(report, Approved), report
