@@ -22,7 +22,7 @@ from drivers.panel.mounting import Mounting
 from drivers.panel.page_parts import faces_of_page
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, PRICES, SESSION, said, where
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 
 CHARGING = Screen(ScreenName.CHARGING, "fr", "", {**COMMON, **SESSION})
 
@@ -62,14 +62,14 @@ async def test_a_reader_never_sees_half_a_picture(tmp_path: Path) -> None:
 
 
 async def test_what_takes_turns_is_seen_in_turn(tmp_path: Path) -> None:
-    """On 128x64: title, figures, hint and so on, half a second each; and figures that go on do not begin again."""
+    """On 128x64: title, figures, hint and so on, each for a while; and figures that go on do not begin again."""
     path = tmp_path / "screen.png"
     seen: list[bytes] = []
     whole = said((CHARGING.name, "", dict(CHARGING.values)), "fr")
     wanted = [face().image.tobytes() for face in faces_of_page(whole, (128, 64), 1)]
     async with (
         deadline(60),
-        DRIVER.open(PngSettings(str(path), 128, 64, 1, turn_s=0.5), where(timezone="CET-1")) as port,
+        DRIVER.open(PngSettings(str(path), 128, 64, 1, turn_s=stretched(0.5)), where(timezone="CET-1")) as port,
     ):
         while len(seen) < len(wanted) + 1:
             await port.show(CHARGING)

@@ -630,7 +630,7 @@ async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(
         else:
             obey(raw)
 
-    async with rig.open() as board:
+    async with rig.open(timeout_s=0.3) as board:
         await charging(rig, board)
         rig.board._handle_line = loses  # type: ignore[method-assign]
         lost = 3

@@ -50,7 +50,7 @@ async def test_it_keeps_the_contract(key: str) -> None:
 async def test_an_energy_manager_that_publishes_no_more_is_unreachable_and_its_last_message_is_kept() -> None:
     async with far_end() as (manager, settings):
         manager.max_a = 13
-        settings = replace(settings, every_s=0.3)
+        settings = replace(settings, every_s=stretched(0.5))
         async with DRIVER.open(settings, WHERE) as port:
             reports = port.limits()
             while (await anext(reports)).is_kept:

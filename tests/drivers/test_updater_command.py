@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,11 @@ from agent.ports import Unreachable
 from drivers.updater_command.commands import CommandUpdater
 from drivers.updater_command.settings import CommandUpdaterSettings
 
-SLEEPS = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+SLEEPS = 'echo $$ >"$0"; exec sleep 60'
 
 
 def make_updater(pid_file: Path) -> CommandUpdater:
-    words = (sys.executable, "-c", SLEEPS, str(pid_file))
+    words = ("sh", "-c", SLEEPS, str(pid_file))
     return CommandUpdater(CommandUpdaterSettings(running=words, answer_s=3.0))
 
 

@@ -26,10 +26,11 @@ WHERE = Where(0, "energy_manager", lambda: (1, 0.0), ())
 
 @asynccontextmanager
 async def supervised(**options: Any) -> AsyncIterator[tuple[ModbusEnergyManager, EnergyManagerSupervisor, list[Event]]]:
+    timeout_s = options.pop("timeout_s", 5.0)
     options = {"released": RELEASED[options.get("type", "u16")], **options}
     manager = ModbusEnergyManager({"register": 0, **options})
     await manager.start()
-    settings = LimitSettings(0, host="127.0.0.1", port=manager.port, poll_s=0.05, timeout_s=0.2, **options)
+    settings = LimitSettings(0, host="127.0.0.1", port=manager.port, poll_s=0.05, timeout_s=timeout_s, **options)
     events: list[Event] = []
     keeper = EnergyManagerSupervisor(0, "energy manager", lambda: DRIVER.open(settings, WHERE), events.append)
     task = asyncio.create_task(keeper.run())
@@ -88,7 +89,7 @@ async def test_what_is_no_limit_is_refused_and_logged_once(
 
 
 async def test_an_energy_manager_that_is_away_is_a_fault_that_blocks_nothing() -> None:
-    async with supervised() as (manager, _, events):
+    async with supervised(timeout_s=0.2) as (manager, _, events):
         await until(lambda: limits_in(events))
         manager.silent = True
         await until(lambda: FaultRaised(0, Fault.DEVICE_SILENT) in events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,18 @@ class PageOfStation:
         return await self._queries.answer_question({"do": do, "store": str(self.store.path.resolve())})
 
     async def wait_for_restart(self) -> None:
-        async with asyncio.timeout(stretched(20)):
-            while not self.restarts:
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: bool(self.restarts))
+
+
+async def wait_until(is_reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(stretched(20)):
+        while not is_reached():
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
 async def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PageOfStation]:
-    monkeypatch.setattr(field_page_queries, "RESTART_AFTER_S", 0.05)
+    monkeypatch.setattr(field_page_queries, "RESTART_AFTER_S", stretched(0.5))  # longer than a look into the store
     monkeypatch.setattr(field_page_queries, "LOOK_AGAIN_S", 0.01)
     store = await Store.open(tmp_path / "agent.db")
     yield PageOfStation(store)
@@ -88,22 +93,29 @@ def end_web_payment(evse: EvseRecord) -> None:
     ],
 )  # fmt: skip
 async def test_a_driver_who_comes_before_the_restart_is_served_first(
-    page: PageOfStation, begin: Callable[[EvseRecord], None], end: Callable[[EvseRecord], None]
+    page: PageOfStation,
+    begin: Callable[[EvseRecord], None],
+    end: Callable[[EvseRecord], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     assert await page.ask("busy") == {"running": True, "evses": []}
     assert await page.ask("restart") == {"running": True, "evses": []}
     begin(page.evse)
     assert await page.ask("busy") == {"running": True, "evses": [1]}
-    await asyncio.sleep(0.2)
+    await wait_until(lambda: "waits for outlets in use: [1]" in caplog.text)
     assert page.restarts == 0
     end(page.evse)
     await page.wait_for_restart()
 
 
-async def test_a_card_payment_before_its_session_is_finished_first(page: PageOfStation) -> None:
+async def test_a_card_payment_before_its_session_is_finished_first(
+    page: PageOfStation, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     await page.store.commit([Put("payment", "p1", {"state": "AuthPending", "evse": 1, "reviewed": False})])
     assert await page.ask("restart") == {"running": True, "evses": [1]}
-    await asyncio.sleep(0.2)
+    await wait_until(lambda: "waits for outlets in use: [1]" in caplog.text)
     assert page.restarts == 0
     await page.store.commit([Put("payment", "p1", {"state": "Declined", "evse": 1, "reviewed": False})])
     await page.wait_for_restart()

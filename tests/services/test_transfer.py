@@ -232,7 +232,7 @@ def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
     while not web.asked and not patience.over:
         time.sleep(0.01)
     going.stop_transfer()
-    thread.join(10)
+    thread.join(stretched(10))
     assert failed == ["stopped"]
 
 
@@ -260,9 +260,9 @@ async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
     }
     for order, event in orders.items():
         files.accept_order(order)
-        assert await asyncio.wait_for(heard.get(), stretched(5)) == event
+        assert await asyncio.wait_for(heard.get(), stretched(30)) == event
     files.accept_order(SendLog("s", location, name="log.zip"))
-    answer = await asyncio.wait_for(heard.get(), stretched(5))
+    answer = await asyncio.wait_for(heard.get(), stretched(30))
     assert isinstance(answer, LogSent)
     assert answer.status in ("UploadFailure", "BadMessage")
 
@@ -369,7 +369,7 @@ async def test_firmware_comes_by_sftp_from_a_server_that_is_known(tmp_path: Path
         (folder / "known_hosts").write_text(line + "\n")
         files = FileOrders(folder, heard.put_nowait, lambda order: {}, list)
         files.accept_order(FetchFirmware("f", f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"))
-        assert await asyncio.wait_for(heard.get(), stretched(10)) == FirmwareFetched("f", True)
+        assert await asyncio.wait_for(heard.get(), stretched(30)) == FirmwareFetched("f", True)
     assert files.firmware_image.read_bytes() == CONTENT
 
 
