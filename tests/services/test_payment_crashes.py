@@ -37,7 +37,7 @@ from agent.services.devices.terminal import TerminalSupervisor
 from agent.services.engine import Engine
 from agent.services.event_queue import EventQueue
 from agent.services.store.store import Store
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, patience_factor
 from tests.support.domain_state import evse_record, station_state
 from tests.support.terminal_process import Apollo, running
 
@@ -46,6 +46,7 @@ SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 RUNS = 1200 if FULL else 5
 ABREAST = 4
 RATE = 60.0
+"""Of the stations' time: a second for a minute of theirs. On a busy machine theirs is slower too."""
 HELD_CENTS, USED_WH = 5000, 2468
 DUE_CENTS = 123
 """2.468 kWh at 0.50."""
@@ -73,6 +74,7 @@ class Street:
     def __init__(self, folder: Path, apollo: Apollo, actions: Sequence[tuple[int, str]]) -> None:
         self.folder, self.apollo, self.actions = folder, apollo, dict(actions)
         self.boot_s = asyncio.get_running_loop().time()
+        self.rate = RATE / patience_factor()
         self.register_wh = 1000
         self.tapped = self.served = self.left = False
         self.released = False
@@ -81,7 +83,7 @@ class Street:
         self.ids = (f"{folder.name}-{n}" for n in itertools.count(1))
 
     def now(self) -> Moment:
-        t_s = 1e7 + (asyncio.get_running_loop().time() - self.boot_s) * RATE
+        t_s = 1e7 + (asyncio.get_running_loop().time() - self.boot_s) * self.rate
         return Moment(Stamp(1, t_s), 1_800_000_000.0 + t_s)
 
     @property
@@ -99,10 +101,8 @@ class Street:
 class Life:
     """One process of the agent; ``ended`` is done when it is gone."""
 
-    rate = RATE
-
     def __init__(self, street: Street, store: Store) -> None:
-        self.street, self._store = street, store
+        self.street, self._store, self.rate = street, store, street.rate
         evse = evse_record(1, offer=AdhocTariff(TARIFF))
         site = station_state({1: evse}, new_id=lambda: next(street.ids), payment_terms=TERMS)
         links = {"chargy": self}
@@ -305,11 +305,12 @@ async def test_a_hold_that_a_dying_agent_did_not_hear_of_is_let_go(tmp_path: Pat
     """The terminal lists nothing; but it counts, and the agent knows every other number. First an honest payment, then
     some whose agent dies about when their bank is asked."""
     folder, begun_s, given_back = tmp_path / "run", asyncio.get_running_loop().time(), 0
+    rate = RATE / patience_factor()
     folder.mkdir()
     async with running(tmp_path) as apollo:
         for n in (0, 8, 9, 10):
             street = Street(folder, apollo, [(n, "end")])
-            street.boot_s = begun_s  # one life after the other
+            street.boot_s, street.rate = begun_s, rate  # one life after the other
             street.ids = (f"{n}-{m}" for m in itertools.count(1))
             records = await played(street)
             ours = [r for k, r in records.items() if k.startswith(f"{n}-")]
