@@ -104,7 +104,8 @@ async def far_ends(folder: Path) -> AsyncIterator[World]:
         process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stdout=log, stderr=log)
     try:
         said = await until(lambda: re.search(r"page: (http://\S+)[\s\S]*an agent for", read(folder / "bench.log")))
-        async with aiohttp.ClientSession(said[1].rstrip("/"), timeout=aiohttp.ClientTimeout(30)) as world.http:
+        patience = aiohttp.ClientTimeout(300)  # deadlines count
+        async with aiohttp.ClientSession(said[1].rstrip("/"), timeout=patience) as world.http:
             share_wires(folder)
             yield world
     finally:

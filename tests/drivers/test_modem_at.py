@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,11 +16,12 @@ from agent.ports import Refused, Unreachable
 from agent.ports.bearer import ApnPort, BearerPort, PinNotPresented
 from drivers import mobile_modem
 from drivers.modem_at import answers, list_complaints
+from drivers.modem_at import channel as channel_module
 from drivers.modem_at import modem as modem_module
 from drivers.modem_at import ppp as ppp_module
 from drivers.modem_at.ppp import ppp_options
 from drivers.modem_at.settings import ModemSettings
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 from tests.support.control_socket import Json
 from tests.support.modem_process import SimulatedModem, running
 
@@ -106,10 +106,14 @@ async def test_each_fault_has_its_state_and_words_and_an_end(
         await until_up(port)
 
 
-async def test_a_late_answer_is_not_taken_for_the_next_one(modem: SimulatedModem) -> None:
-    async with modem.opened(answer_s=0.3) as port:
+async def test_a_late_answer_is_not_taken_for_the_next_one(
+    modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_s = stretched(0.5)
+    monkeypatch.setattr(channel_module, "LATE_S", stretched(0.5))
+    async with modem.opened(answer_s=answer_s) as port:
         await port.read_status()
-        await modem.do("set", delays_s=[0.35, 0.1, 0.1, 0.1])  # the first answer comes too late
+        await modem.do("set", delays_s=[answer_s + 0.05, 0.1, 0.1, 0.1])  # the first answer comes too late
         status = await port.read_status()
     assert (status.sim, status.registration) == (SimState.READY, Registration.ROAMING)
 
@@ -339,9 +343,12 @@ async def test_the_end_of_pppd_has_words_and_the_modem_commands_again(
 
 
 async def test_a_connection_that_breaks_is_noticed(modem: SimulatedModem) -> None:
-    async with modem.opened(pppd=modem.pppd("time.sleep(0.5); sys.exit(16)")) as port:
+    broken = modem.folder / "broken"
+    deed = f"while not os.path.exists({str(broken)!r}): time.sleep(0.05)\nsys.exit(16)"
+    async with modem.opened(pppd=modem.pppd(deed)) as port:
         await port.bring_up()
         await until_up(port)
+        broken.touch()
         async with deadline(10):
             while (status := await port.read_status()).is_up:
                 await asyncio.sleep(0.05)
@@ -472,13 +479,14 @@ async def test_every_step_of_the_recovery(modem: SimulatedModem) -> None:
         await until_up(port)
 
 
-async def test_a_step_that_cannot_be_taken_is_refused(modem: SimulatedModem) -> None:
+async def test_a_step_that_cannot_be_taken_is_refused(modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch) -> None:
     async with modem.opened() as port:
         with pytest.raises(Refused, match="power names no command"):
             await port.reset_bearer(ResetStep.POWER_CYCLE)
         await modem.fault("hang")
         for step in (ResetStep.REATTACH, ResetStep.RADIO_CYCLE, ResetStep.MODEM_RESET):
-            modem_module.ATTACH_S = modem_module.RADIO_S = 0.2
+            for name in ("ATTACH_S", "RADIO_S"):
+                monkeypatch.setattr(modem_module, name, 0.2)
             with pytest.raises(Refused, match="no answer"):
                 await port.reset_bearer(step)
     for power in (("false",), ("/nowhere/power",)):
@@ -496,12 +504,12 @@ async def test_a_power_command_that_does_not_end_is_killed(
 ) -> None:
     monkeypatch.setattr(mobile_modem, "POWER_S", 2.0)
     number = modem.folder / "number"
-    command = f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
-    async with modem.opened(power=(sys.executable, "-c", command)) as port:
+    command = 'echo $$ >"$0"; exec sleep 3600'
+    async with modem.opened(power=("sh", "-c", command, str(number))) as port:
         with pytest.raises(Refused, match="does not end"):
             await port.reset_bearer(ResetStep.POWER_CYCLE)
         async with deadline(10):
-            while _is_running(number.read_text("utf-8")):
+            while _is_running(number.read_text("utf-8").strip()):
                 await asyncio.sleep(0.05)
 
 

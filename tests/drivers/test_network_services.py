@@ -18,7 +18,7 @@ from agent.ports.bearer import ApnPort, PinNotPresented
 from drivers import system_bus
 from drivers.network_manager import list_complaints, modem_bearer, modem_sim
 from drivers.network_manager.settings import NetworkManagerSettings
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 from tests.support.network_services import SimulatedServices, running_services
 
 PIN, PASSPHRASE = "4711", "correct horse"
@@ -29,7 +29,7 @@ RADIO: dict[str, Any] = {"kind": "gprs", "apn": "chargy.m2m", "pin": PIN}
 @pytest.fixture
 async def services(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimulatedServices]:
     monkeypatch.setattr(modem_bearer, "POLL_S", 0.05)
-    monkeypatch.setattr(modem_sim, "PIN_S", 0.5)
+    monkeypatch.setattr(modem_sim, "PIN_S", stretched(0.5))
     monkeypatch.setattr(modem_bearer, "RESTART_S", 0.5)
     async with running_services() as made:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", made.bus_address)
@@ -128,7 +128,7 @@ async def test_an_activation_that_does_not_end_or_begin(
     services: SimulatedServices, wifi: dict[str, Any], fault: str, words: str
 ) -> None:
     await services.fault(fault)
-    async with services.opened(**wifi) as port:
+    async with services.opened(**wifi, connect_s=2.0) as port:
         with pytest.raises(Refused, match=words):
             await port.bring_up()
         assert (await port.read_status()).state is BearerState.DOWN
@@ -460,7 +460,7 @@ async def test_a_network_profile_prefers_its_operator_or_takes_no_other(services
 
 
 async def test_services_that_are_silent_or_gone(services: SimulatedServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system_bus.SystemBus.call, "__kwdefaults__", {"timeout_s": 0.5})
+    monkeypatch.setattr(system_bus.SystemBus.call, "__kwdefaults__", {"timeout_s": stretched(0.5)})
     async with services.opened(**RADIO) as port:
         await services.fault("silent")
         with pytest.raises(DeviceError, match="no answer to GetManagedObjects"):
@@ -488,7 +488,7 @@ async def test_a_bus_that_closes_the_connection_is_unreachable(tmp_path: Path, l
         writer.close()
 
     with tempfile.TemporaryDirectory(prefix="bus-", dir="/tmp") as folder:
-        async with await asyncio.start_unix_server(close_connection, f"{folder}/bus"), deadline(1):
+        async with await asyncio.start_unix_server(close_connection, f"{folder}/bus"), deadline(10):
             with pytest.raises(Unreachable, match="system bus"):
                 async with system_bus.SystemBus.open_connection(f"unix:path={folder}/bus"):
                     pass

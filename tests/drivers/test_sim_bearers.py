@@ -28,7 +28,7 @@ from drivers.sim.installation import Installation
 from drivers.sim.link_proxy import LinkProxy
 from drivers.sim.mains import Mains
 from drivers.sim.modem_far_end import EVENTS, MODEM_FAULTS, ModemFarEnd
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 
 PIN = "4711"
 MARK = make_pin_mark(PIN)
@@ -57,7 +57,8 @@ class Bench:
         """Open the modem. ``without``: keys of its table that are left out."""
         left_out = (*OWN_KEYS, *without)
         keys = {k: tuple(v) if isinstance(v, list) else v for k, v in self.tables[1].items() if k not in left_out}
-        settings = ModemSettings(**{**keys, "answer_s": 0.5, "register_s": 0.5, "connect_s": 10.0})
+        patience = {"answer_s": 0.5, "register_s": 0.5, "connect_s": min(60.0, stretched(10.0))}
+        settings = ModemSettings(**{**keys, **patience})
         where = Where(0, "bearer", lambda: (1, 0.0), (), StationFacts(state_dir=self.folder))
         async with DRIVER.open(settings, where) as port:
             yield port

@@ -16,6 +16,7 @@ from agent.ports.bearer import BearerPort
 from agent.ports.driver import StationFacts, Where
 from drivers.modem_at import DRIVER
 from drivers.modem_at.settings import ModemSettings
+from tests.support.busy_machine import stretched
 from tests.support.control_socket import Json, send_control_order, wait_for_control_socket
 
 STAND_IN = """\
@@ -66,8 +67,8 @@ class SimulatedModem:
 
     def settings(self, **keys: Any) -> ModemSettings:
         own: Json = {
-            "device": str(self.line), "apn": "chargy.m2m", "interface": "lo", "answer_s": 0.5, "register_s": 0.5,
-            "connect_s": 10.0,
+            "device": str(self.line), "apn": "chargy.m2m", "interface": "lo", "answer_s": stretched(0.5),
+            "register_s": 0.5, "connect_s": min(60.0, stretched(10.0)),
         }  # fmt: skip
         if "pppd" not in keys:
             own["pppd"] = self.pppd()

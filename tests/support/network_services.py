@@ -55,7 +55,7 @@ class SimulatedServices:
 
     def opened(self, **keys: Any) -> contextlib.AbstractAsyncContextManager[BearerPort]:
         where = Where(0, "bearer", lambda: (1, 0.0), (), StationFacts(number="CP-1"))
-        return DRIVER.open(NetworkManagerSettings(**{"register_s": 0.5, "connect_s": 2.0, **keys}), where)
+        return DRIVER.open(NetworkManagerSettings(**{"register_s": 0.5, "connect_s": 20.0, **keys}), where)
 
 
 @contextlib.asynccontextmanager
