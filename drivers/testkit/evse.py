@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Limit
-from agent.ports import Refused, Unreachable
+from agent.ports import DeviceError, Refused, Unreachable
 from agent.ports.evse import EvsePort
 
 SOON_S = 2.0
 _AGAIN_S = 0.05
+_BEAT_S = 1.0
 _SILENT_S = 10.0
 """After this time a silent board must have been noticed."""
 
@@ -42,12 +45,32 @@ async def check_evse(
     await _check_limits(port)
     await port.beat()
     await port.clear_fault()
-    if world.pilot is not None:
-        await _check_charging(port, world.pilot, soon_s)
-    await _check_lock(port)
-    await _check_service(port, soon_s if service_s is None else service_s)
+    async with _regular_beats(port):
+        if world.pilot is not None:
+            await _check_charging(port, world.pilot, soon_s)
+        await _check_lock(port)
+        await _check_service(port, soon_s if service_s is None else service_s)
     if world.silence is not None:
         await _check_silence(port, world.silence, _SILENT_S * soon_s / SOON_S)
+
+
+@asynccontextmanager
+async def _regular_beats(port: EvsePort) -> AsyncIterator[None]:
+    """Beat as the agent does: a board that hears no beat may withdraw release, and a check may take longer than it
+    waits."""
+
+    async def send_beats() -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            with contextlib.suppress(DeviceError):  # one that is missed is no failure
+                await port.beat()
+
+    beats = asyncio.create_task(send_beats())
+    try:
+        yield
+    finally:
+        beats.cancel()
+        await asyncio.wait([beats])
 
 
 async def _check_first_picture(port: EvsePort, soon_s: float) -> None:
