@@ -109,7 +109,8 @@ async def test_2_a_core_without_proof_of_life_loses_every_board(tmp_path: Path) 
 
 
 async def _starve(folder: Path, name: str, watchdog_s: int, all_open: asyncio.Barrier) -> None:
-    async with world_of(folder, name, watchdog_s=watchdog_s) as (world, opened), opened() as board:
+    slow = {"watchdog_s": watchdog_s, "poll_s": 0.2}  # polled more often, these boards leave their beats no time
+    async with world_of(folder, name, **slow) as (world, opened), opened() as board:
         evse = world.evses[1]
         async with _meanwhile(seen(board.states(), lambda s: False, within_s=60)):
             world.plug_in_vehicle(1)

@@ -246,6 +246,9 @@ class NetworkDaemons:
     async def replug(self) -> None:
         """Take the modem off the bus, and put it back: ModemManager starts with it again."""
         await self.report_ports("remove")
+        async with deadline(60):
+            while "No modems" not in await self.command("mmcli", "--list-modems"):  # what is read next is the new one's
+                await asyncio.sleep(0.1)
         await self.report_ports("add")
 
     async def command(self, *words: str, is_checked: bool = True) -> str:
