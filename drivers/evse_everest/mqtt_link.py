@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from agent.model import json_limits
 from agent.ports import Garbled, Unreachable
+from drivers.device_answers import await_answer
 from drivers.evse_everest.settings import EverestSettings
 from drivers.mqtt_broker import close_broker_client, open_broker_client
 
@@ -81,8 +82,7 @@ class EverestLink:
         request = {"headers": {"replyTo": topic}} | ({} if payload is None else {"payload": payload})
         try:
             await self.publish_variable(kind, name, request)
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await reply
+            return await await_answer(reply, self._settings.timeout_s)
         except TimeoutError:
             raise Unreachable(f"{self.name}: no answer to {name}") from None
         finally:

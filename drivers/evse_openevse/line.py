@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
+from drivers.device_answers import await_answer
 from drivers.evse_openevse.frames import LineParser, RapiMessage, encode_command
 from drivers.evse_openevse.settings import OpenEvseSettings
 from drivers.serial_line import SerialLine
@@ -92,8 +93,7 @@ class RapiLine:
         self._asked = number, answer
         try:
             self._write_bytes(encode_command(words, number))
-            async with asyncio.timeout(self._timeout_s):
-                return await answer
+            return await await_answer(answer, self._timeout_s)
         finally:
             self._asked = None
             if answer.done() and not answer.cancelled():

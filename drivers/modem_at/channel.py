@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from agent.ports import DeviceError, Refused
+from drivers.device_answers import await_answer
 from drivers.modem_at.answers import ERROR_WORDS
 from drivers.serial_line import SerialLine
 
@@ -85,8 +86,7 @@ class AtChannel:
         self._answer = answer
         self._line.write(self._command.encode("ascii") + b"\r")
         try:
-            async with asyncio.timeout(timeout_s or self._answer_s):
-                return await answer
+            return await await_answer(answer, timeout_s or self._answer_s)
         except TimeoutError:
             self._is_late = True
             noise = "; what came is no text: check baud" if self.heard_noise else ""

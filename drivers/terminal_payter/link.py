@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from agent.ports import DeviceError, Garbled, Unreachable
+from drivers.device_answers import await_answer
 from drivers.terminal_payter.commands import From
 from drivers.terminal_payter.frames import Frame, FrameParser, TooLong, encode_frame
 from drivers.terminal_payter.lines import Line, TcpLine
@@ -88,8 +89,7 @@ class TerminalLink:
         self._wanted, self._signs, self._judge = wanted, signs, judge or _accept_any
         try:
             self._line.write(encode_frame(header, payload, self.extended))
-            async with asyncio.timeout(wait_s):
-                return await self._answer
+            return await await_answer(self._answer, wait_s)
         except TooLong as e:
             raise Garbled(f"terminal {self.name}: {e}; set extended = true, or shorten the QR address") from e
         except TimeoutError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -76,6 +78,20 @@ async def test_what_nobody_waits_for_is_dropped() -> None:
     with pytest.raises(NoAnswer):
         await wire.link.request_answer(To.COMMIT, b"", 0.02)
     assert wire.link.unsure
+
+
+async def test_an_answer_that_waits_while_the_event_loop_is_blocked_is_in_time() -> None:
+    """It comes at once, and is read when the time is over: a hold that is captured would count as unreachable."""
+    near, far = socket.socketpair()
+    with near, far:
+        wire = Wire()
+        asyncio.get_running_loop().add_reader(near, lambda: wire.link.receive_bytes(near.recv(100)))
+        asyncio.get_running_loop().call_soon(lambda: (far.send(OK), time.sleep(0.3)))
+        frame = await wire.link.request_answer(To.COMMIT, b"", 0.1)
+        asyncio.get_running_loop().remove_reader(near)
+    assert frame is not None
+    assert messages.parse_result(frame.payload) == commands.OK
+    assert not wire.link.unsure
 
 
 async def test_after_an_answer_that_may_still_come_the_state_is_asked_first() -> None:
