@@ -15,7 +15,7 @@ from agent.ports.evse import EvsePort
 
 SOON_S = 2.0
 _AGAIN_S = 0.05
-_BEAT_S = 1.0
+_BEAT_S, _MISSED_BEATS = 2.0, 3
 _SILENT_S = 10.0
 """After this time a silent board must have been noticed."""
 
@@ -57,20 +57,34 @@ async def check_evse(
 @asynccontextmanager
 async def _regular_beats(port: EvsePort) -> AsyncIterator[None]:
     """Beat as the agent does: a board that hears no beat may withdraw release, and a check may take longer than it
-    waits."""
-
-    async def send_beats() -> None:
-        while True:
-            await asyncio.sleep(_BEAT_S)
-            with contextlib.suppress(DeviceError):  # one that is missed is no failure
-                await port.beat()
-
-    beats = asyncio.create_task(send_beats())
+    waits. A beat that has begun is ended. The third miss in a row is an error."""
+    ended = asyncio.Event()
+    beats = asyncio.create_task(_send_beats(port, ended))
     try:
         yield
-    finally:
-        beats.cancel()
-        await asyncio.wait([beats])
+    except BaseException:
+        ended.set()
+        await asyncio.gather(beats, return_exceptions=True)  # the error of the checks is the one to report
+        raise
+    ended.set()
+    await beats
+
+
+async def _send_beats(port: EvsePort, ended: asyncio.Event) -> None:
+    misses = 0
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BEAT_S):
+                await ended.wait()
+        if ended.is_set():
+            return
+        try:
+            await port.beat()
+            misses = 0
+        except DeviceError:
+            misses += 1
+            if misses == _MISSED_BEATS:
+                raise
 
 
 async def _check_first_picture(port: EvsePort, soon_s: float) -> None:

@@ -10,7 +10,7 @@ from agent.fleet.outlet_ports import CardReader, OutletBoard, OutletMeter, alway
 from agent.fleet.simulated_outlet import FleetLoad, SimulatedOutlet, Vehicle
 from agent.model.board import Pilot
 from agent.model.types import Fault, MeterIdentity, Token
-from drivers.testkit.evse import EvseWorld, check_evse
+from drivers.testkit.evse import SOON_S, EvseWorld, check_evse
 from drivers.testkit.meter import check_meter
 from drivers.testkit.reader import check_reader
 from tests.support.busy_machine import stretched
@@ -50,7 +50,7 @@ async def test_the_board_keeps_its_contract(time_s: MovingTime) -> None:
             outlet.plug_vehicle_in(Vehicle())
 
     async with open_board(outlet) as board:
-        await check_evse(board, EvseWorld(pilot=show_pilot))
+        await check_evse(board, EvseWorld(pilot=show_pilot), soon_s=stretched(SOON_S))
     assert not outlet.state.released
 
 
