@@ -7,7 +7,9 @@ if (menu && matchMedia("(min-width: 48rem)").matches) menu.open = true;
 const offline = document.getElementById("offline");
 
 function renewPart(part) {
-  if (document.hidden || part.contains(document.activeElement)) return Promise.resolve();
+  // not every browser gives the focus to a button that is pressed
+  const isUsed = () => document.hidden || part.contains(document.activeElement) || part.matches(":active");
+  if (isUsed()) return Promise.resolve();
   return fetch(part.dataset.live, { cache: "no-store", redirect: "error" })
     .then((answer) => {
       if (answer.status === 401) location.assign("/login");
@@ -16,7 +18,7 @@ function renewPart(part) {
     })
     .then((text) => {
       offline.hidden = true;
-      if (text === part.dataset.shown) return;
+      if (text === part.dataset.shown || isUsed()) return; // a click on what is replaced meanwhile would be lost
       const log = part.querySelector(".log");
       const scrolled = log ? log.scrollTop : 0;
       part.innerHTML = text;
