@@ -13,6 +13,7 @@ from agent.domain.events import (
     CardPresented,
     ContactorClosed,
     FaultCleared,
+    FaultsAcknowledged,
     MeterRead,
     RequestReceived,
     SupplyChanged,
@@ -75,6 +76,15 @@ def test_a_hard_reset_does_not_talk_away_what_is_there() -> None:
     assert play.statuses[1].faults == (Fault.CONTACTOR_WELDED, Fault.RESET_FAILURE)
     play = (play.skip() >> BoardChanged(1, EMPTY)).skip().wait(3600).skip()
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
+
+
+def test_the_board_of_a_hurried_station_has_real_time_to_show_that_it_is_over() -> None:
+    """Half a second of this machine is ten of a station whose time runs twenty times as fast: it took the poll of the
+    board for a refusal."""
+    play = (Playbook(io_s=20.0) >> BoardChanged(1, WELDED)).skip()
+    (play >> FaultsAcknowledged(1)).skip().wait(1.9 * 20.0).skip()
+    (play >> BoardChanged(1, EMPTY)).skip().wait(60).skip()
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
 
 
 def test_a_reset_of_the_evse_acknowledges_too() -> None:

@@ -35,7 +35,7 @@ class FaultReset:
             for number in self._site.evses:
                 self._retries_left[number] = 1 + self._site.settings.int_value("reset_retries")
                 self._latching.set_acknowledged(number, bool(ordered.get("hard")))
-                yield WakeMe(Timer(TimerKind.FAULT_RESET, number), now.t_s + LOOK_S)
+                yield self._schedule_look(number, now)
 
     def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
         """Reset the faults of one EVSE. Its session, if there was one, is closed."""
@@ -48,7 +48,11 @@ class FaultReset:
         """Look again after a while. A weld shows in the meter."""
         if Fault.CONTACTOR_WELDED in evse.latched:
             yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.FAULT_RESET))
-        yield WakeMe(Timer(TimerKind.FAULT_RESET, evse.number), now.t_s + LOOK_S)
+        yield self._schedule_look(evse.number, now)
+
+    def _schedule_look(self, number: int, now: Moment) -> WakeMe:
+        """A board that is polled takes real time to show that a fault is gone."""
+        return WakeMe(Timer(TimerKind.FAULT_RESET, number), now.t_s + max(LOOK_S, 2 * self._site.config.io_s))
 
     @handles_events(FaultsAcknowledged)
     def reset_on_acknowledgement(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
@@ -68,7 +72,7 @@ class FaultReset:
         if self._retries_left.get(evse.number, 0) > 0:
             self._retries_left[evse.number] -= 1
             yield ClearFaults(evse.number)
-            yield WakeMe(event.timer, now.t_s + LOOK_S)
+            yield self._schedule_look(evse.number, now)
         else:
             self._latching.lapse_acknowledgement(evse)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)
