@@ -40,8 +40,10 @@ class FileSign:
         self.about = f"a sign at {path.name}"
 
     async def show_text(self, text: str) -> None:
+        beside = self._path.with_name(f".{self._path.name}.new")  # who reads it sees whole texts only
         try:
-            self._path.write_text(text, "utf-8")
+            beside.write_text(text, "utf-8")
+            beside.replace(self._path)
         except OSError as e:
             raise Unreachable(f"{self._path}: {e.strerror}") from e
 
