@@ -2,6 +2,7 @@
 
 def test_a_session(simulated_station):
     station = simulated_station(backend="ws://127.0.0.1:9000")
+    station.wait_for_status("Available")
     station.plug_in_vehicle()
     station.tap_contactless_card("04A1B2C3D4E5F6")
     assert station.wait_for_call("StartTransaction").payload["connectorId"] == 1

@@ -25,6 +25,7 @@ def station(back_office, simulated_station):
 
 
 def test_a_session_is_billed_as_the_meter_counts(back_office, station):
+    station.wait_for_status("Available")  # before, the back office cannot be asked for a card
     station.set_meter_register(100_000)
     station.plug_in_vehicle()
     station.tap_contactless_card(CARD)

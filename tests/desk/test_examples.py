@@ -45,6 +45,7 @@ def test_the_back_office_has_40_lines_and_bills_a_session(simulated_station: Sta
         assert process.stdout is not None
         try:
             station = simulated_station(backend=process.stdout.readline().strip(), speed=5)
+            station.wait_for_status("Available")
             station.plug_in_vehicle()
             station.tap_contactless_card("04A1B2C3D4E5F6")
             station.wait_for_evse(lambda e: e["power_w"] > 0 and e["session"])
