@@ -54,18 +54,26 @@ class BoundedServer(web.Server):
         )  # fmt: skip
         self._handler, self._host_names = handler, ("", *host_names)
         self._silent: set[object] = set()
+        self._not_yet_open: set[object] = set()
+        """Accepted; what comes at once is accepted at once, before any of it is open."""
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override]
-        if len(self.connections) >= CONNECTIONS_MOST:
+        if len(self.connections) + len(self._not_yet_open) >= CONNECTIONS_MOST:
             return _RefusedConnection()
         protocol = super().__call__()
         loop = asyncio.get_running_loop()
         self._silent.add(protocol)
+        self._not_yet_open.add(protocol)
         loop.call_later(HEAD_S, self._drop_if_silent, protocol)
         loop.call_later(CONNECTION_S, _abort_connection, protocol)
         return protocol
 
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        self._not_yet_open.discard(handler)
+        super().connection_made(handler, transport)
+
     def _drop_if_silent(self, protocol: web.RequestHandler) -> None:
+        self._not_yet_open.discard(protocol)  # its TLS handshake has failed
         if protocol in self._silent:
             self._silent.discard(protocol)
             _abort_connection(protocol)
