@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ import pytest
 
 from agent.commands.page.page_texts import LANGUAGES, PageTexts
 from agent.commands.page.roles import Role
-from tests.page.visiting import axe_violations, patience_ms
+from tests.page.visiting import axe_violations, patience_ms, wait_until_true
 from tests.scenarios.control_rig import Simulation, simulated, wait_for
 from tests.support.field_page_process import PASSWORD, write_users
+from tests.support.simulated_station import held_port
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(900)]
 STATION = """
@@ -56,11 +59,11 @@ class Site:
 def served_station(folder: Path) -> Iterator[Site]:
     (folder / "station.toml").write_text(STATION, "utf-8")
     write_users(folder / "state" / "field-page" / "users.json", rita=Role.READER, max=Role.MANUFACTURER)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with simulated(str(folder / "station.toml"), "--port", "0", "--field-page", str(port)) as simulation:
-        simulation.wait_healthy(60)
+    with (
+        held_port() as port,
+        simulated(str(folder / "station.toml"), "--port", "0", "--field-page", str(port)) as simulation,
+    ):
+        simulation.wait_healthy()
         url = f"http://127.0.0.1:{port}"
         assert f"field page: {url}/" in simulation.lines
 
@@ -259,17 +262,44 @@ def test_a_kit_is_brought_refused_and_undone(browser: Any, site: Site, tmp_path:
         judged(page, "no kit to undo")
 
 
-def test_the_lamps_show_all_colours_and_then_the_state(browser: Any, site: Site) -> None:
-    def lamp_color() -> str:
-        return str(site.simulation.station()["lamps"]["1"])
+LAMP_TEST = ["green", "blue", "yellow", "red", "green"]
 
+
+@contextlib.contextmanager
+def watched_lamp(simulation: Simulation) -> Iterator[list[str]]:
+    """The colours of the lamp of outlet 1, one after the other, from the one that it has at the beginning."""
+    colors: list[str] = [simulation.station()["lamps"]["1"]]
+    ended = threading.Event()
+
+    def watch_lamp() -> None:
+        while not ended.wait(0.05):
+            color = simulation.station()["lamps"]["1"]
+            if color != colors[-1]:
+                colors.append(color)
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch_lamp)
+        try:
+            yield colors
+        finally:
+            ended.set()
+    watching.result()
+
+
+def is_in_order(wanted: list[str], seen: list[str]) -> bool:
+    """A lamp of several LEDs may show something else between two colours."""
+    rest = iter(seen)
+    return all(color in rest for color in wanted)
+
+
+def test_the_lamps_show_all_colours_and_then_the_state(browser: Any, site: Site) -> None:
     with visitor(browser, site) as page:
         page.goto(f"{site.url}/cards")
-        wait_for(lambda: lamp_color() == "green", "a free outlet")
-        press(page, "Show all colours")
-        page.get_by_text("The lamps show their colours now.").wait_for()
-        for color in ("blue", "red", "green"):
-            wait_for(lambda color=color: lamp_color() == color, color)
+        wait_for(lambda: site.simulation.station()["lamps"]["1"] == "green", "a free outlet")
+        with watched_lamp(site.simulation) as colors:  # each is shown for a second, maybe before the answer is
+            press(page, "Show all colours")
+            page.get_by_text("The lamps show their colours now.").wait_for()
+            wait_for(lambda: is_in_order(LAMP_TEST, colors), "all colours and the state")
         judged(page, "a test of the lamps")
 
 
@@ -321,6 +351,31 @@ def test_without_its_script_the_page_works(browser: Any, site: Site) -> None:
         page.goto(f"{site.url}/doctor")
         page.get_by_role("button", name="Examine", exact=False).first.click()
         page.wait_for_url("**/doctor")
+
+
+def test_a_part_to_which_a_person_has_come_is_not_replaced(browser: Any, site: Site) -> None:
+    """Nor if its new content was on its way: a click whose target goes before the button is released is lost."""
+    asked: list[Any] = []
+
+    def answer_with_new_content(page: Any) -> None:
+        while not asked:
+            page.wait_for_timeout(50)
+        asked.pop().fulfill(content_type="text/html", body="<p>This is newer.</p>")
+
+    with visitor(browser, site) as page:
+        page.route(re.compile(r"/state\?part=live$"), lambda route: asked.append(route))
+        begin = page.get_by_role("link", name=LANGUAGE_TEXTS["en"].text_of("state.begin_do"), exact=True)
+        begin.wait_for()
+        while not asked:
+            page.wait_for_timeout(50)
+        begin.focus()
+        page.evaluate("offline.hidden = false")
+        answer_with_new_content(page)
+        wait_until_true(page, "() => offline.hidden")
+        assert page.evaluate("document.activeElement.tagName") == "A"
+        page.evaluate("document.activeElement.blur()")
+        answer_with_new_content(page)
+        page.get_by_text("This is newer.").wait_for()
 
 
 def test_the_diagnostics_are_a_zip_file_without_cards(browser: Any, site: Site, tmp_path: Path) -> None:

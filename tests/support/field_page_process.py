@@ -95,6 +95,23 @@ class RawClient:
             connection.sendall(data)
             return read_answer(connection)
 
+    def request_bytes(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+    ) -> bytes:
+        given = {"Host": f"{host}:{self.port}", **(headers or {})}
+        if self.cookies:
+            given["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
+        if method == "POST":
+            given.setdefault("Content-Length", str(len(body)))
+            given.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        head = "".join(f"{k}: {v}\r\n" for k, v in given.items())
+        return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+
     def request(
         self,
         method: str,
@@ -103,14 +120,7 @@ class RawClient:
         headers: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
     ) -> Answer:
-        given = {"Host": f"{host}:{self.port}", **(headers or {})}
-        if self.cookies:
-            given["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
-        if method == "POST":
-            given.setdefault("Content-Length", str(len(body)))
-            given.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        head = "".join(f"{k}: {v}\r\n" for k, v in given.items())
-        answer = self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        answer = self.send(self.request_bytes(method, path, body, headers, host))
         self.cookies.update({k: v for k, v in answer.cookies.items() if v})
         return answer
 
