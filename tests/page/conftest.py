@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.busy_machine import stretched
+
 CHROMIUM = "/usr/bin/chromium"
+START_MS = 120_000
 ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
@@ -22,7 +25,7 @@ def browser() -> Iterator[Any]:
         pytest.skip(f"there is no {CHROMIUM}")
     with sync_api.sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=stretched(START_MS))
         except sync_api.Error as e:
             pytest.skip(f"chromium does not start here: {str(e).splitlines()[0]}")
         yield browser

@@ -204,5 +204,6 @@ def test_a_bank_card_is_charged_what_the_page_says(browser: Any, tmp_path: Path)
         (capture,) = wait_for(lambda: simulation.station()["ledger"]["captures"], "the charge", 60)
         another(page, "StopTransaction", 0)
         has(page, "ledger", f"charged 1 ({capture['cents'] / 100:.2f} €)")
+        has(page, "cost-1", f"{capture['cents'] / 100:.2f}")  # of the agent; the ledger is the terminal's
         assert number(page, "cost-1") == capture["cents"] / 100
         assert number(page, "energy-1") == pytest.approx(billed_wh(page) / 1000, abs=1e-9)

@@ -144,10 +144,9 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     page: Any, browser: Any, simulation: Simulation
 ) -> None:
     """Someone without a contract, with a telephone that looks at the page."""
-    wait_for(lambda: scanned(page), "a code on the page", 30)
     phone = browser.new_page()
     phone.set_default_timeout(patience_ms())
-    phone.goto(scanned(page))
+    phone.goto(wait_for(lambda: scanned(page), "a code on the page"))
     phone.get_by_text("Continue to payment").click()
     phone.get_by_text("Pay and charge").click()
     phone.get_by_text("Please plug in.").wait_for()
@@ -157,7 +156,7 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     wait_until_true(page, "() => Number(document.querySelector('[data-testid=cost-1]')?.textContent) > 0")
     at(page, "unplug-ev-1").click()
     phone.get_by_role("heading", name="Receipt").wait_for()
-    wait_for(lambda: scanned(page) == phone.url, "the receipt as a code on the page", 20)
+    wait_for(lambda: scanned(page) == phone.url, "the receipt as a code on the page")
     phone.close()
     _goes(page)
 
@@ -245,6 +244,7 @@ def test_the_agent_is_killed_stopped_and_started(page: Any, simulation: Simulati
 
 def test_a_phone_needs_no_sideways_scrolling(browser: Any, simulation: Simulation) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.set_default_timeout(patience_ms())
     page.goto(simulation.url)
     page.wait_for_selector("[data-testid=bay-2]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -53,7 +53,8 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
 
 def run_scenario(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """As a person runs it: the command, on a simulated station of its own."""
-    argv = [sys.executable, "-m", "agent", "scenario", "run", str(file), "--simulate", *more]
+    patience = ["--least-wait", f"{stretched(30):g}"]
+    argv = [sys.executable, "-m", "agent", "scenario", "run", str(file), "--simulate", *patience, *more]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(300))
 
 

@@ -45,6 +45,8 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
     with visited(browser, simulation) as page:
         has(page, "station-LUX-8-outlet-8", "Available")
         has(page, "station-LUX-1", "Accepted")
+        for n in (1, 2):
+            has(page, f"station-LUX-1-outlet-{n}", "Available")
         yield page
 
 

@@ -97,7 +97,7 @@ class Simulation:
     def evse(self, n: int) -> Any:
         return next(e for e in self.station()["evses"] if e["number"] == n)
 
-    def wait_healthy(self, timeout_s: float = 15) -> None:
+    def wait_healthy(self, timeout_s: float = 60) -> None:
         wait_for(lambda: self.call("health")[0] == 200, "health", timeout_s)
 
     def trace(self, since: int = 0) -> list[Any]:
@@ -115,7 +115,7 @@ def simulated(*arguments: str, command: str = "simulate", cwd: Path = ROOT) -> I
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(12)
+                process.wait(stretched(12))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
