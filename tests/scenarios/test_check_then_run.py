@@ -97,10 +97,10 @@ KEPT = set(
     """
     number charge_point_id_in_url subprotocol_echo state_dir status_socket config_dir id via url host port device path
     driver map unit point board meter reader display terminal lamp tariff phases kind keys fields install running commit
-    reboot extra_fault_names extra_fault_base green red blue yellow folder
+    reboot serial extra_fault_names extra_fault_base green red blue yellow folder
     """.split()  # noqa: SIM905
 )
-"""Where a device is, and how the parts of the file belong together: no device could answer at another address."""
+"""Which device it is and where, and how the parts of the file belong together: no other device could answer."""
 
 
 def values(hint: Any) -> st.SearchStrategy[Any] | None:
