@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,30 @@ class Simulated:
 
     async def until_evse(self, what: Callable[[dict[str, Any]], Any], number: int = 1, timeout_s: float = 60.0) -> Any:
         return await self.until(lambda p: what(p["evses"][number - 1]), timeout_s)
+
+    @asynccontextmanager
+    async def shows(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 60.0) -> AsyncIterator[None]:
+        """What is done inside changes the picture to one that satisfies ``what``. It is waited for on the way out,
+        among all pictures since the way in: one that is over before a late test looks is among them."""
+        async with self.http.get("/api/v1/events") as events:
+            await self._next_picture(events)  # of before
+            yield
+            try:
+                async with deadline(timeout_s):
+                    while not what(await self._next_picture(events)):
+                        pass
+            except TimeoutError:
+                raise AssertionError(f"not shown: {await self.picture()}\n{self.said()}") from None
+
+    async def _next_picture(self, events: Any) -> dict[str, Any]:
+        """The picture after the next change. Other events are passed over."""
+        is_picture = False
+        while line := (await events.content.readline()).decode():
+            if line.startswith("event: "):
+                is_picture = line == "event: station\n"
+            elif is_picture and line.startswith("data: "):
+                return dict(json.loads(line.removeprefix("data: ")))
+        raise AssertionError(f"the events have ended: {self.said()}")
 
     def said(self) -> str:
         logs = [self.folder / "simulate.log", *self.folder.glob("**/agent.log")]

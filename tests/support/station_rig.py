@@ -7,7 +7,7 @@ import json
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,10 @@ class Street:
 
     async def screen(self, name: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
         return await self.until(lambda e: e["screen"] == name, n, timeout_s)
+
+    def shows(self, name: str, n: int = 1) -> AbstractAsyncContextManager[None]:
+        """What is done inside changes the screen to this one, which may go away again before a busy machine looks."""
+        return self.station.shows(lambda p: p["evses"][n - 1]["screen"] == name)
 
     async def heard(self, what: Callable[[], Any], timeout_s: float = 60.0) -> None:
         """Until it is true at the central system."""

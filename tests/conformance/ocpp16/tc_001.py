@@ -24,7 +24,7 @@ async def test_silence_while_rejected(s: Play) -> None:
     await s.heard(lambda: len(boots) == 2)
     assert boots[1] - boots[0] >= 0.9 * WAIT_S / SPEED
     await s.told("Preparing")
-    await s.heard(lambda: len(s.payloads("Heartbeat")) == 2)
+    await s.heard(lambda: len(s.payloads("Heartbeat")) >= 2)
     actions = [action for action, _ in s.calls()]
     assert actions[:2] == ["BootNotification", "BootNotification"]
     reported = {p["connectorId"] for p in s.payloads("StatusNotification")}

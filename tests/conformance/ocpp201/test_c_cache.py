@@ -1,6 +1,7 @@
 """Block C, what a station knows by itself: the cache and its life, tokens that turn out to be bad, the master pass."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def cached(s: Street201, token: str, info: dict[str, Any]) -> None:
     """The station has learned this of the token, at outlet 1."""
     s.csms.infos[token] = info
-    await s.tap(token)
-    await s.heard(lambda: any(p["idToken"]["idToken"] == token for p in s.payloads("Authorize")))
-    await s.screen("plug_in" if info["status"] == "Accepted" else "refused")
-    if info["status"] == "Accepted":
+    is_good = info["status"] == "Accepted"
+    async with s.shows("plug_in") if is_good else nullcontext():
+        await s.tap(token)
+        await s.heard(lambda: any(p["idToken"]["idToken"] == token for p in s.payloads("Authorize")))
+    if is_good:
         await s.until(lambda e: e["screen"] != "plug_in")
+    else:
+        await s.screen("refused")
     s.begin()
 
 
@@ -70,14 +74,14 @@ async def test_TC_C_46_CS(by_cache: Street201) -> None:
     assert await s.put("AuthCacheCtrlr.LifeTime", "86400") == "Accepted"
     try:
         await cached(s, CARD, {"status": "Accepted"})
-        await s.tap(CARD)
-        await s.screen("plug_in")
+        async with s.shows("plug_in"):
+            await s.tap(CARD)
         await s.until(lambda e: e["screen"] != "plug_in")
         assert s.payloads("Authorize") == []
         assert await s.put("AuthCacheCtrlr.LifeTime", "3") == "Accepted"  # its last use is 30 s ago
-        await s.tap(CARD)
-        await s.heard(lambda: s.payloads("Authorize"))
-        await s.screen("plug_in")
+        async with s.shows("plug_in"):
+            await s.tap(CARD)
+        assert s.payloads("Authorize")
         await s.until(lambda e: e["screen"] != "plug_in")
     finally:
         assert await s.put("AuthCacheCtrlr.LifeTime", "0") == "Accepted"

@@ -46,8 +46,8 @@ async def test_TC_E_04_CS(s: Street201) -> None:
 async def test_TC_E_05_CS(s: Street201) -> None:
     """Card first but no cable within EVConnectionTimeOut: the right is gone."""
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "40") == "Accepted"
-    await s.tap(CARD)
-    await s.screen("plug_in")
+    async with s.shows("plug_in"):
+        await s.tap(CARD)
     await s.until(lambda e: e["screen"] != "plug_in")
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "60") == "Accepted"
     await s.occupy()

@@ -39,8 +39,8 @@ async def test_remote_start_then_cable(s: Street201, asked: bool) -> None:
 async def test_TC_F_04_CS(s: Street201) -> None:
     """Remote start, no cable in time: the EVSE is free for the next one."""
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "40") == "Accepted"
-    assert await s.remote() == "Accepted"
-    await s.screen("plug_in")
+    async with s.shows("plug_in"):
+        assert await s.remote() == "Accepted"
     await s.until(lambda e: e["screen"] != "plug_in")
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "60") == "Accepted"
     await s.session(CARD)
