@@ -20,6 +20,9 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stre
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def s(opened: Street201) -> AsyncIterator[Street201]:
+    """A card waits half a minute of real time for its cable, unless a case sets another time: on a busy machine the
+    usual 60 s of the station may be over before the cable is in."""
+    assert await opened.put("TxCtrlr.EVConnectionTimeOut", "600") == "Accepted"
     opened.begin()
     yield opened
     await opened.station.post("/links/backend", {"up": True})
