@@ -27,7 +27,7 @@ from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.station_file.settings import Backend
-from tests.support.busy_machine import Deadline
+from tests.support.busy_machine import Deadline, stretched
 
 UTC_S = 1_795_600_800.0  # 2026-11-25T10:00:00Z
 
@@ -262,6 +262,12 @@ QUICK = Timeouts(
 )
 
 
+def stretched_timeouts(patience: Timeouts) -> Timeouts:
+    """Both ends are in this process: on a busy machine a living far end takes its time for a pong too. Pauses stay."""
+    waits = {name: stretched(getattr(patience, name)) for name in ("open_s", "answer_s", "pong_s")}
+    return replace(patience, **waits)
+
+
 @contextlib.asynccontextmanager
 async def served(
     central: Central, subprotocols: Sequence[str] = ("ocpp1.6",), **options: Any
@@ -296,7 +302,7 @@ def build(
         **{
             "url": f"ws://127.0.0.1:{central.port}",
             "charge_point_id": "CP-1",
-            "call_timeout_s": 2.0,
+            "call_timeout_s": stretched(2.0),
             "reconnect_s": 0.03,
             **changes,
         }
@@ -309,7 +315,7 @@ def build(
         evse_numbers=(1, 2),
         is_primary=primary,
         last_version=spoken,
-        timeouts=patience,
+        timeouts=stretched_timeouts(patience),
         wire=wire,
         jitter=random.Random(1),
     )

@@ -108,7 +108,7 @@ async def test_a_probe_of_a_host_that_no_resolver_takes_has_an_answer() -> None:
 async def test_a_probe_without_a_backend_reaches_nothing() -> None:
     posted: list[Event] = []
     BearerProbe(posted.append, lambda bearer: None).accept_order(ProbeBearer("bearer[0]", "lo"))
-    await asyncio.sleep(0.01)
+    await until(lambda: posted)
     assert posted == [BearerProbed("bearer[0]", False)]
 
 

@@ -59,7 +59,7 @@ from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running
 from tests.ocpp.test_soap_wire import ENTITY, RESET, request_text
 from tests.support.busy_machine import Deadline, stretched
 from tests.support.certificate_authorities import Authority, tls
-from tests.support.soap_descriptions import OF_15, SIDES, example_fields
+from tests.support.soap_descriptions import DESCRIPTIONS, OF_15, SIDES, example_fields
 from tests.support.tls_terminator import TlsFront
 from tests.support.zeep_central import ANSWERS, NOW, SOAP, ZeepCentral, body_schema, wsdl_client
 
@@ -76,10 +76,10 @@ READING = Reading(Stamp(1, 30.0), 1250, power_w=3680.0, soc_percent=40.0)
 
 @pytest.fixture(autouse=True, scope="module")
 def _descriptions() -> None:
-    """Both are read before a link waits for its answers."""
-    for side in SIDES:
-        wsdl_client("1.5", side)
-        body_schema("1.5", side)
+    """All are read before a link waits for its answers: to read one holds the loop of both ends."""
+    for version, side in itertools.product(DESCRIPTIONS, SIDES):
+        wsdl_client(version, side)
+        body_schema(version, side)
 
 
 def soap_room(central: ZeepCentral, **changes: Any) -> Room:

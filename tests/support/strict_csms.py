@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ CLOCK_SET = timedelta(seconds=10)
 def exact(value: Any) -> Any:
     """JSON as it is written: 12.6 is a multiple of 0.1, if not in binary."""
     return json.loads(json.dumps(value), parse_float=Decimal)
+
+
+@cache
+def validator_of(version: str, name: str) -> Any:
+    """Made once of each schema: a central system that reads it for each message answers late on a busy machine."""
+    schema = exact(json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig")))
+    return (jsonschema.Draft4Validator if version == "1.6" else jsonschema.Draft6Validator)(schema)
 
 
 @dataclass
@@ -184,9 +192,7 @@ class StrictCsms:
         return action, *place, next(begun, payload["timestamp"])
 
     def _judge(self, name: str, payload: Any, version: str = "1.6") -> None:
-        schema = exact(json.loads((SCHEMAS[version] / "schemas" / f"{name}.json").read_text("utf-8-sig")))
-        draft = jsonschema.Draft4Validator if version == "1.6" else jsonschema.Draft6Validator
-        for error in draft(schema).iter_errors(exact(payload)):
+        for error in validator_of(version, name).iter_errors(exact(payload)):
             self.violations.append(f"{name}: {error.message} in {json.dumps(payload)[:300]}")
 
     async def ask(self, action: str, payload: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
