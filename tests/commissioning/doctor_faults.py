@@ -20,6 +20,7 @@ from agent.services.store.store import Store
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 from tests.support import doctor_far_ends as far
 from tests.support import modem_process
+from tests.support.busy_machine import stretched
 from tests.support.certificate_authorities import Authority, tls
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,7 +283,8 @@ def modem(
     deed: str = "",
     interface: str = "lo",
 ) -> Planting:
-    """A modem as the only bearer. ``fault`` and ``values``: as its control socket takes them."""
+    """A modem as the only bearer. ``fault`` and ``values``: as its control socket takes them. It is a process, which a
+    busy machine lets wait; only a silent one takes all its time."""
 
     @asynccontextmanager
     async def plant(plot: Plot) -> AsyncIterator[None]:
@@ -292,10 +294,11 @@ def modem(
             if values:
                 await far_end.do("set", **values)
             plot.url = f"ws://127.0.0.1:{port}"
+            answer_s = 0.5 if fault == "hang" else stretched(2.0)
             program = ", ".join(f'"{word}"' for word in far_end.pppd(deed or "time.sleep(3600)"))
             plot.tables = (
                 f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\napn = "chargy.m2m"\n'
-                f'interface = "{interface}"\nanswer_s = 0.5\nregister_s = 0.5\npppd = [{program}]\n{keys}{OUTLET}'
+                f'interface = "{interface}"\nanswer_s = {answer_s:.1f}\npppd = [{program}]\n{keys}{OUTLET}'
             )
             yield
 
@@ -337,8 +340,8 @@ def used_volume(soft_mb: int, hard_mb: int) -> Planting:
 METER = '[[evse]]\nnumber = 1\n[evse.meter]\ndriver = "meter_modbus"\nmap = "eastron_sdm630"\nline = "tcp"\n'
 
 
-def modbus_meter(prepare: Callable[[Bank], None], unit: int) -> Planting:
-    """A good backend, and a meter at unit 1 on Modbus TCP."""
+def modbus_meter(prepare: Callable[[Bank], None], unit: int, timeout_s: float = 5.0) -> Planting:
+    """A good backend, and a meter at unit 1 on Modbus TCP. ``timeout_s``: a short one where no answer comes."""
 
     @asynccontextmanager
     async def plant(plot: Plot) -> AsyncIterator[None]:
@@ -346,7 +349,7 @@ def modbus_meter(prepare: Callable[[Bank], None], unit: int) -> Planting:
         prepare(bank)
         async with TcpLine(bank) as line, far.backend() as (port, _):
             plot.url = f"ws://127.0.0.1:{port}"
-            plot.tables = f'{METER}host = "127.0.0.1"\nport = {line.port}\nunit = {unit}\ntimeout_s = 0.3\n'
+            plot.tables = f'{METER}host = "127.0.0.1"\nport = {line.port}\nunit = {unit}\ntimeout_s = {timeout_s}\n'
             yield
 
     return plant
@@ -633,8 +636,10 @@ FAULTS: dict[str, Fault] = {
     "hard limit of the data budget": Fault("budget", "budget_hard", ("hard limit", "2.50 MB"), used_volume(1, 2)),
     # --- interface, devices, memory
     "no such interface": Fault("bearer", "bearer_absent", ("not there", "nosuch0"), bearer("nosuch0")),
-    "meter silent": Fault("devices", "device_silent", ("silent", "unit id"), modbus_meter(silence_meter, 1)),
-    "meter at another unit id": Fault("devices", "device_silent", ("silent", "unit id"), modbus_meter(fill_meter, 7)),
+    "meter silent": Fault("devices", "device_silent", ("silent", "unit id"), modbus_meter(silence_meter, 1, 0.3)),
+    "meter at another unit id": Fault(
+        "devices", "device_silent", ("silent", "unit id"), modbus_meter(fill_meter, 7, 0.3)
+    ),
     "meter reports nonsense": Fault("devices", "device_garbled", ("cannot be",), modbus_meter(spoil_meter, 1)),
     "reader missing": Fault("devices", "device_silent", ("no-such-line",), missing_reader),
     "flash memory worn": Fault("flash", "flash_worn", ("80 - 90 %",), worn_memory("0x03 0x09")),

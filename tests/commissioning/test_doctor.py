@@ -171,7 +171,7 @@ async def test_a_good_meter_and_modem_have_no_finding(plot: Plot) -> None:
         program = ", ".join(f'"{word}"' for word in far_end.pppd())
         plot.tables += (
             f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\napn = "chargy.m2m"\n'
-            f'interface = "lo"\nanswer_s = 0.5\nregister_s = 0.5\npppd = [{program}]\n'
+            f'interface = "lo"\nanswer_s = {stretched(2.0):.1f}\npppd = [{program}]\n'
         )
         findings = (await examine(plot, dial=True, boot=True)).findings
         assert found_wrong(findings) == [], shown(findings)
@@ -208,7 +208,7 @@ async def test_a_pin_is_never_used_nor_shown(plot: Plot) -> None:
         plot.url = "ws://127.0.0.1:1"
         plot.tables = (
             f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\npin = "4711"\n'
-            f'pppd = ["{sys.executable}"]\nanswer_s = 0.5\n[[evse]]\nnumber = 1\n'
+            f'pppd = ["{sys.executable}"]\nanswer_s = {stretched(2.0):.1f}\n[[evse]]\nnumber = 1\n'
         )
         ladder = await examine(plot, dial=True, boot=True)
         state = await far_end.do("state")
@@ -388,7 +388,7 @@ async def test_a_doctor_that_is_ended_hangs_up_the_modem(plot: Plot) -> None:
         plot.url = "ws://127.0.0.1:1"
         plot.tables = (
             f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\napn = "chargy.m2m"\n'
-            f'interface = "nosuch0"\nanswer_s = 0.5\nregister_s = 0.5\npppd = [{program}]\n[[evse]]\nnumber = 1\n'
+            f'interface = "nosuch0"\nanswer_s = {stretched(2.0):.1f}\npppd = [{program}]\n[[evse]]\nnumber = 1\n'
         )
         (plot.folder / "station.toml").write_text(plot.text(), "utf-8")
         process = await asyncio.create_subprocess_exec(

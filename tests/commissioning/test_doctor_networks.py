@@ -40,7 +40,8 @@ while True:
 """
 PAIR = "ip link add v0 type veth peer name v1"
 LAN = '[[bearer]]\ndriver = "lan_static"\nkind = "lan"\ninterface = "v0"\n'
-OURS = "nameserver 127.9.9.9\noptions timeout:1 attempts:1\n"
+OURS = "nameserver 127.9.9.9\noptions timeout:3 attempts:1\n"
+SILENT = OURS.replace("timeout:3", "timeout:1")
 FAR_AWAY, NAMED, NEAR = "ws://198.51.100.7:9000", "ws://ocpp.example.org:9", "ws://127.0.0.1:9"
 
 
@@ -82,7 +83,7 @@ FAULTS: dict[str, NetworkFault] = {
     ),
     "name server silent": NetworkFault(
         "dns", "dns_silent", ("does not answer", "ocpp.example.org"), url=NAMED, name_server="silent",
-        resolv_conf=OURS, follows=("route_missing",),
+        resolv_conf=SILENT, follows=("route_missing",),
     ),
     "unknown name": NetworkFault(
         "dns", "dns_unknown_name", ("no name server knows ocpp.example.org", "typing error"), url=NAMED,
