@@ -44,7 +44,7 @@ class StationUnderTest(ChargePoint):
 async def station(central: Central, station_id: str = "CP-1", **connect: Any) -> AsyncIterator[StationUnderTest]:
     url = f"ws://127.0.0.1:{central.port}/{quote(station_id, safe='')}"
     async with websockets.connect(url, subprotocols=["ocpp1.6"], proxy=None, **connect) as connection:
-        point = StationUnderTest(station_id, connection, response_timeout=10)
+        point = StationUnderTest(station_id, connection, response_timeout=stretched(10))
         receiving = asyncio.create_task(point.start())
         yield point
         receiving.cancel()
@@ -357,7 +357,8 @@ async def test_sigterm_ends_it_with_a_station_on_the_line(stdin: str) -> None:
                 answer = json.loads(await asyncio.to_thread(child.stdout.readline))
                 assert "NOBODY" in answer["error"]
             child.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(child.wait, 5) == 0  # the server's own default would wait for 10 s
+            # the server's own default would wait for 10 s
+            assert await asyncio.to_thread(child.wait, stretched(5)) == 0
         assert child.stderr is not None
         assert child.stderr.read() == ""
     finally:
