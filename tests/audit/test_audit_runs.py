@@ -319,8 +319,7 @@ async def audit_foreign_point(
         path = Path(short) / "deeds"
         request = AuditRequest(
             open_plan(plan_path("generic-ocpp16")), tmp_path, port=port, actuator=actuator_command(path),
-            with_person=False, silence_s=1.0, lacks={"display": "it has none"},
-            only=only,
+            with_person=False, lacks={"display": "it has none"}, only=only,
         )  # fmt: skip
         async with foreign_charge_point(f"ws://127.0.0.1:{port}", path, mistakes, "1.6"):
             _, record = await asyncio.wait_for(run_audit(request, Terminal()), stretched(240))
@@ -401,7 +400,6 @@ async def test_prepared_answers_are_judged_and_photographs_are_kept(
             tmp_path / "out",
             port=port,
             with_person=False,
-            silence_s=1.0,
             answers=given,
         )
         async with foreign_charge_point(f"ws://127.0.0.1:{port}", Path(short) / "deeds", (), "1.6"):
@@ -464,7 +462,7 @@ async def test_both_sides_are_recorded_beside_the_real_backend(tmp_path: Path) -
             request = AuditRequest(
                 open_plan(tmp_path / "plan.toml"), tmp_path / "out", port=port,
                 proxy_url=f"ws://127.0.0.1:{central.port}", actuator=actuator_command(path), with_person=False,
-                backend_command=f"{sys.executable} {script}", answers={"identity.label": "yes"}, silence_s=1.0,
+                backend_command=f"{sys.executable} {script}", answers={"identity.label": "yes"},
                 lacks={"display": "it has none"},
             )  # fmt: skip
             async with foreign_charge_point(f"ws://127.0.0.1:{port}", path, (), "1.6"):

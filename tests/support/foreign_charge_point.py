@@ -21,6 +21,8 @@ from ocpp.routing import on
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.busy_machine import stretched
+
 SENDER = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); \
 s.sendall(('[\"' + sys.argv[2] + '\", ' + sys.argv[3] + ']\\n').encode()); \
 said = s.makefile().readline().strip(); print(said); sys.exit({'done': 0, 'cannot': 3}.get(said, 1))"
@@ -57,7 +59,7 @@ class Point16(v16.ChargePoint):
     version = "1.6"
 
     def __init__(self, connection: Any, outlet: Outlet) -> None:
-        super().__init__("FOREIGN-1", connection, response_timeout=5)
+        super().__init__("FOREIGN-1", connection, response_timeout=stretched(5))
         self.outlet, self.settings = outlet, {"HeartbeatInterval": "300"}
         if outlet.has("core_only"):
             self.settings["SupportedFeatureProfiles"] = "Core, FirmwareManagement"
@@ -198,7 +200,7 @@ class Point201(v201.ChargePoint):
     version = "2.0.1"
 
     def __init__(self, connection: Any, outlet: Outlet) -> None:
-        super().__init__("FOREIGN-1", connection, response_timeout=5)
+        super().__init__("FOREIGN-1", connection, response_timeout=stretched(5))
         self.outlet, self.number, self.seq = outlet, 0, 0
         self.work: set[asyncio.Task[Any]] = set()
 

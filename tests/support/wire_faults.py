@@ -74,6 +74,7 @@ EXERCISES: Mapping[str, str] = {
   { plug = 1 },
   { wait_message = "StatusNotification" },
   { tap = "04A1B2C3" },
+  { wait_message = "StartTransaction", sender = "station", within_s = 60, versions = ["1.6"] },
   { pause_s = 60 },
   { backend = "unlock", status = "Unlocked" },
   { pause_s = 160 },
