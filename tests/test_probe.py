@@ -67,12 +67,12 @@ class Meter:
 
     def __enter__(self) -> Meter:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(stretched(5))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(5)
+        self._thread.join(stretched(5))
         self._loop.close()
 
 

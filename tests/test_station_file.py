@@ -19,7 +19,7 @@ import pytest
 
 from agent.cli import main
 from agent.services.store.store import MIGRATIONS
-from tests.support.busy_machine import Deadline
+from tests.support.busy_machine import Deadline, stretched
 
 STATIONS = Path(__file__).parents[1] / "config" / "stations"
 GOOD = """
@@ -50,7 +50,8 @@ def command(*arguments: str) -> list[str]:
 
 def said(name: str, path: Path, timeout_s: float = 60.0) -> tuple[int, str]:
     """Exit code and complaints of a command that ends by itself."""
-    done = subprocess.run(command(name, str(path)), capture_output=True, text=True, timeout=timeout_s, check=False)
+    argv = command(name, str(path))
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=stretched(timeout_s), check=False)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 
@@ -300,10 +301,8 @@ def test_devices_that_are_not_there_are_told_and_the_station_lives(tmp_path: Pat
         for device in ("evse[1].board", "evse[1].meter"):
             assert "127.0.0.1:9" in wait_for(path, device)
         assert process.poll() is None
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(8) == 0
-        assert time.monotonic() - began < 8
+        assert process.wait(stretched(8)) == 0
     assert "Traceback" not in path.with_name("run.log").read_text()
 
 

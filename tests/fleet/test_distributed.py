@@ -16,7 +16,7 @@ import pytest
 
 from tests.fleet.bare_backend import open_bare_backend
 from tests.fleet.test_fleet_command import PROFILE, ROOT, backend_arguments, write_profile
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 
 pytest.importorskip("distributed")
 
@@ -84,6 +84,6 @@ async def _wait_for_two_workers(address: str) -> None:
 
     def look() -> None:
         with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=120)
+            client.wait_for_workers(2, timeout=stretched(120))
 
     await asyncio.to_thread(look)

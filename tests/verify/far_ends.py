@@ -21,6 +21,7 @@ from drivers.sim.meter import Meter
 from drivers.sim.modbus_slave import NoAnswer
 from drivers.sim.rest_meters import LemFarEnd
 from drivers.sim.world import World
+from tests.support.busy_machine import stretched
 from tests.support.modem_process import SimulatedModem
 from tests.support.network_services import SimulatedServices
 from tests.support.rauc_board import RaucBoard, why_no_rauc
@@ -297,7 +298,7 @@ class RaucBeside(RaucBoard):
 
     @property
     def tables(self) -> dict[str, Any]:
-        return {"updater": {**self.table, "answer_s": 2.0}}
+        return {"updater": {**self.table, "answer_s": stretched(2.0)}}
 
     async def follow(self, world: World) -> None:
         """Nothing of the street matters to it."""
