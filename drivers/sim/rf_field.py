@@ -13,9 +13,9 @@ _WAITS_S = 1.0
 """How long nfcpy's ``udp`` reader waits for the answer to a request."""
 _BETWEEN_S = 0.25
 """Time between taking one card away and holding the next one to the reader."""
-_PATIENT_S = 2.0
+_PATIENT_S = 10.0
 """How much longer a card is held to a reader that is at work and has not yet identified it, and is kept away from one
-that has not yet seen that the one before is gone."""
+that has not yet seen that the one before is gone. An attempt takes a second on this wire if the machine is busy."""
 _AGAIN_S = 0.02
 _SENS_REQ = b"\x26"
 

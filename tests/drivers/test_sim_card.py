@@ -18,6 +18,7 @@ from drivers.sim.card import KINDS, Card
 from drivers.sim.rf_field import RfField
 from tests.drivers.sim_stations import until
 from tests.support.busy_machine import Deadline
+from tests.support.moving_clock import run_moving
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
 
@@ -130,6 +131,24 @@ async def test_a_card_is_not_taken_away_from_a_reader_that_is_only_slow(field: R
     assert field.card is not None
     assert (await reader.activate(target)).identifier == UID
     await until(lambda: field.card is None)
+
+
+def test_a_card_is_held_to_a_reader_that_takes_seconds_for_it_and_not_for_ever() -> None:
+    """On a busy machine: it is at work, and each of its attempts takes a second."""
+
+    async def read_slowly() -> list[bool]:
+        field, held = RfField(), list[bool]()
+        field.datagram_received(b"106A 26", ("127.0.0.1", 9))
+        field.present_card(Card(UID), 0.3)
+        for _ in range(15):
+            await asyncio.sleep(1)
+            field.datagram_received(b"106A 26", ("127.0.0.1", 9))
+            held.append(field.card is not None)
+        return held
+
+    held = run_moving(read_slowly())
+    assert all(held[:8])
+    assert not held[-1]
 
 
 async def test_a_card_is_taken_away_from_a_reader_that_does_without_its_blocks(field: RfField, reader: Reader) -> None:
