@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.support.station_rig import Street, station_text, street
+from tests.support.busy_machine import stretched
+from tests.support.station_rig import TIME_TO_PLUG_IN, Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,7 +40,9 @@ def line() -> Iterator[tuple[int, str]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory, line: tuple[int, str]) -> AsyncIterator[Street]:
     text = station_text(
-        1, backend="call_timeout_s = 1.0", settings="sample_interval_s = 0\nlocal_authorize_offline = false"
+        1,
+        backend=f"call_timeout_s = {stretched(2):g}",  # of real time: an answer that comes later is none
+        settings=f"sample_interval_s = 0\nlocal_authorize_offline = false\n{TIME_TO_PLUG_IN}",
     )
     text += READERS.format(line[1])
     async with street(tmp_path_factory.mktemp("cards"), text) as s:

@@ -15,7 +15,10 @@ from tests.support.busy_machine import deadline
 from tests.support.simulated_station import ONE_EVSE, Simulated
 
 STATION = (
-    ONE_EVSE.replace("sample_interval_s = 5", "sample_interval_s = 5\npayment_authorize_first = false")
+    ONE_EVSE.replace(
+        "sample_interval_s = 5",
+        "sample_interval_s = 5\npayment_authorize_first = false\npayment_connect_timeout_s = 3000",
+    )
     + """
 [terminal]
 driver = "terminal_payter"

@@ -16,12 +16,13 @@ from PIL import Image
 
 from tests.support.busy_machine import deadline
 from tests.support.simulated_station import USUAL_PANEL
-from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig import TIME_TO_PLUG_IN, Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VENDOR = "org.openchargealliance.costmsg"
-SETTINGS = """
+SETTINGS = f"""
 sample_interval_s = 0
+{TIME_TO_PLUG_IN}
 cost_display = true
 idle_fee_after_stop = true
 sampled_measurands = ["Energy.Active.Import.Register", "Power.Active.Import"]

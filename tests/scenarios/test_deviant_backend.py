@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from tests.support.simulated_station import Simulated
-from tests.support.station_rig import Backend, Street, station_text
+from tests.support.station_rig import TIME_TO_PLUG_IN, Backend, Street, station_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PROFILE = """
@@ -77,7 +77,7 @@ class Deviant(Backend):
 async def station(folder: Path, backend: str) -> AsyncIterator[Street]:
     (folder / "own" / "quirks").mkdir(parents=True)
     (folder / "own" / "quirks" / "everything.toml").write_text(PROFILE)
-    settings = 'sample_interval_s = 5\nstop_sampled_measurands = ["Voltage.L1-N"]'
+    settings = f'sample_interval_s = 5\n{TIME_TO_PLUG_IN}\nstop_sampled_measurands = ["Voltage.L1-N"]'
     text = station_text(2, station='config_dir = "own"', backend=backend, settings=settings)
     async with Deviant(first_id=0, interval_s=10) as csms, Simulated(folder, text, csms.url, 20.0) as simulated:
         yield Street(simulated, csms)

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig import TIME_TO_PLUG_IN, Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
-    async with street(tmp_path_factory.mktemp("remote"), station_text(2)) as s:
+    text = station_text(2, settings=f"sample_interval_s = 0\n{TIME_TO_PLUG_IN}")
+    async with street(tmp_path_factory.mktemp("remote"), text) as s:
         yield s
 
 
@@ -215,7 +216,7 @@ async def test_settings_survive_a_restart(s: Street) -> None:
     assert await value_of(s, "MeterValuesSampledData") == "Energy.Active.Import.Register,Power.Active.Import"
     answer = await s.csms.ask("GetConfiguration", {"key": ["connectiontimeout", "Nonsense"]})
     assert answer["unknownKey"] == ["Nonsense"]
-    await put(s, "ConnectionTimeOut", "60")
+    await put(s, "ConnectionTimeOut", "600")
     await put(s, "MeterValuesSampledData", "Energy.Active.Import.Register")
 
 

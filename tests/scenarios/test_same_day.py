@@ -92,6 +92,7 @@ reconnect_s = 0.2
 [settings]
 sample_interval_s = 60
 connection_timeout_s = 1200
+payment_connect_timeout_s = 3000
 message_retry_interval_s = 60
 offline_tx_for_unknown_id = true
 offline_payments = true

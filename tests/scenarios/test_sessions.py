@@ -7,14 +7,15 @@ from datetime import datetime
 import pytest
 import pytest_asyncio
 
-from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig import TIME_TO_PLUG_IN, Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
-    async with street(tmp_path_factory.mktemp("sessions"), station_text(2)) as s:
+    text = station_text(2, settings=f"sample_interval_s = 0\n{TIME_TO_PLUG_IN}")
+    async with street(tmp_path_factory.mktemp("sessions"), text) as s:
         yield s
 
 
@@ -92,7 +93,7 @@ async def test_nobody_plugs_in_and_plugging_later_starts_nothing(s: Street) -> N
     await s.tap("CARD-A")
     await s.heard(lambda: "Preparing" in s.story())
     await s.told("Available")
-    await s.csms.ask("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "60"})
+    await s.csms.ask("ChangeConfiguration", {"key": "ConnectionTimeOut", "value": "600"})
     await s.plug()
     await s.told("Preparing")
     evse = await s.screen("idle")
@@ -128,10 +129,10 @@ async def test_a_car_that_does_not_ask_for_energy_yet(s: Street) -> None:
 
 
 async def test_a_full_battery_ends_the_energy_not_the_transaction(s: Street) -> None:
-    await s.plug(soc=98, capacity_kwh=3)
+    await s.plug(soc=98, capacity_kwh=12)
     await s.told("Preparing")
     await s.tap("CARD-A")
-    await s.heard(lambda: "Charging" in s.story())  # for a second
+    await s.heard(lambda: "Charging" in s.story())  # for a few seconds
     evse = await s.told("SuspendedEV")
     assert evse["soc"] == 100
     register = evse["meter_wh"]

@@ -27,6 +27,9 @@ map = "carlo_gavazzi_em340"
 """For an outlet. The usual meter wants a tenth of a second before each question: the reading that begins a session and
 the one that ends it take half a second each. With this one they take nothing, and people can be quicker than a poll of
 the board: not for tests in which cars follow one another while no test looks."""
+TIME_TO_PLUG_IN = "connection_timeout_s = 600"
+"""For the settings of a station at which drivers present a card first: half a minute of ours at the usual speed. The
+minute of the program is three seconds there, in which a busy machine sees the screen, and no cable after it."""
 
 
 def station_text(
