@@ -96,7 +96,7 @@ async def test_the_secret_is_never_read_back(s: Street) -> None:
 
 async def notices(s: Street) -> None:
     begun, failed, place = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed", "connectorId"
-    assert await notify(s, begun, {place: 1, "timeout": 60}) == ("Accepted", None)
+    assert await notify(s, begun, {place: 1, "timeout": 300}) == ("Accepted", None)  # of the station's seconds
     await s.screen("checking")
     said = [{"format": "UTF8", "language": "fr", "content": "Plafond atteint"}, {"content": 7}, 7]
     assert await notify(s, failed, {place: 1, "errorMessage": said}) == ("Accepted", None)
