@@ -134,7 +134,7 @@ async def test_without_any_backend_the_station_is_there_and_says_that_it_is_offl
     assert evse["told"] is None
     await s.tap("CARD-A")
     await s.screen("refused")
-    assert "hung up before it answered" in log(s)[logged:]
+    await s.heard(lambda: "hung up before it answered" in log(s)[logged:])
     await moody(s).open(moody(s).port)
     await s.station.until(lambda p: p["backend"]["boot"] == "Accepted")
     await s.told("Available")

@@ -61,7 +61,7 @@ async def test_what_is_latched_is_cleared_when_the_board_shows_it_no_more(s: Str
     await s.fault("ContactorWelded", False)
     await s.until(lambda e: not e["faults"])
     await s.station.post("/agent", {"action": "stop"})
-    await s.station.until(lambda p: not p["agent"]["up"])
+    await s.station.until(lambda p: p["agent"]["pid"] is None)
     code, said = await s.command("faults", "list")
     assert (code, said.splitlines()[0]) == (
         1, "outlet 1: a contactor does not open (ContactorWelded, out of service, latched)",

@@ -117,7 +117,7 @@ class Books:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0 if CAMPAIGN else 240)
+@pytest.mark.timeout(0 if CAMPAIGN else 900)
 @pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 async def test_a_backlog_survives_being_killed_while_it_is_sent(tmp_path: Path, version: str) -> None:
     """The link and the store are killed at random moments while a backlog is sent: each start and end arrives, as many

@@ -34,7 +34,7 @@ from agent.domain.terminal_messages import (
 from agent.model.bank_card import Settlement
 from agent.services.devices import supervisor
 from agent.services.devices.terminal import TerminalSupervisor
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import Deadline, deadline
 from tests.support.terminal_process import Apollo, running
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
@@ -122,9 +122,9 @@ class Cashier:
         if reservation in self.outcomes:
             return  # the same approval, reported twice
         reports: Counter[str] = Counter()
-        end_s = asyncio.get_running_loop().time() + SETTLE_S
+        patience = Deadline(SETTLE_S)
         while reservation not in self.outcomes:
-            assert asyncio.get_running_loop().time() < end_s, f"{reservation}: {cents} cents not settled; {reports}"
+            assert not patience.over, f"{reservation}: {cents} cents not settled; {reports}"
             order = CommitPayment(0, "s", reservation, cents) if cents else VoidPayment(0, "s", reservation)
             self._keeper.accept_order(order)
             event = await self.next(lambda e: isinstance(e, PaymentSettled), 5.0)
