@@ -86,7 +86,7 @@ class Simulation:
     def call(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         request = urllib.request.Request(f"{self.url}api/v1/{path}", body)
         try:
-            with urllib.request.urlopen(request, timeout=stretched(10)) as answer:
+            with urllib.request.urlopen(request, timeout=stretched(60)) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as e:
             return e.code, e.read()

@@ -20,7 +20,6 @@ from tests.support.busy_machine import deadline
 from tests.support.simulated_station import SELDOM_S
 from tests.support.station_rig import Backend, Street, station_text
 
-pytestmark = pytest.mark.timeout(300)
 VERSIONS = ["1.6", "2.0.1"] if os.environ.get("CHARGY_CAMPAIGN") == "full" else ["2.0.1"]
 RATE = 10
 """The time of the agent runs so much faster: a bearer is taken back after two minutes."""

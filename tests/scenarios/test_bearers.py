@@ -13,7 +13,7 @@ import pytest
 
 from agent.cli import main
 from tests.support import modem_process
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import deadline, stretched
 from tests.support.modem_process import SimulatedModem
 from tests.support.simulated_station import Simulated
 from tests.support.station_rig import SPEED, Backend, Street, station_text
@@ -24,10 +24,11 @@ ICCID, IMSI = "89352010000000000176", "270991234567890"
 
 def bearer_table(modem: SimulatedModem, deed: str, **keys: str) -> str:
     table = {
-        "driver": "modem_at", "kind": "gprs", "device": str(modem.line), "interface": "lo", "apn": "chargy.m2m", **keys,
+        "driver": "modem_at", "kind": "gprs", "device": str(modem.line), "interface": "lo", "apn": "chargy.m2m",
+        "answer_s": round(stretched(1), 1), **keys,
     }  # fmt: skip
     lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-    return "\n".join(["[[bearer]]", *lines, f"pppd = {json.dumps(list(modem.pppd(deed)))}", "answer_s = 1.0", ""])
+    return "\n".join(["[[bearer]]", *lines, f"pppd = {json.dumps(list(modem.pppd(deed)))}", ""])
 
 
 @asynccontextmanager

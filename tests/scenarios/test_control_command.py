@@ -65,7 +65,7 @@ def test_a_stopped_agent_stays_stopped_until_it_is_started(tmp_path: Path) -> No
 def test_health_does_not_wait_for_a_backend(tmp_path: Path) -> None:
     nobody = "ws://127.0.0.1:9"
     with simulated(str(write_station(tmp_path, "ws://127.0.0.1:1")), "--backend", nobody, "--port", "0") as s:
-        s.wait_healthy(15)
+        s.wait_healthy()
         assert s.station()["backend"]["link"] == "down"
         assert s.station()["backend"]["url"].startswith(nobody)
 
@@ -107,7 +107,7 @@ def test_without_a_file_there_is_a_station_with_two_sockets(tmp_path: Path) -> N
     with simulated("--port", "0", cwd=tmp_path) as s:
         s.wait_healthy()
         assert [e["kind"] for e in s.station()["evses"]] == ["AC", "AC"]
-        wait_for(lambda: s.station()["backend"]["link"] == "up", "the built-in backend", 15)
+        wait_for(lambda: s.station()["backend"]["link"] == "up", "the built-in backend")
         assert [p.name for p in tmp_path.iterdir()] == ["chargy-sim"]
 
 

@@ -291,7 +291,7 @@ def judge(day: Day, heard: dict[str, Any], advance: dict[int, int]) -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0 if CAMPAIGN else 400)
+@pytest.mark.timeout(0 if CAMPAIGN else 900)
 @pytest.mark.parametrize("version", ["1.6", "2.0.1"])
 async def test_a_day(tmp_path: Path, version: str, record_property: Any, capfd: pytest.CaptureFixture[str]) -> None:
     def say(line: str) -> None:

@@ -238,13 +238,13 @@ async def test_nobody_comes_with_a_car(tmp_path: Path) -> None:
 
 async def test_a_bank_that_holds_less(tmp_path: Path) -> None:
     """What it holds is the ceiling: the session ends before it is passed."""
-    async with played(tmp_path, "dc-ccs", ("amount_cents = 6000", "amount_cents = 1600\nreserve_s = 2")) as s:
+    async with played(tmp_path, "dc-ccs", ("amount_cents = 6000", "amount_cents = 4000\nreserve_s = 6")) as s:
         first = (await s.until(waits))["evses"][0]["meter_wh"]
         await tap(s, "5678", behaviour="partial")
-        assert (await held(s))["ledger"]["holds"] == [{"terminal_session": 1, "cents": 800}]
+        assert (await held(s))["ledger"]["holds"] == [{"terminal_session": 1, "cents": 2000}]
         await plug(s)
         over = await booked(s)
-        assert 200 < over["ledger"]["captures"][0]["cents"] <= 800
+        assert 200 < over["ledger"]["captures"][0]["cents"] <= 2000
         assert over["ledger"]["captures"][0]["cents"] == owed(over["evses"][0]["meter_wh"] - first)
         await s.until_evse(lambda e: not e["contactor"] and e["told"]["status"] == "Finishing")
 
@@ -269,7 +269,8 @@ async def test_the_terminal_loses_power_meanwhile(tmp_path: Path) -> None:
 async def test_the_agent_is_killed_meanwhile(tmp_path: Path, comes_back: str) -> None:
     """EVerest ends its transaction when no client speaks to it any more, or when the agent is back and says so; a DC
     vehicle takes no second one on the same plug. What flowed until then is billed once."""
-    async with played(tmp_path, "dc-ccs") as s:
+    rest = "[simulation]\nrestart_s = 3600"  # so that it is stopped, and has not begun again, however late that comes
+    async with played(tmp_path, "dc-ccs", *([("[simulation]", rest)] if comes_back == "later" else [])) as s:
         first = (await s.until(waits))["evses"][0]["meter_wh"]
         await tap(s)
         await held(s)

@@ -48,7 +48,6 @@ def places_of(s: Street201, number: Any) -> list[int]:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", ["1.6", "2.0.1"] if CAMPAIGN else ["2.0.1"])
 async def test_off_line_until_the_store_is_full(tmp_path: Path, version: str) -> None:
     await nearly_full(tmp_path)

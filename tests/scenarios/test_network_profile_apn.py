@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.busy_machine import deadline
@@ -44,7 +43,6 @@ async def active(s: Street201, slot: str) -> None:
             await asyncio.sleep(0.2)
 
 
-@pytest.mark.timeout(400)
 async def test_another_apn_is_used_over_the_modem_and_taken_back(tmp_path: Path) -> None:
     text = station_text(backend='versions = ["2.0.1"]') + BEARERS
     async with Backend(speaks=("2.0.1",)) as csms, Simulated(tmp_path, text, csms.url, SPEED) as station:

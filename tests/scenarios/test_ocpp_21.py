@@ -90,7 +90,7 @@ async def test_a_bank_card(tmp_path: Path) -> None:
         (capture,) = over["ledger"]["captures"]
         await s.heard(lambda: s.payloads("NotifySettlement"))
         (settled,) = s.payloads("NotifySettlement")
-        started, ended = s.events("Started")[0], s.events("Ended")[0]
+        started, ended = s.events("Started")[0], await s.ended()
         token = started["idToken"]
         assert token["type"] == "DirectPayment"
         assert {"additionalIdToken": "1234", "type": "CardLast4Digits"} in token["additionalInfo"]

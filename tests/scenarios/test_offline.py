@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.busy_machine import Deadline
+from tests.support.busy_machine import Deadline, stretched
 from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
     text = station_text(
         1,
-        backend="call_timeout_s = 1.0",
+        backend=f"call_timeout_s = {stretched(1):g}",
         settings="sample_interval_s = 10\nmessage_retry_interval_s = 20\noffline_tx_for_unknown_id = false",
         simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1234567",
     )

@@ -15,7 +15,8 @@ from tests.support.station_rig import SPEED, Street, station_text, street
 from tests.support.strict_csms import StrictCsms
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-TEXT = station_text(evses=2) + '\n[power]\ndriver = "power_sysfs"\nhold_s = 0.2\nbackup_s = 10\npoll_s = 0.05\n'
+TEXT = station_text(evses=2) + '\n[power]\ndriver = "power_sysfs"\nhold_s = 0.2\nbackup_s = 120\npoll_s = 0.05\n'
+"""The agent ends as soon as its sessions have: the supply lasts for a machine that takes its time for that."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -294,7 +294,7 @@ async def test_an_agent_that_is_killed_at_any_step_ends_right(update: Update, st
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0 if FULL else 300)
+@pytest.mark.timeout(0 if FULL else 900)
 async def test_the_end_is_right_whenever_something_dies(update: Update, record_property: Any) -> None:
     """Twice in each update the agent is killed, or the whole board loses its mains, at any instant."""
     chance, updates = random.Random(SEED), 100 if FULL else 3

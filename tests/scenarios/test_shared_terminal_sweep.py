@@ -177,7 +177,7 @@ async def meter_sum(station: Simulated) -> int:
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(0 if CAMPAIGN else 600)
+@pytest.mark.timeout(0 if CAMPAIGN else 900)
 @pytest.mark.parametrize("part", PARTS)
 async def test_each_hold_is_captured_or_released_once(tmp_path: Path, part: int, record_property: Any) -> None:
     async with shared_site(tmp_path, random.Random(f"{SEED} {part}")) as site:

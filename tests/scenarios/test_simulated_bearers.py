@@ -27,7 +27,7 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
     with simulated(
         str(station_file(tmp_path_factory.mktemp("bearers"))), "--headless", "--port", "0", "--speed", "40"
     ) as s:
-        s.wait_healthy(30)
+        s.wait_healthy()
         all_up(s)
         yield s
 
@@ -102,6 +102,7 @@ def test_a_session_over_three_bearers_is_billed_once(station: Simulation) -> Non
     numbers = [f[3]["seqNo"] for f in events]
     assert numbers == sorted(set(numbers)) == list(range(len(numbers)))
     assert (events[0][3]["eventType"], events[-1][3]["eventType"]) == ("Started", "Ended")
+    wait_for(lambda: not station.evse(1)["locked"], "an open lock")
     assert station.post("evses/1/unplug", {}) == 202
 
 
@@ -112,8 +113,9 @@ def charging(s: Simulation) -> bool:
 def test_a_bearer_that_stalls_is_left(station: Simulation) -> None:
     """It has a carrier and leads nowhere. The pings notice, and a probe finds the backend over another one."""
     assert station.post("links/lan", {"stall": True}) == 202
-    wait_for(lambda: in_use(station) == "wifi", "Wi-Fi in use", 90)
-    assert bearer(station, "lan")["demoted_s"] > 0
+    wait_for(
+        lambda: in_use(station) == "wifi" and bearer(station, "lan")["demoted_s"] > 0, "Wi-Fi instead of a poor LAN", 90
+    )
 
 
 def test_a_wrong_pin_is_tried_once_and_never_again(station: Simulation) -> None:
@@ -123,7 +125,7 @@ def test_a_wrong_pin_is_tried_once_and_never_again(station: Simulation) -> None:
     assert station.post("agent", {"action": "kill"}) == 202
     wait_for(lambda: "PIN required" in bearer(station, "gprs").get("reason", ""), "the reason after a restart")
     assert station.station()["modem"]["pin_tries"] == 2
-    assert in_use(station) == "lan"
+    wait_for(lambda: in_use(station) == "lan", "LAN in use")
 
 
 def test_a_modem_that_vanishes_is_absent_until_it_is_back(station: Simulation) -> None:

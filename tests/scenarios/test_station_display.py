@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.support.busy_machine import deadline
+from tests.support.busy_machine import Deadline, deadline
 from tests.support.simulated_station import Simulated
 
 URLS = {n: f"https://c.lu/{n}" for n in (1, 2)}
@@ -65,8 +65,8 @@ async def codes_seen(s: Simulated, wanted: set[str]) -> set[str]:
     """What the one panel has shown until all ``wanted`` were there, or a round is over."""
     zxingcpp: Any = pytest.importorskip("zxingcpp")
     seen: set[str] = set()
-    end_s = asyncio.get_running_loop().time() + ROUND_S
-    while not wanted <= seen and asyncio.get_running_loop().time() < end_s:
+    a_round = Deadline(ROUND_S)
+    while not wanted <= seen and not a_round.over:
         picture = Image.open(io.BytesIO(await png(s, 1))).convert("L")
         larger = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST)
         seen |= {code.text for code in zxingcpp.read_barcodes(larger, formats=zxingcpp.BarcodeFormat.QRCode)}

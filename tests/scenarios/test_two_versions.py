@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.csms.central_system import Central, Options, open_central
+from tests.support.busy_machine import stretched
 from tests.support.simulated_station import Simulated, held_port
 from tests.support.station_rig import Backend, station_text
 from tests.support.station_rig_v201 import CARD, Street201, street201
@@ -106,7 +107,7 @@ async def test_a_backend_that_changes_its_version(tmp_path: Path) -> None:
 @asynccontextmanager
 async def central(port: int, version: str, journal: Path) -> AsyncIterator[Central]:
     """The command ``csms``, as far as a station sees it."""
-    options = Options(port=port, versions=(version,), journal=journal, quiet=True)
+    options = Options(port=port, versions=(version,), journal=journal, quiet=True, answer_within_s=stretched(30))
     async with open_central(options) as central:
         yield central
 
