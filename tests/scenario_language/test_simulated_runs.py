@@ -19,6 +19,7 @@ from agent.commands.scenario.stations import library_folder
 from agent.commands.scenario.terminal import Terminal
 from agent.scenario.outcome import Verdict
 from agent.scenario.scenario_file import load_scenario
+from agent.station_file.settings import load_station_file
 from tests.support.busy_machine import busy_factor, stretched
 from tests.support.simulated_station import CAMPAIGN
 
@@ -55,6 +56,12 @@ async def test_the_library_passes(version: str, record_property: Any) -> None:
     assert all(not o.not_reached for o in outcomes)
     record_property("scenarios", len(outcomes))
     record_property("steps", sum(len(o.outcomes) for o in outcomes))
+
+
+def test_a_driver_has_real_time_between_card_and_cable() -> None:
+    """A minute of the station is three seconds of a run, in which a busy machine shows the screen and no more."""
+    settings = load_station_file(library_folder() / "stations" / "ac.toml").settings
+    assert settings["connection_timeout_s"] / RunRequest(()).speed >= 20
 
 
 def command(*words: str) -> tuple[int, str]:

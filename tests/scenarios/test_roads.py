@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.support.busy_machine import stretched
 from tests.support.simulated_station import Simulated
 from tests.support.station_rig import FAST_METER, SPEED, Backend, Street, station_text
 from tests.support.station_rig_v201 import CARD, Street201
@@ -30,7 +31,7 @@ async def opened(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     text = station_text(
         1,
         outlet=FAST_METER,
-        backend=f'versions = ["{request.param}"]\ncall_timeout_s = 3.0',
+        backend=f'versions = ["{request.param}"]\ncall_timeout_s = {stretched(3):g}',
         settings="sample_interval_s = 10\nmessage_retry_interval_s = 20\noffline_tx_for_unknown_id = true",
         simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1234567",
     )
