@@ -148,6 +148,7 @@ async def test_two_cars_wait_and_the_button_says_which_one_the_card_pays_for(tmp
         both = await s.until(lambda p: all(e["session"] for e in p["evses"]))
         assert len(both["ledger"]["holds"]) == 2
         await asyncio.sleep(BEGUN_S)
+        await s.until(lambda p: all(e["session"]["energy_wh"] > 50 for e in p["evses"]))
         for n, last4 in ((1, "1111"), (2, "2222")):
             await s.until(waits)
             await s.post("/terminal/card", {"pan_last4": last4})

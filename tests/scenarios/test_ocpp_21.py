@@ -145,6 +145,7 @@ async def test_a_bank_card_whose_hold_is_raised_and_a_vat_number(tmp_path: Path)
             await station.post(f"/buttons/{key}", {})
         await s.heard(lambda: s.payloads("VatNumberValidation"))
         assert s.payloads("VatNumberValidation") == [{"vatNumber": "LU12345678", "evseId": 1}]
+        await charged(station, 20)
         await station.post("/evses/1/unplug", {"side": "ev"})
         over = await station.until(lambda p: p["ledger"]["captures"] and not p["ledger"]["holds"], 60)
         (capture,) = over["ledger"]["captures"]
