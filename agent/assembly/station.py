@@ -321,7 +321,7 @@ class Station:
         for complaint in (c for d in devices for c in d.complaints):
             log.warning("%s", complaint)
         services = SupervisorServices(
-            self.events.post_event, self.alive, firmware_image(self.file), self._firmware_known
+            self.events.post_event, self.alive, firmware_image(self.file), self._firmware_known, self.clock.boot_stamp
         )
         add_supervisors(self.dispatch, devices, self.file.roles, services, self.site.evses)
         boards = {s.evse for s in self.dispatch.supervisors_of(BoardSupervisor)}

@@ -107,6 +107,10 @@ class BoardOpened(EvseEvent):
 
     state: EvseState
     traits: EvseTraits
+    asked_at: Stamp | None = None
+    answered_at: Stamp | None = None
+    """When the board was asked for the state, and when it was there; None: now. A machine that is busy handles the
+    event later."""
 
 
 @frozen

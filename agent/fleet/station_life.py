@@ -100,7 +100,8 @@ class StationLife:
         for number, outlet in station.outlets.items():
             meter = OutletMeter(outlet, station.clock.boot_stamp, station.meter_identity(number))
             opening = partial(open_board, outlet)
-            self._dispatch.add_supervisor(BoardSupervisor(number, f"board {number}", opening, post, NO_WATCHDOG))
+            board = BoardSupervisor(number, f"board {number}", opening, post, NO_WATCHDOG, station.clock.boot_stamp)
+            self._dispatch.add_supervisor(board)
             self._dispatch.add_supervisor(OutletMeterSupervisor(number, f"meter {number}", always_open(meter), post))
         reader = ReaderSupervisor(STATION, "reader", always_open(station.reader), post)
         self._dispatch.add_supervisor(reader, [*station.outlets])

@@ -34,7 +34,7 @@ from agent.domain.requests import RemoteStopRequest
 from agent.domain.timers import Timer, TimerKind
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.fastclass import replace
-from agent.model.types import Fault, ScreenName
+from agent.model.types import Fault, ScreenName, Stamp
 from tests.domain.playbook import (
     CHARGING,
     EMPTY,
@@ -92,6 +92,45 @@ def test_a_proven_plug_resumes() -> None:
     assert play << kept("session", "s1") << SetLimit << SetRelease(1, True)
     assert (play.state(), play.session().start_wh) == (SessionState.ACTIVE, 1000)
     assert play >> BoardChanged(1, CHARGING) << told(TransactionUpdated, charging=ChargingState.CHARGING)
+
+
+def test_a_proven_plug_resumes_however_late_the_agent_comes_to_it() -> None:
+    """A machine that is busy asks the board and handles its answer seconds later: the count is that of the question."""
+    play = counting().restart(3000)
+    asked_at = play.now.stamp
+    play.wait(3) >> BoardOpened(1, there(plugged_s=3100.0), COUNTS, asked_at, asked_at)
+    assert play << kept("session", "s1") << SetLimit << SetRelease(1, True)
+    assert play.state() == SessionState.ACTIVE
+
+
+def test_another_car_does_not_resume_however_late_the_agent_comes_to_it() -> None:
+    play = counting().restart(3000)
+    asked_at = play.now.stamp
+    play.wait(3) >> BoardOpened(1, there(plugged_s=3098.0), COUNTS, asked_at, asked_at)
+    assert not released(play)
+    assert ends(play) << Unlock
+
+
+@pytest.mark.parametrize(("answered_after_s", "plugged_s", "resumes"), [
+    (4, 3100.0, True), (60, 3100.0, False), (60, 3153.0, False), (60, 3154.0, True),
+])  # fmt: skip
+def test_a_board_that_answers_late_proves_what_it_has_counted_until_then(
+    answered_after_s: int, plugged_s: float, resumes: bool
+) -> None:
+    """The process stood still between question and answer: another car may have come meanwhile."""
+    play = counting().restart(3000)
+    asked_at = play.now.stamp
+    play.wait(answered_after_s)
+    answered_at = play.now.stamp
+    play.wait(3) >> BoardOpened(1, there(plugged_s=plugged_s), COUNTS, asked_at, answered_at)
+    assert released(play) is resumes
+
+
+def test_the_time_of_the_plug_is_reckoned_from_the_answer() -> None:
+    play = Playbook()
+    seen_at = play.now.stamp
+    play.wait(3) >> BoardOpened(1, there(plugged_s=5.0), COUNTS, seen_at, seen_at)
+    assert play.evse().board.plugged_at == Stamp(seen_at.boot, seen_at.t_s - 5.0)
 
 
 def test_a_transaction_that_goes_on_is_never_preparing_again() -> None:

@@ -41,7 +41,7 @@ async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.Monke
         behind(world, ChargeController, refusing)
         [device] = [r.device for r in device_rounds(file, ["evse[1].board"])]
         events: list[Event] = []
-        keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5))
+        keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5), lambda: (1, 0.0))
         task = asyncio.create_task(keeper.run())
         await until(lambda: any(isinstance(e, BoardOpened) for e in events), 10)
         keeper.before_event(next(e for e in events if isinstance(e, BoardOpened)))

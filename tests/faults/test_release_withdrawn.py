@@ -38,7 +38,7 @@ async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tu
         behind(world, ChargeController, noting)
         [device] = [r.device for r in device_rounds(file, ["evse[1].board"])]
         events: list[Event] = []
-        keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5))
+        keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5), lambda: (1, 0.0))
         task = asyncio.create_task(keeper.run())
         await until(lambda: any(isinstance(e, BoardOpened) for e in events), 10)
         keeper.before_event(next(e for e in events if isinstance(e, BoardOpened)))

@@ -60,8 +60,10 @@ class Board:
         self.withdrawing = self.contactor = None
         self.looks = 0
         self.lost_looks = []
+        self.asked = False
 
     async def states(self):
+        self.asked = True
         while True:
             state = await self.states_.get()
             if isinstance(state, Exception):
@@ -114,7 +116,7 @@ def keeper(board, refuse=()):
         board.did.append(("open",))
         yield board
 
-    return BoardSupervisor(1, "board", opening, events.append, LivenessSignal(0.01)), events
+    return BoardSupervisor(1, "board", opening, events.append, LivenessSignal(0.01), lambda: (1, 0.0)), events
 
 
 async def test_first_picture_then_changes_and_the_heart_beats():
@@ -125,6 +127,24 @@ async def test_first_picture_then_changes_and_the_heart_beats():
     await until(lambda: len(events) == 2 and ("beat",) in board.did)
     assert isinstance(events[0], BoardOpened)
     assert events[1] == BoardChanged(1, EvseState(Pilot.B, cable=True))
+    task.cancel()
+
+
+async def test_it_is_reported_when_the_board_was_asked_and_when_its_first_state_was_there():
+    board, at_s, events = Board(), [5.0], []
+    board.states_ = asyncio.Queue()
+
+    @asynccontextmanager
+    async def opening():
+        yield board
+
+    k = BoardSupervisor(1, "board", opening, events.append, LivenessSignal(0.01), lambda: (2, at_s[0]))
+    task = asyncio.create_task(k.run())
+    await until(lambda: board.asked)
+    at_s[0] = 9.0  # the answer comes late
+    board.states_.put_nowait(EvseState(Pilot.B, cable=True))
+    await until(lambda: events)
+    assert (events[0].asked_at, events[0].answered_at) == (Stamp(2, 5.0), Stamp(2, 9.0))
     task.cancel()
 
 

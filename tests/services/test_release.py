@@ -253,7 +253,7 @@ class DomainModel:
         self.judge = Judge(asyncio.get_running_loop())
         self.board = BoardModel(shape, self.judge)
         self.events: list[Event] = []
-        self.keeper = BoardSupervisor(1, "board", self.board.opening, self._post, LivenessSignal(2.0))
+        self.keeper = BoardSupervisor(1, "board", self.board.opening, self._post, LivenessSignal(2.0), lambda: (1, 0.0))
         self._newest: Event | None = None
         self._heard: Event | None = None
 

@@ -45,7 +45,7 @@ class BoardStateBlock:
         if not state.vehicle_connected:
             board.plugged_at = None
         elif board.plugged_at is None or event.traits.counts_plugged:
-            board.plugged_at = _estimate_plugged_at(state, now)
+            board.plugged_at = _estimate_plugged_at(state, event.answered_at or now.stamp)
         board.known, evse.traits = True, event.traits  # before the cable is looked at
         board.session_used = state.spent
         board.cable_plugged = _is_cable_present(evse, state)
@@ -168,6 +168,6 @@ def _is_contactor_closed(evse: EvseRecord, state: EvseState) -> bool:
     return state.requests_energy and (evse.release_order.given if state.released is None else state.released)
 
 
-def _estimate_plugged_at(state: EvseState, now: Moment) -> Stamp:
-    """Return when the vehicle was plugged in, by the board's own count; without a count, now."""
-    return Stamp(now.stamp.boot, now.t_s - (state.plugged_s or 0.0))
+def _estimate_plugged_at(state: EvseState, seen_at: Stamp) -> Stamp:
+    """Return when the vehicle was plugged in, by the board's own count; without a count, when it was seen."""
+    return Stamp(seen_at.boot, seen_at.t_s - (state.plugged_s or 0.0))

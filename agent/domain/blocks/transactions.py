@@ -255,7 +255,7 @@ class Transactions:
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is not None and evse.session is None:
-            lost = self._end_reason_after_restart(evse, tx, event.state.plugged_s, now)
+            lost = self._end_reason_after_restart(evse, tx, event, now)
             if lost:
                 yield from close_transaction(self._site, evse, tx, now, *lost)
             else:
@@ -266,7 +266,7 @@ class Transactions:
             yield from self._read_begin_register(evse)
 
     def _end_reason_after_restart(
-        self, evse: EvseRecord, tx: Transaction, plugged_s: float | None, now: Moment
+        self, evse: EvseRecord, tx: Transaction, event: BoardOpened, now: Moment
     ) -> tuple[StopReason, TriggerReason] | None:
         if tx.token is not None and tx.stop is None and evse.authorization is None:
             return _LOST  # the authorization did not outlive the agent
@@ -276,7 +276,7 @@ class Transactions:
                 if self._has_reason_to_go_on(evse, tx) and TxPoint.EV_CONNECTED not in self._site.tx_stop_points()
                 else _UNPLUGGED
             )
-        if tx.plugged_at is not None and not plug_is_uninterrupted(self._site, evse, tx, plugged_s, now):
+        if tx.plugged_at is not None and not plug_is_uninterrupted(self._site, evse, tx, event, now):
             return _LOST
         if tx.plugged_at is None and tx.alive_at.boot != now.stamp.boot:
             return _LOST

@@ -28,6 +28,10 @@ from agent.model.types import Moment, Stamp
 RECOVER_S = 300.0
 
 
+ANSWERS_WITHIN = 5
+"""Real seconds in which no driver puts another vehicle in the place of the first one."""
+
+
 class Plugged(Protocol):
     """A session, or a transaction without one: when the vehicle came, and the last sign of life."""
 
@@ -38,20 +42,22 @@ class Plugged(Protocol):
     def alive_at(self) -> Stamp: ...
 
 
-def plug_is_uninterrupted(
-    s: StationState, evse: EvseRecord, session: Plugged, plugged_s: float | None, now: Moment
-) -> bool:
+def plug_is_uninterrupted(s: StationState, evse: EvseRecord, session: Plugged, event: BoardOpened, now: Moment) -> bool:
     """Is the vehicle on the cable the one that the session began with?
 
-    With a board that counts the seconds since the plug: the count must cover the whole time since
-    we saw the plug (it is floored to a second, and we saw the plug after it happened, so one second
-    is all the benefit of the doubt). Without a counter: the time away must be short. A rebooted
-    kernel proves nothing."""
+    With a board that counts the seconds since the plug: when the board was asked, the count must
+    have covered the whole time since we saw the plug (it is floored to a second, and we saw the
+    plug after it happened, so one second is all the benefit of the doubt). A board that took longer
+    than ``ANSWERS_WITHIN`` may have counted any time until its answer. Without a counter: the time
+    away must be short. A rebooted kernel proves nothing."""
     if not evse.board.vehicle_connected or session.plugged_at is None:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
+    plugged_s, io_s = event.state.plugged_s, s.config.io_s
     if evse.traits.counts_plugged and plugged_s is not None and same_boot:
-        return plugged_s + s.config.io_s >= now.t_s - session.plugged_at.t_s
+        asked, answered = event.asked_at or now.stamp, event.answered_at or now.stamp
+        counted_s = max(asked.t_s, answered.t_s - ANSWERS_WITHIN * io_s)
+        return plugged_s + io_s >= counted_s - session.plugged_at.t_s
     if session.alive_at.boot != now.stamp.boot:
         return False
     return not evse.traits.counts_plugged and now.t_s - session.alive_at.t_s <= s.config.resume_within_s
@@ -75,7 +81,7 @@ def recover_session(s: StationState, evse: EvseRecord, event: BoardOpened, now: 
         yield from end_session(
             s, evse, StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION), now
         )
-    elif not _has_lasting_fault(evse, event) and plug_is_uninterrupted(s, evse, session, event.state.plugged_s, now):
+    elif not _has_lasting_fault(evse, event) and plug_is_uninterrupted(s, evse, session, event, now):
         yield from _resume_session(s, evse, now)
     else:
         stop = StopWanted(evse.number, StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION)

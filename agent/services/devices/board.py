@@ -19,7 +19,7 @@ from agent.domain.events import (
 )
 from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetRelease, SetService, Unlock
 from agent.model.slim_event import SlimEvent
-from agent.model.types import EvseId, Fault, Limit
+from agent.model.types import EvseId, Fault, Limit, Stamp
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.devices.release import Release
 from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
@@ -43,10 +43,16 @@ class BoardSupervisor(DeviceSupervisor):
     orders = (SetRelease, SetLimit, SetService, SetHold, Unlock, ClearFaults)
 
     def __init__(
-        self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: LivenessSignal
+        self,
+        evse: EvseId,
+        name: str,
+        opening: Opening,
+        post: Callable[[Event], None],
+        alive: LivenessSignal,
+        boot_stamp: Callable[[], tuple[int, float]],
     ) -> None:
         super().__init__(evse, name, opening, post)
-        self._alive = alive
+        self._alive, self._boot_stamp = alive, boot_stamp
         self._release = Release(name, lambda: self._wanted.set(), self._release_refused, self._release_withdrawn)
         self._limit: Limit | None = None
         self._service: bool | None = None
@@ -62,7 +68,7 @@ class BoardSupervisor(DeviceSupervisor):
 
     @classmethod
     def for_device(cls, evse: EvseId, name: str, opening: Opening, services: SupervisorServices) -> BoardSupervisor:
-        return cls(evse, name, opening, services.post_event, services.liveness)
+        return cls(evse, name, opening, services.post_event, services.liveness, services.boot_stamp)
 
     @property
     def has_pending_orders(self) -> bool:
@@ -112,10 +118,14 @@ class BoardSupervisor(DeviceSupervisor):
             self._alive.feed_watchdog(port),
         )
 
+    def _stamp_now(self) -> Stamp:
+        return Stamp(*self._boot_stamp())
+
     async def _watch_states(self, port: Any) -> None:
+        asked_at = self._stamp_now()
         async for state in port.states():
             if self._opening_told is None:
-                self._opening_told = BoardOpened(self.evse, state, port.traits)
+                self._opening_told = BoardOpened(self.evse, state, port.traits, asked_at, self._stamp_now())
                 self._post(self._opening_told)
             else:
                 self._post(BoardChanged(self.evse, state))

@@ -59,6 +59,8 @@ class SupervisorServices:
     """Where fetched firmware lies."""
     firmware_known: asyncio.Event
     """Is set when the version of the firmware that runs is known."""
+    boot_stamp: Callable[[], tuple[int, float]]
+    """Return the boot of the kernel and the seconds in it."""
 
 
 class DeviceSupervisor:
