@@ -299,7 +299,10 @@ class Wire:
                     )
 
     async def send(self, text: str) -> None:
-        match _parse_frame(text):
+        """Send a frame. Raises ``ConnectionClosed``, but not for an answer, which comes too late then."""
+        frame = _parse_frame(text)
+        is_answer = isinstance(frame, list) and frame[:1] in ([3], [4])
+        match frame:
             case [4, id, code, description, details]:
                 cause = details.get("cause", description) if isinstance(details, dict) else description
                 action = self._asked.get(id, "?")
@@ -307,7 +310,11 @@ class Wire:
             case [3 | 4, id, *_]:
                 self._asked.pop(id, None)
         self._central.on_frame(self._station, False, self._version, text)
-        await self._connection.send(text)
+        try:
+            await self._connection.send(text)
+        except _connection_closed_error():
+            if not is_answer:  # the end of the connection is found where what came before it has been read
+                raise
 
 
 @contextlib.asynccontextmanager

@@ -121,6 +121,25 @@ async def test_with_a_table_unknown_tokens_are_invalid_unless_all_are_accepted()
             assert statuses == ["Accepted", "Invalid", unknown]
 
 
+async def test_what_a_station_has_sent_before_it_closed_is_read() -> None:
+    """A station that restarts sends a status, its answer to the Reset and the close frame. The answer to the status
+    comes too late; that to the Reset is there."""
+    async with running() as central, raw(central) as connection:
+        await connection.send(
+            json.dumps([2, "a", "BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"}])
+        )
+        await connection.recv()
+        reset = asyncio.create_task(central.send_command("RAW", "Reset", {"type": "Soft"}))
+        asked = json.loads(await connection.recv())
+        status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+        for frame in ([2, "b", "StatusNotification", status], [3, asked[1], {"status": "Accepted"}]):
+            connection.protocol.send_text(json.dumps(frame).encode())
+        connection.protocol.send_close(1000)
+        connection.transport.write(b"".join(connection.protocol.data_to_send()))
+        assert await reset == {"status": "Accepted"}
+        assert central.ledger.station_record("RAW").statuses
+
+
 async def test_a_start_sent_again_is_the_same_transaction() -> None:
     async with running() as central, station(central) as point:
         first = await point.call(start_message(), unique_id="a")
