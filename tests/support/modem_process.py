@@ -50,6 +50,9 @@ class SimulatedModem:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+        for line in self.folder.glob("modem*"):
+            if line.is_symlink():  # its number is given to the next pseudo terminal of the machine
+                line.unlink()
         self._short.cleanup()
 
     async def do(self, what: str, **more: Any) -> Json:

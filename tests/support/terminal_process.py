@@ -52,6 +52,8 @@ class Apollo:
             await self._process.wait()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._control)
+            # The next pseudo terminal of the machine gets its number: a driver that still had the name would open that.
+            (self.folder / "tty").unlink(missing_ok=True)
 
     def close(self) -> None:
         self._holder.close()
