@@ -130,5 +130,10 @@ def connection_numbers(context: AuditContext) -> Mapping[int, int]:
 def station_lives(context: AuditContext) -> Mapping[int, int]:
     """Return for each frame, by its ``seq``, which station it is of: a simulated one may be replaced by a fresh one,
     with another meter and none of the settings."""
-    began_s = [record.at_s for record in context.records if record.kind == "station_began"]
+    began_s = station_begin_times(context)
     return {frame.seq: bisect.bisect(began_s, frame.at_s) for frame in context.frames}
+
+
+def station_begin_times(context: AuditContext) -> list[float]:
+    """Return when each simulated station began, in order. There is none where the station is real."""
+    return sorted(record.at_s for record in context.records if record.kind == "station_began")

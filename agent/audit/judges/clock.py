@@ -18,6 +18,7 @@ from agent.audit.context import (
 )
 from agent.audit.conversation_figures import instant_s
 from agent.audit.message_paths import timestamps_in_message
+from agent.audit.transaction_history import station_begin_times
 from agent.scenario.frames import CALL, CALL_RESULT, Frame
 from agent.scenario.grammar import Form
 
@@ -53,7 +54,7 @@ def _clock_offsets(context: AuditContext) -> Iterator[tuple[float, Frame]]:
     A simulated station whose time runs faster than that of its backend takes the first answer and no other.
     """
     reference: tuple[float, float] | None = None
-    begins = [r.at_s for r in context.records if r.kind == "station_began"] if context.speed != 1 else []
+    begins = station_begin_times(context) if context.speed != 1 else []
     for frame in context.frames:
         if not isinstance(frame.payload, dict):
             continue

@@ -19,6 +19,7 @@ from agent.audit.context import (
     partial_result,
     passed_result,
 )
+from agent.audit.transaction_history import station_begin_times
 from agent.audit.transactions import TransactionRecord, transactions_shown
 from agent.model.fastclass import mutable
 from agent.scenario.frames import Frame
@@ -34,7 +35,7 @@ def judge_energy_books(context: AuditContext) -> JudgeResult:
     transactions = transactions_shown(context)
     if not transactions:
         return partial_result("no transaction was seen")
-    replaced_s = max((r.at_s for r in context.records if r.kind == "station_began"), default=-math.inf)
+    replaced_s = max(station_begin_times(context), default=-math.inf)
     wrong: list[tuple[str, list[Frame]]] = [problem for t in transactions for problem in _own_problems(t, replaced_s)]
     for evse in sorted({t.evse for t in transactions}):
         wrong += _gap_problems(context, [t for t in transactions if t.evse == evse])
@@ -65,7 +66,7 @@ def _gap_problems(context: AuditContext, own: list[TransactionRecord]) -> list[t
     """Return where the register of an outlet has moved between two transactions. A fresh simulated station has another
     meter."""
     found, tolerance_wh = [], context.parameters["tolerance_wh"]
-    begins = [r.at_s for r in context.records if r.kind == "station_began"]
+    begins = station_begin_times(context)
     for before, after in itertools.pairwise(own):
         if before.stop_wh is None or after.start_wh is None or before.stop is None:
             continue
@@ -139,7 +140,7 @@ def _first_seen_s(transaction: TransactionRecord) -> float:
 
 def _meter_lives(context: AuditContext, evse: int) -> list[_MeterLife]:
     """Return what belongs together of an outlet. In the last part nothing is left out: its station was still there."""
-    begins = sorted(r.at_s for r in context.records if r.kind == "station_began")
+    begins = station_begin_times(context)
     lives = [_MeterLife() for _ in range(len(begins) + 1)]
     for reading in sorted(context.readings, key=lambda reading: reading.at_s):  # two may have been asked for at once
         if reading.evse == evse:

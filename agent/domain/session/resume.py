@@ -28,8 +28,8 @@ from agent.model.types import Moment, Stamp
 RECOVER_S = 300.0
 
 
-ANSWERS_WITHIN = 5
-"""Real seconds in which no driver puts another vehicle in the place of the first one."""
+ANSWER_WITHIN_S = 5
+"""How long a board may take to answer (real seconds): in so short a time no other vehicle is plugged in."""
 
 
 class Plugged(Protocol):
@@ -47,16 +47,16 @@ def plug_is_uninterrupted(s: StationState, evse: EvseRecord, session: Plugged, e
 
     With a board that counts the seconds since the plug: when the board was asked, the count must
     have covered the whole time since we saw the plug (it is floored to a second, and we saw the
-    plug after it happened, so one second is all the benefit of the doubt). A board that took longer
-    than ``ANSWERS_WITHIN`` may have counted any time until its answer. Without a counter: the time
-    away must be short. A rebooted kernel proves nothing."""
+    plug after it happened, so one second is all the benefit of the doubt). Where the answer took
+    longer than ``ANSWER_WITHIN_S``, the count must have covered all but so much of the time until
+    the answer. Without a counter: the time away must be short. A rebooted kernel proves nothing."""
     if not evse.board.vehicle_connected or session.plugged_at is None:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
     plugged_s, io_s = event.state.plugged_s, s.config.io_s
     if evse.traits.counts_plugged and plugged_s is not None and same_boot:
         asked, answered = event.asked_at or now.stamp, event.answered_at or now.stamp
-        counted_s = max(asked.t_s, answered.t_s - ANSWERS_WITHIN * io_s)
+        counted_s = max(asked.t_s, answered.t_s - ANSWER_WITHIN_S * io_s)
         return plugged_s + io_s >= counted_s - session.plugged_at.t_s
     if session.alive_at.boot != now.stamp.boot:
         return False
