@@ -27,6 +27,8 @@ from drivers.bus.line import (
 )
 
 CONNECT_S = 2.0
+HAND_ON_S = 1.0
+"""Most time from the octets of an answer until pymodbus has returned it."""
 _NEVER_S = 3600.0  # pymodbus' own time-outs must not fire before ours
 _EXCEPTIONS = {
     1: "it does not know this function",
@@ -56,6 +58,7 @@ class PymodbusConnection:
         self._settings = settings
         self._client: Any = None
         self._answer: ExpectedAnswer | None = None
+        self._limit: asyncio.Timeout | None = None
         self._noise = False
 
     @property
@@ -92,7 +95,7 @@ class PymodbusConnection:
         self._noise = False
         where = f"{self._settings.name}: {request}"
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as self._limit:
                 response = await _call_pymodbus(self._client, request)
         except TimeoutError:
             raise self._no_answer_error(where, timeout_s) from None
@@ -100,7 +103,7 @@ class PymodbusConnection:
             self.close_connection()
             raise Unreachable(f"{where}: connection lost ({e}); check the cable and the adapter") from e
         finally:
-            self._answer = None
+            self._answer = self._limit = None
         return _check_response(response, request, where)
 
     def _filter_packet(self, sending: bool, data: bytes) -> bytes:
@@ -110,6 +113,9 @@ class PymodbusConnection:
             return data
         frame = self._answer.find_frame(data) if self._answer else None
         self._noise = frame is None
+        if frame is not None and self._limit is not None and not self._limit.expired():
+            # The time may be over in this very turn of the loop, if an import has blocked it: the answer counts.
+            self._limit.reschedule(asyncio.get_running_loop().time() + HAND_ON_S)
         return frame or b""
 
     def _no_answer_error(self, where: str, timeout_s: float) -> DeviceError:

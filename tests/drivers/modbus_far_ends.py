@@ -6,9 +6,10 @@ import asyncio
 import os
 import pty
 import struct
+import time
 import tty
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -72,7 +73,7 @@ class Bank:
     ``locked``: addresses whose writing is refused with exception 3."""
 
     units: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
-    script: deque[Callable[[Asked, bytes], list[Part]]] = field(default_factory=deque)
+    script: deque[Callable[[Asked, bytes], Iterable[Part]]] = field(default_factory=deque)
     asked: list[Asked] = field(default_factory=list)
     holes: set[int] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
@@ -103,7 +104,7 @@ class Bank:
             self.on_write(asked.address + i, value)
         return asked.pdu[:5]
 
-    def parts(self, asked: Asked, frame: Callable[[bytes], bytes]) -> list[Part]:
+    def parts(self, asked: Asked, frame: Callable[[bytes], bytes]) -> Iterable[Part]:
         self.asked.append(asked)
         if asked.unit not in self.units or asked.unit in self.deaf:
             return []
@@ -183,7 +184,7 @@ class PtyLine:
             return 0
         return 9 + self._buffer[6] if self._buffer[1] == 16 else 8
 
-    async def _say(self, parts: list[Part]) -> None:
+    async def _say(self, parts: Iterable[Part]) -> None:
         for delay_s, octets in parts:
             await asyncio.sleep(delay_s)
             if octets and self._fd >= 0:
@@ -261,6 +262,16 @@ def fine(asked: Asked, good: bytes) -> list[Part]:
 
 def late(seconds: float) -> Callable[[Asked, bytes], list[Part]]:
     return lambda asked, good: [(seconds, good)]
+
+
+def before_a_block(seconds: float) -> Callable[[Asked, bytes], Iterable[Part]]:
+    """Answer at once, then hold the event loop: the driver reads the answer when its time is over."""
+
+    def answer(asked: Asked, good: bytes) -> Iterator[Part]:
+        yield 0, good
+        time.sleep(seconds)
+
+    return answer
 
 
 def bad_crc(asked: Asked, good: bytes) -> list[Part]:
