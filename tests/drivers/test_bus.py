@@ -20,6 +20,8 @@ from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
 from tests.support.busy_machine import Deadline
 
+pytestmark = pytest.mark.steady_clock
+
 FAST_S = 0.3
 Fault = Callable[[Asked, bytes], list[Part]]
 
@@ -117,18 +119,6 @@ async def test_one_fault_is_repaired_by_a_second_attempt(serial: PtyLine, bank: 
     async with open_line(rtu(serial)) as line:
         assert await line.read_registers(1, 3, 4, 2) == [104, 105]
     assert len(bank.asked) == 2
-
-
-async def test_an_answer_that_waits_while_the_event_loop_is_blocked_is_in_time(
-    serial: PtyLine, tcp: TcpLine, bank: Bank
-) -> None:
-    """As by the import of a driver. The time-out would count as a silent device, and a write would be sent again."""
-    for settings in (rtu(serial), ip(tcp)):
-        bank.script.append(far.before_a_block(2 * FAST_S))
-        bank.asked.clear()
-        async with open_line(settings) as line:
-            assert await line.read_registers(1, 3, 4, 2) == [104, 105]
-        assert len(bank.asked) == 1, "no second attempt was needed"
 
 
 async def test_a_refusal_is_not_tried_again(serial: PtyLine, bank: Bank) -> None:

@@ -20,6 +20,8 @@ from drivers.bus import LineSettings, Priority, open_line
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Bank, PtyLine
 
+pytestmark = pytest.mark.steady_clock
+
 TIMEOUT_S = 0.4
 LATE_S = TIMEOUT_S * 1.4
 TRIES = 5

@@ -9,7 +9,10 @@ import time
 import pytest
 
 from agent.ports import Unreachable
+from drivers.bus import LineSettings, open_line
 from drivers.device_answers import await_answer
+from tests.drivers import modbus_far_ends as modbus
+from tests.drivers.modbus_far_ends import Bank, PtyLine, TcpLine
 
 
 def new_answer() -> asyncio.Future[bytes]:
@@ -54,3 +57,20 @@ async def test_an_answer_that_is_read_when_the_time_is_over_because_the_loop_was
         loop.call_soon(lambda: (far.send(b"x"), time.sleep(0.3)))
         assert await await_answer(answer, 0.1) == b"x"
         loop.remove_reader(near)
+
+
+async def test_the_answer_of_a_modbus_device_that_a_blocked_loop_reads_late_is_in_time() -> None:
+    """The time-out would count as a silent device, and a write would be sent again."""
+    bank = Bank()
+    bank.put(1, 4, 104, 105)
+    async with PtyLine(bank) as serial, TcpLine(bank) as tcp:
+        for settings in (
+            LineSettings("rtu", serial.path, baud=115200, timeout_s=0.3),
+            LineSettings("tcp", host="127.0.0.1", port=tcp.port, timeout_s=0.3),
+        ):
+            async with open_line(settings) as line:
+                bank.script.extend([modbus.before_a_block(0.6)] * 2)
+                bank.asked.clear()
+                assert await line.read_registers(1, 3, 4, 2) == [104, 105]
+                assert len(bank.asked) == 1, "no second attempt was needed"
+                bank.script.clear()

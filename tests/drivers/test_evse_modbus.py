@@ -26,6 +26,8 @@ from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
 from tests.support.busy_machine import Deadline, deadline, stretched
 
+pytestmark = pytest.mark.steady_clock
+
 CONFIG = Path(__file__).parents[2] / "config"
 FAST_S = 0.3
 POINT = 2000

@@ -32,6 +32,7 @@ from drivers.meter_modbus.settings import MeterSettings
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, TcpLine, crc
 from tests.drivers.test_meter_maps import CONFIG, METERS, ROWS, Truth, far_end, image, step_wh
+from tests.support.steady_clock import SteadyClockLoop
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -186,7 +187,8 @@ def walked(shapes: list[Shape]) -> Counter[str]:
 
 
 def worker(shapes: list[Shape]) -> Counter[str]:
-    return asyncio.run(_worker(shapes))
+    with asyncio.Runner(loop_factory=SteadyClockLoop) as runner:
+        return runner.run(_worker(shapes))
 
 
 async def _worker(shapes: list[Shape]) -> Counter[str]:

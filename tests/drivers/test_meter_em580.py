@@ -29,6 +29,8 @@ from tests.drivers import modbus_far_ends as modbus
 from tests.drivers.modbus_far_ends import Asked, Bank, TcpLine
 from tests.drivers.test_meter_maps import CONFIG, Truth, far_end, words
 
+pytestmark = pytest.mark.steady_clock
+
 UTC_S = 1_795_687_200.0
 BEGIN = Signing(
     "8f7e6d5c-4b3a-2910-8f7e-6d5c4b3a2910", False, "LU-1 1", "04A1B2C3", "ISO14443", "TRUSTED",

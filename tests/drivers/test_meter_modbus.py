@@ -19,6 +19,8 @@ from drivers.testkit.meter import MeterWorld, check_meter
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
 
+pytestmark = pytest.mark.steady_clock
+
 CONFIG = Path(__file__).parents[2] / "config"
 FAST_S = 0.3
 
