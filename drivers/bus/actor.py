@@ -110,8 +110,14 @@ class LineActor:
         return job.answer
 
     def _enqueue_job(self, job: Job) -> None:
-        heapq.heappush(self._queue, (job.priority, next(self._numbers), job))
+        heapq.heappush(self._queue, (self._turn_of_job(job), next(self._numbers), job))
         self._arrived.set()
+
+    def _turn_of_job(self, job: Job) -> Priority:
+        """Return the class in which the job waits. Another attempt at a device that has long been silent waits among
+        the polls, however urgent it is: its neighbours have to confirm their limits in time."""
+        is_repeat_to_silent = job.attempts and self._silences[job.request.unit].is_backing_off
+        return max(job.priority, Priority.POLL) if is_repeat_to_silent else job.priority
 
     async def _serve_queue(self) -> None:
         try:
@@ -215,7 +221,7 @@ class LineActor:
         self._misses = 0
 
     def _retry_or_fail(self, error: DeviceError, job: Job, sensible: bool) -> None:
-        """Queue another attempt at the end of its class, so that a dead device does not delay the others, or fail."""
+        """Queue another attempt, at the end of a class so that a dead device does not delay the others, or fail."""
         if sensible and job.attempts < ATTEMPTS[job.priority] and not job.is_abandoned:
             self._enqueue_job(job)
         else:

@@ -239,6 +239,28 @@ async def test_a_dead_device_hardly_delays_its_neighbours(serial: PtyLine, bank:
     assert sum(a.unit == 3 for a in bank.asked) <= 5, "it is asked less and less"
 
 
+async def test_withdrawing_from_a_dead_board_lets_its_neighbour_confirm_a_limit(serial: PtyLine, bank: Bank) -> None:
+    """A board that is opened again begins with a withdrawal each time. The neighbour has two seconds for a limit."""
+    bank.deaf.add(3)
+
+    async def open_again_and_again() -> None:
+        while True:
+            with suppress(Unreachable):
+                await line.write_registers(3, 30, [0], Priority.WITHDRAW)
+            await asyncio.sleep(0.2)
+
+    async with open_line(rtu(serial, 0.5)) as line:
+        dead = asyncio.create_task(open_again_and_again())
+        await until(lambda: sum(a.unit == 3 for a in bank.asked) == 4)
+        for place in range(3):
+            await asyncio.sleep(0.37)  # at other places of the dead board's attempts
+            async with asyncio.timeout(1.9):
+                await line.write_registers(1, 30, [place])
+                assert await line.read_registers(1, 3, 30, 1, Priority.CONTROL) == [place]
+        dead.cancel()
+    assert sum(a.unit == 3 for a in bank.asked) > 4, "the dead board is still asked to stop"
+
+
 async def test_billing_is_tried_even_during_a_pause(serial: PtyLine, bank: Bank) -> None:
     bank.deaf.add(3)
     async with open_line(rtu(serial)) as line:
