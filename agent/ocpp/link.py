@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from agent.domain.events import LinkChanged, SecurityNoticed, TokenAuthorized
-from agent.domain.messages import Message
+from agent.domain.messages import HeartbeatWanted, Message
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.security_events import SecurityEvent
 from agent.model.slim_event import SlimEvent
@@ -163,7 +163,7 @@ class Link:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._requests.wait_until_sent()
-                while self._is_up and self._sender.queues.has_sendable_row:
+                while self._is_up and self._sender.has_sendable_row:
                     self._progressed.clear()
                     await self._progressed.wait()
         except TimeoutError:
@@ -279,6 +279,8 @@ class Link:
                 self._post_event(event)
         elif effects is not None and effects.boot is not None and self.boot_status != "Accepted":
             self._boot.boot_answered(effects.boot)
+            if self._boot.is_accepted:
+                self.send(HeartbeatWanted())  # a late answer says the time less exactly
         self._work_arrived.set()
 
     async def _answer_requests(self) -> None:

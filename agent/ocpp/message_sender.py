@@ -30,7 +30,8 @@ IDLE_KEPT = 100
 class MessageSender:
     """Sends the messages of one link, the most urgent first: BootNotification until it is
     accepted, then Authorize, triggered messages, statuses, the durable queues, then what may wait
-    until nothing else does, and last the heartbeat."""
+    until nothing else does, and last the heartbeat. The durable queues wait until the time is known
+    (``Heartbeat.time_wait_left_s``)."""
 
     def __init__(
         self,
@@ -85,6 +86,11 @@ class MessageSender:
         if self._idle_losses > 1:
             self._rest_idle_messages(self._idle_losses - 1)
 
+    @property
+    def has_sendable_row(self) -> bool:
+        """Whether a row of a durable queue waits that may be sent now."""
+        return self.queues.has_sendable_row and not self.heartbeat.time_wait_left_s()
+
     async def send_next(self) -> bool:
         """Send the most urgent message and wait for its answer. Return False if there is nothing
         to send now. Raises ``ConnectionLost``."""
@@ -114,7 +120,7 @@ class MessageSender:
             await self._send_message(message)
 
     async def _send_when_idle(self) -> bool:
-        if found := await self.queues.next_row():
+        if not self.heartbeat.time_wait_left_s() and (found := await self.queues.next_row()):
             await deliver_row(*found, self._channel.dialect, self._channel, self._post_event)
             return True
         if self._idle and time.monotonic() >= self._idle_not_before_s:
@@ -130,9 +136,8 @@ class MessageSender:
         be sent (1.6 4.2)."""
         if self._boot.status not in ("Accepted", "Pending"):
             return None
-        return self.statuses.take_due(
-            self._ctx.clock.now().t_s, self.queues.transactions.settled_for_status(), self._boot.status == "Pending"
-        )
+        settled = 2**62 if self.heartbeat.time_wait_left_s() else self.queues.transactions.settled_for_status()
+        return self.statuses.take_due(self._ctx.clock.now().t_s, settled, self._boot.status == "Pending")
 
     def idle_time_s(self) -> float:
         """Return the seconds until the next message is due by time alone."""
@@ -146,7 +151,8 @@ class MessageSender:
         status_s = self.statuses.next_due_s(domain_s)
         if status_s is not None:
             dues_s.append((status_s - domain_s) / clock.rate)
-        return max(0.001, min(dues_s + self.queues.dues_s()))
+        time_wait_s = self.heartbeat.time_wait_left_s()
+        return max(0.001, min(dues_s + ([time_wait_s] if time_wait_s else self.queues.dues_s())))
 
     async def _send_message(self, message: Message) -> None:
         began_s = time.monotonic()

@@ -19,6 +19,7 @@ class ClockPort(Protocol):
         an earlier boot without one. Never 1970: at least the build time of the program."""
         ...
 
-    def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
-        """The backend said what time it is."""
+    def heard_utc(self, utc_s: float, round_trip_s: float, is_preliminary: bool = False) -> None:
+        """A backend said what time it is, in an answer that took ``round_trip_s``. ``is_preliminary``: it is not the
+        first backend, or its answer came late. That is better than no time, until the first backend says it."""
         ...

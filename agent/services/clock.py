@@ -22,6 +22,8 @@ LAST_UTC_S = BUILT_UTC_S + 20 * 366 * 86400
 STEP_S = 2.0
 STEADY = 3
 ROUND_TRIP_MAX_S = 5.0
+PRELIMINARY_ROUND_TRIP_MAX_S = 120.0
+"""An answer that came later says too little of the time: half of it is the most that a preliminary time is off."""
 
 
 @frozen
@@ -88,6 +90,7 @@ class Clock:
             self._boots[last.number] = last
         self.boot = last
         self._doubts: list[float] = []
+        self._is_preliminary = False
 
     def _t_s(self) -> float:
         return self._scale.scaled_s + (self._boottime() - self._scale.real_s) * self.rate
@@ -121,22 +124,27 @@ class Clock:
         offset = self.boot.offset_s
         return None if offset is None else self._rtc() - (offset + self._t_s())
 
-    def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
-        """Take the backend's time: at once when none is known; later only a step that three answers agree on."""
+    def heard_utc(self, utc_s: float, round_trip_s: float, is_preliminary: bool = False) -> None:
+        """Take the backend's time: at once when none is known or only a preliminary one; later only a step that three
+        answers agree on. A preliminary time is taken only when none is known."""
         t_s = self._t_s()
         offset = utc_s + round_trip_s / 2 - t_s
         if not BUILT_UTC_S <= utc_s <= LAST_UTC_S:
             return
+        if is_preliminary and (self.boot.offset_s is not None or round_trip_s > PRELIMINARY_ROUND_TRIP_MAX_S):
+            return
         if self.boot.offset_s is None:
+            self._is_preliminary = is_preliminary
             self._set_offset(offset, t_s)
             return
         if self.hurried or round_trip_s > ROUND_TRIP_MAX_S:
             return  # a hurried clock cannot be compared with a real one
+        was_preliminary, self._is_preliminary = self._is_preliminary, False
         if abs(offset - self.boot.offset_s) <= STEP_S:
             self._doubts.clear()
             return
         self._doubts = [*(d for d in self._doubts if abs(d - offset) <= STEP_S), offset]
-        if len(self._doubts) >= STEADY:
+        if was_preliminary or len(self._doubts) >= STEADY:
             self._set_offset(offset, t_s)
 
     def _set_offset(self, offset_s: float, t_s: float) -> None:

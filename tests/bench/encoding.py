@@ -27,7 +27,7 @@ class Clock:
     def utc_s(self, stamp: Stamp) -> float:
         return 1.8e9 + stamp.t_s
 
-    def heard_utc(self, utc_s: float, round_trip_s: float) -> None: ...
+    def heard_utc(self, utc_s: float, round_trip_s: float, is_preliminary: bool = False) -> None: ...
 
 
 def message(number: int, session: str) -> MeterSampled:

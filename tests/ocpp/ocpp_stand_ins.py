@@ -33,7 +33,8 @@ UTC_S = 1_795_600_800.0  # 2026-11-25T10:00:00Z
 
 
 class Clock:
-    """Domain time runs with ``rate``; ``at`` stamps are seconds after ``UTC_S``."""
+    """Domain time runs with ``rate``; ``at`` stamps are seconds after ``UTC_S``. ``heard``: what counts as the time of
+    the first backend."""
 
     def __init__(self, rate: float = 1.0) -> None:
         self.rate = rate
@@ -45,8 +46,9 @@ class Clock:
     def utc_s(self, stamp: Stamp) -> float:
         return UTC_S + stamp.t_s
 
-    def heard_utc(self, utc_s: float, round_trip_s: float) -> None:
-        self.heard.append((utc_s, round_trip_s))
+    def heard_utc(self, utc_s: float, round_trip_s: float, is_preliminary: bool = False) -> None:
+        if not is_preliminary:
+            self.heard.append((utc_s, round_trip_s))
 
 
 class Outbox:
@@ -296,6 +298,7 @@ def build(
     wire: WireOptions = WireOptions(),  # noqa: B008  frozen
     outbox: Outbox | None = None,
     is_known_address: Callable[[ConnectionProfile], bool] = lambda access: True,
+    clock: Any = None,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -307,7 +310,7 @@ def build(
             **changes,
         }
     )
-    outbox, clock, settings = outbox or Outbox(), Clock(rate), Settings()
+    outbox, clock, settings = outbox or Outbox(), clock or Clock(rate), Settings()
     room: Room
     config = LinkConfig(
         backend=backend,

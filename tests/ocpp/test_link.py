@@ -36,9 +36,24 @@ from agent.ocpp.inbound.queue import InboundQueue
 from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.transport.transport import WireOptions
 from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
 from agent.ocpp.wire.calls import Answered, SendNow
+from agent.ocpp.wire.timestamps import parse_timestamp
 from agent.ports.store import OutboxRow, StoreError
-from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
+from agent.services.clock import Clock as StationClock
+from tests.ocpp.ocpp_stand_ins import (
+    QUICK,
+    UTC_S,
+    Central,
+    Room,
+    boot_answer,
+    build,
+    desk,
+    linked,
+    running,
+    served,
+    until,
+)
 from tests.support.busy_machine import Deadline, stretched
 
 T0 = Stamp(1, 0.0)
@@ -449,10 +464,88 @@ async def test_a_late_refusal_is_an_attempt() -> None:
 
 
 @pytest.mark.parametrize("primary", [True, False])
-async def test_who_only_looks_on_sets_no_clock(primary: bool) -> None:
+async def test_who_only_looks_on_corrects_no_clock(primary: bool) -> None:
     """Bills, tariffs and signed readings go by it."""
     async with linked(primary=primary) as room:
         assert bool(room.clock.heard) is primary
+
+
+SOON = {**boot_answer(), "currentTime": "soon"}
+
+
+def timeless_clock(rate: float = 1.0) -> StationClock:
+    """The clock of a station that has run for 100 s and has heard no time yet."""
+    since_s = time.monotonic() - 100.0
+    return StationClock({}, rate, boot_id="a", boottime=lambda: time.monotonic() - since_s)
+
+
+def assert_true_time(timestamp: str) -> None:
+    """``T0`` was 100 s before the boot was answered."""
+    assert parse_timestamp(timestamp) == pytest.approx(UTC_S - 100.0, abs=60.0)
+
+
+@pytest.mark.parametrize("version", [V16, V201], ids=["1.6", "2.0.1"])
+async def test_a_bill_for_the_second_backend_has_the_true_time_though_the_first_is_away(version: Dialect) -> None:
+    """It had a guess: the last time that was known before the power was cut, or the day on which the program was
+    built."""
+    central = Central(script={"TransactionEvent": [{}]})
+    clock = timeless_clock()
+    options: dict[str, Any] = {"dialects": (version,), "primary": False, "clock": clock}
+    async with served(central, (f"ocpp{version.name}",)) as serving, running(build(serving, **options)) as room:
+        room.outbox.put(started())
+        room.link.queue_changed()
+        bills = await until(lambda: central.of("StartTransaction") + central.of("TransactionEvent"))
+    assert_true_time(bills[0]["timestamp"])
+    clock.heard_utc(UTC_S + 7200.0, 0.1)
+    assert clock.now().utc_s == pytest.approx(UTC_S + 7200.0, abs=1.0), "the first backend is right at once"
+
+
+async def test_a_late_boot_answer_says_the_time_and_a_heartbeat_says_it_exactly() -> None:
+    central = Central(script={"BootNotification": [None]})
+    async with linked(central, up=False, call_timeout_s=0.05, clock=timeless_clock()) as room:
+        room.outbox.put(started())
+        id_ = (await until(lambda: central.calls))[0][0]
+        await until(lambda: len(central.calls) > 1)
+        await central.ws.send(json.dumps([3, id_, boot_answer()]))
+        bills = await until(lambda: central.of("StartTransaction"))
+        assert_true_time(bills[0]["timestamp"])
+        after_boot = [a for a in central.actions() if a != "BootNotification"]
+        assert after_boot[:2] == ["Heartbeat", "StartTransaction"]
+
+
+async def test_what_is_billed_waits_for_a_heartbeat_where_the_boot_says_no_time() -> None:
+    central = Central(script={"BootNotification": [SOON]})
+    async with linked(central, clock=timeless_clock()) as room:
+        room.outbox.put(started())
+        room.link.queue_changed()
+        bills = await until(lambda: central.of("StartTransaction"))
+        assert_true_time(bills[0]["timestamp"])
+        assert central.actions() == ["BootNotification", "Heartbeat", "StartTransaction"]
+
+
+NEVER = {"BootNotification": [SOON], "Heartbeat": [{"currentTime": "later"}]}
+
+
+async def test_while_bills_wait_for_the_time_statuses_go_and_the_backend_is_asked_again() -> None:
+    central = Central(script=dict(NEVER))
+    async with linked(central, rate=60.0, clock=timeless_clock(60.0)) as room:
+        room.outbox.put(started())
+        room.link.send(status(forced=True))
+        room.link.queue_changed()
+        await until(lambda: central.of("StatusNotification") and len(central.of("Heartbeat")) > 1)
+        assert not await asyncio.wait_for(room.link.drain_queues(60.0), stretched(15.0)), "to stop takes no longer"
+        assert not central.of("StartTransaction")
+
+
+async def test_a_backend_that_never_says_the_time_gets_its_bills_with_a_guess(caplog: pytest.LogCaptureFixture) -> None:
+    central = Central(script=dict(NEVER))
+    async with linked(central, rate=1000.0, clock=timeless_clock(1000.0)) as room:
+        room.outbox.put(started())
+        room.link.queue_changed()
+        await until(lambda: not room.outbox.rows)
+    assert central.actions()[:2] == ["BootNotification", "Heartbeat"]
+    assert central.actions().count("StartTransaction") == 1
+    assert "no backend has said the time" in caplog.text
 
 
 async def test_a_clock_beyond_all_years_ends_nothing() -> None:

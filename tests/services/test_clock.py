@@ -167,3 +167,33 @@ def test_an_unreadable_boot_is_named_and_its_number_never_used_again():
     assert set(clock.unreadable) == {"x", "2", "3"}
     assert clock.boot.number == 9
     assert clock.utc_s(Stamp(2, 50.0)) == UTC + 50.0
+
+
+def test_a_preliminary_time_gives_way_to_the_first_backend_at_once():
+    clock = Clock({}, boot_id="a", boottime=Watch())
+    clock.heard_utc(UTC + 3600, 0.0, is_preliminary=True)
+    assert clock.now().utc_s == UTC + 3600
+    clock.heard_utc(UTC + 7200, 0.0, is_preliminary=True)
+    assert clock.now().utc_s == UTC + 3600, "better than nothing, no better than another one"
+    clock.heard_utc(UTC, 0.0)
+    assert clock.now().utc_s == UTC
+    for _ in range(5):
+        clock.heard_utc(UTC + 3600, 0.0, is_preliminary=True)
+    clock.heard_utc(UTC + 60, 0.0)
+    assert clock.now().utc_s == UTC, "from now on three answers"
+
+
+def test_a_preliminary_time_that_the_first_backend_confirms_stays():
+    clock = Clock({}, boot_id="a", boottime=Watch())
+    clock.heard_utc(UTC, 0.0, is_preliminary=True)
+    clock.heard_utc(UTC + 1.0, 0.0)
+    clock.heard_utc(UTC + 60.0, 0.0)
+    assert clock.now().utc_s == UTC
+
+
+def test_an_answer_that_came_much_too_late_says_no_time():
+    clock = Clock({}, boot_id="a", boottime=Watch())
+    clock.heard_utc(UTC, 121.0, is_preliminary=True)
+    assert clock.now().utc_s is None
+    clock.heard_utc(UTC, 120.0, is_preliminary=True)
+    assert clock.now().utc_s == UTC + 60.0

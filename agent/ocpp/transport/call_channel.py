@@ -116,7 +116,7 @@ class CallChannel:
         self._id_prefix, self._call_count = prefix, 0
         self._call_id = ""
         self._answer: asyncio.Future[_Outcome | None] | None = None
-        self._sent_calls: dict[str, tuple[MessageRow, Any]] = {}
+        self._sent_calls: dict[str, tuple[MessageRow, Any, float]] = {}
         self._logged: dict[str, float] = {}
         self._unusable: list[AnswerError] = []
         """Answers that cannot be used, until that is reported to the backend."""
@@ -165,11 +165,14 @@ class CallChannel:
         if asked is not None:
             self._deliver_late_answer(*asked, finding)
 
-    def _deliver_late_answer(self, out: MessageRow, subject: Any, finding: _Outcome) -> None:
+    def _deliver_late_answer(self, out: MessageRow, subject: Any, began_s: float, finding: _Outcome) -> None:
         """Hand over an answer for which no sender waits any more."""
         if isinstance(finding, Unprocessed):
             return
-        self._late_answer(subject, self._interpret_answer(out, subject, finding))
+        effects = self._interpret_answer(out, subject, finding)
+        if effects is not None and effects.utc_s is not None:
+            self._ctx.clock.heard_utc(effects.utc_s, time.monotonic() - began_s, is_preliminary=True)
+        self._late_answer(subject, effects)
 
     # --- one CALL --------------------------------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class CallChannel:
         if out.is_unanswered:
             await self._send_unanswered(id_, out.action, payload)
             return ResponseEffects(version=self.dialect.book_name)
-        self._remember_call(id_, out, subject)
+        remember_newest(self._sent_calls, id_, (out, subject, began_s), SENT_KEPT)
         answer: asyncio.Future[_Outcome | None] = asyncio.get_running_loop().create_future()
         self._answer = answer
         self._call_id = id_
@@ -236,7 +239,7 @@ class CallChannel:
         except (asyncio.CancelledError, Closed) as e:
             found = answer.result() if answer.done() and not answer.cancelled() else None
             if found is not None:  # answered just before the connection ended
-                self._deliver_late_answer(out, subject, found)
+                self._deliver_late_answer(out, subject, began_s, found)
             if isinstance(e, Closed):
                 raise _unsent_by(e, out.action) from e
             raise
@@ -251,8 +254,9 @@ class CallChannel:
         await self._report_unusable_answers()
         if effects is not None and effects.utc_s is not None:
             self.last_clock_s = self.last_exchange_s
-            if self._ctx.primary:  # a second backend must not move billed times
-                self._ctx.clock.heard_utc(effects.utc_s, self.last_exchange_s - began_s)
+            # a second backend must not move billed times
+            round_trip_s, is_preliminary = self.last_exchange_s - began_s, not self._ctx.primary
+            self._ctx.clock.heard_utc(effects.utc_s, round_trip_s, is_preliminary)
         return effects
 
     async def _send_unanswered(self, id_: str, action: str, payload: dict[str, Any]) -> None:
@@ -292,9 +296,6 @@ class CallChannel:
         self.unprocessed = None  # the connection works
         self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
         raise NoAnswer from None
-
-    def _remember_call(self, id_: str, out: MessageRow, subject: Any) -> None:
-        remember_newest(self._sent_calls, id_, (out, subject), SENT_KEPT)
 
     def _interpret_answer(self, out: MessageRow, subject: Any, finding: Answered | Errored) -> ResponseEffects | None:
         if isinstance(finding, Errored) and finding.code == UNREADABLE:
