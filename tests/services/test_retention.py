@@ -22,6 +22,7 @@ from agent.domain.serialization import dump_record
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.outbound.transaction_openings import TransactionRecord, encode_record
 from agent.ports.store import OutboxRow, Put
+from agent.services.clock import BUILT_UTC_S, Clock
 from agent.services.store import dead_letters, recovery
 from agent.services.store.store import MIGRATIONS, Store
 from agent.services.store.transaction_ids import ENDED_KEPT
@@ -98,6 +99,33 @@ async def test_boots_and_poisoned_records_are_bounded(tmp_path: Path) -> None:
     assert len(facts["poisoned"]) == dead_letters.POISONED_MAX
     assert set(bills) <= facts["poisoned"].keys(), "what may hold a bill outlives the rest"
     await store.close()
+
+
+@pytest.mark.parametrize("kept_in", ["queue", "dead letters", "open session"])
+@pytest.mark.parametrize("is_known", [True, False], ids=["time known", "time never known"])
+async def test_a_boot_of_which_a_bill_has_its_time_is_kept(tmp_path: Path, kept_in: str, is_known: bool) -> None:
+    """A board that boots again and again while it is off line: the bill had the day on which the program was built."""
+    path, at = tmp_path / "agent.db", Stamp(3, 50.0)
+    store = await fast(path)
+    for n in range(1, 6):
+        known = {"offset_s": BUILT_UTC_S + n * 1e6} if n != at.boot or is_known else {}
+        await store.commit([Put("boot", str(n), {"id": f"b{n}", **known, "last_utc_s": BUILT_UTC_S + n * 1e6 + 100.0})])
+    if kept_in == "open session":
+        await store.commit([Put("session", "s1", {"evse": 1, "started": dump_record(at)})])
+    else:
+        start = TransactionStarted("s1", 1, Token("04A1B2C3"), at, 1000)
+        await store.commit([], [("chargy", start)])
+    if kept_in == "dead letters":
+        await store.dead_letter(await store.oldest_rows("chargy", 1), "refused")
+    before_s = Clock((await store.read_facts())["boot"], boot_id="x").utc_s(at)
+    for n in range(6, dead_letters.BOOTS_MAX + 6):
+        await store.commit([Put("boot", str(n), {"id": f"b{n}"}), Put("cache", str(n), {"at": n})])
+    await store.close()
+    store = await fast(path)
+    boots = (await store.read_facts())["boot"]
+    await store.close()
+    assert Clock(boots, boot_id="x").utc_s(at) == before_s > BUILT_UTC_S + 2e6
+    assert sorted(map(int, boots))[:4] == [2, 3, 4, 6], "and no more than are needed"
 
 
 # --- old and damaged files -------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ BILLS_MAX = 10_000
 """Dead starts and stops (5,000 sessions, some 5 MB)."""
 POISONED_MAX = 200
 BOOTS_MAX = 500
-_RINGS = {"boot": BOOTS_MAX, "security": LOG_MAX}
+_BOOT_OF_STAMP = re.compile(rb'"boot":(\d+)')
 
 _STARTS = ("TransactionStarted", "TransactionAuthorised")
 _BILLS = (*_STARTS, "TransactionEnded")
@@ -197,7 +197,16 @@ def limit_notifications(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
     return gone > 0
 
 
-def limit_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
+def put_bounded_facts(db: sqlite3.Connection, puts: Sequence[Put]) -> None:
+    """Put facts, and delete the oldest ones beyond the bounds."""
+    has_new_boot = _begins_boot_record(db, puts)
+    records.put_facts(db, puts)
+    if has_new_boot:
+        _limit_boot_records(db)
+    _limit_facts(db, [p.kind for p in puts if p.value is not None])
+
+
+def _limit_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
     """Delete the oldest facts beyond the bounds. ``kinds``: those that something was just put of."""
     if "poisoned" in kinds:  # of sessions and payments longest: they may hold a bill
         db.execute(
@@ -206,10 +215,38 @@ def limit_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
             "LIMIT -1 OFFSET ?)",
             (POISONED_MAX,),
         )
-    for kind, most in _RINGS.items():
-        if kind in kinds:
-            db.execute(
-                "DELETE FROM facts WHERE kind=? AND key IN (SELECT key FROM facts WHERE kind=? "
-                "ORDER BY CAST(key AS INTEGER) DESC LIMIT -1 OFFSET ?)",
-                (kind, kind, most),
-            )
+    if "security" in kinds:
+        db.execute(
+            "DELETE FROM facts WHERE kind='security' AND key IN (SELECT key FROM facts WHERE kind='security' "
+            "ORDER BY CAST(key AS INTEGER) DESC LIMIT -1 OFFSET ?)",
+            (LOG_MAX,),
+        )
+
+
+def _begins_boot_record(db: sqlite3.Connection, puts: Iterable[Put]) -> bool:
+    known = "SELECT 1 FROM facts WHERE kind='boot' AND key=?"
+    return any(p.kind == "boot" and p.value is not None and not db.execute(known, (p.key,)).fetchone() for p in puts)
+
+
+def _limit_boot_records(db: sqlite3.Connection) -> None:
+    """Delete the oldest boots beyond the bound. A boot stays while something that is kept has a stamp of it, since the
+    UTC of that is made of it; so do its neighbours, between which a boot without a known time lies. Reads the whole
+    queue: once per boot is enough."""
+    key = "CAST(key AS INTEGER)"
+    numbers = [n for (n,) in db.execute(f"SELECT {key} FROM facts WHERE kind='boot' ORDER BY {key}")]
+    if len(numbers) <= BOOTS_MAX:
+        return
+    needed = _boots_of_stamps(db)
+    for place, number in enumerate(numbers[:-BOOTS_MAX]):
+        if needed.isdisjoint(numbers[max(place - 1, 0) : place + 2]):
+            db.execute(f"DELETE FROM facts WHERE kind='boot' AND {key}=?", (number,))
+
+
+def _boots_of_stamps(db: sqlite3.Connection) -> set[int]:
+    """Return the boots of all stamps in messages, and in facts but the security log and the archives."""
+    others = ("boot", "security", *records.ARCHIVED)
+    sql = (
+        "SELECT CAST(body AS BLOB) FROM outbox UNION ALL SELECT CAST(body AS BLOB) FROM dead UNION ALL "
+        f"SELECT CAST(body AS BLOB) FROM facts WHERE kind NOT IN ({','.join('?' * len(others))})"
+    )
+    return {int(boot) for (body,) in db.execute(sql, others) for boot in _BOOT_OF_STAMP.findall(body)}

@@ -133,8 +133,7 @@ class Store:
 
     def _insert_records(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
         """Write facts and messages. Return True if older messages were deleted to make room."""
-        records.put_facts(self._file.db, puts)
-        dead_letters.limit_facts(self._file.db, [p.kind for p in puts if p.value is not None])
+        dead_letters.put_bounded_facts(self._file.db, puts)
         numbered = [(*row, self._next_number(*row[:3])) for row in rows]
         self._file.db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
         return dead_letters.limit_notifications(self._file.db, {link for link, *_ in rows})
