@@ -635,6 +635,24 @@ async def test_a_store_that_fails_does_not_make_us_say_it_twice() -> None:
         assert room.outbox.broken == 0
 
 
+async def test_a_refused_token_is_reported_at_once_though_the_store_takes_nothing() -> None:
+    """It went on charging until the disk was mended."""
+    blocked = {"transactionId": 9, "idTagInfo": {"status": "Blocked"}}
+    async with linked(Central(script={"StartTransaction": [blocked]})) as room:
+        room.outbox.broken = 10**9
+        room.outbox.put(started())
+        room.link.queue_changed()
+        (event,) = await until(lambda: room.of(TransactionAcknowledged))
+        assert event.verdict.status is AuthorizationStatus.BLOCKED
+        assert room.outbox.rows
+        broken = room.outbox.broken
+        await until(lambda: room.outbox.broken < broken)
+        room.outbox.broken = 0
+        await until(lambda: not room.outbox.rows)
+        assert room.of(TransactionAcknowledged) == [event], "once"
+        assert len(room.central.of("StartTransaction")) == 1
+
+
 async def test_an_answer_just_before_the_end_of_the_line_counts() -> None:
     async def answers_and_drops(ws: Any) -> None:
         async for text in ws:

@@ -129,11 +129,12 @@ async def _settle_row(
     post_event: Callable[[Event], None],
     refusal: str = "",
 ) -> None:
-    """Settle a row by the effects of its answer. ``refusal``: the error code of the backend."""
+    """Settle a row by the effects of its answer. ``refusal``: the error code of the backend. What the answer says is
+    reported also where the store does not accept it: a refused token must not charge until the disk is mended."""
     if effects is None:
         await queue.row_refused(row, "no valid answer", refusal)
         return
     events = queue.events_of_answer(row, effects)
-    if await queue.row_delivered(row, effects):
-        for event in events:
-            post_event(event)
+    await queue.row_delivered(row, effects)
+    for event in events:
+        post_event(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.model.fastclass import replace
 from agent.model.newest_kept import remember_newest
 from agent.ocpp.dialects.dialect import ResponseEffects
 from agent.ports.store import OutboxRow
@@ -50,7 +51,9 @@ class ReceivedAnswers:
     # --- answers that the store has not accepted -----------------------------------------------------------------
 
     def keep_unstored(self, row: OutboxRow, effects: ResponseEffects) -> None:
-        self._unstored[row.seq] = effects
+        """Keep the effects until the store has accepted them. The events are reported when the answer comes, and only
+        then."""
+        self._unstored[row.seq] = replace(effects, events=()) if effects.events else effects
 
     def answer_stored(self, row: OutboxRow) -> None:
         del self._unstored[row.seq]
