@@ -7,10 +7,15 @@ from typing import Any
 
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import FirmwareStatus
-from agent.domain.orders import Persist, Send
+from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import UpdateFirmwareRequest
+from agent.domain.timers import Timer
 from agent.model.fastclass import mutable
 from agent.model.string_enum import StrEnum
+from agent.model.types import Moment
+
+SETTLE_S = 1.0
+"""After a start sessions that resume are known by then."""
 
 
 class Phase(StrEnum):
@@ -67,6 +72,12 @@ class FirmwareJob:
             self.reported_status = status
             request = self.request.request_id
             yield Send(self.link, FirmwareStatus(status, request, request is not None))
+
+
+def wake_at_date(timer: Timer, wanted_utc_s: float, now: Moment) -> WakeMe:
+    """Return the order that wakes a job at this time, or ``SETTLE_S`` from now if it is past. A station that does not
+    know the time sets no timer: the job waits for ``ClockTrusted``."""
+    return WakeMe(timer, now.t_s + max(SETTLE_S, wanted_utc_s - now.utc_s) if now.utc_s is not None else None)
 
 
 _OWN = {

@@ -9,6 +9,7 @@ import pytest
 from agent.domain.blocks.firmware import FELL_BACK
 from agent.domain.events import (
     CardPresented,
+    ClockTrusted,
     ContactorOpened,
     FirmwareBooted,
     FirmwareChecked,
@@ -49,7 +50,7 @@ from agent.domain.requests import (
 )
 from agent.model.fastclass import replace
 from agent.model.types import Token
-from tests.domain.playbook import LINK, UTC0_S, A, B, Playbook, charging, forgotten, kept, told, wh
+from tests.domain.playbook import LINK, T0_S, UTC0_S, A, B, Playbook, charging, forgotten, kept, told, wh
 
 PLAIN = UpdateFirmwareRequest("http://h/fw", UTC0_S, None, 1, 30)
 SIGNED = UpdateFirmwareRequest("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")
@@ -485,6 +486,70 @@ def test_a_restart_in_the_middle_goes_on() -> None:
     assert FetchFirmware in [type(o) for o in play.log]
     play = again((play >> FirmwareFetched(job(play), True)).skip()).wait(2).skip()
     assert InstallFirmware in [type(o) for o in play.log]
+
+
+def rebooted_without_clock(play: Playbook) -> Playbook:
+    """The mains was lost, and the board has no real-time clock. The log begins with this start."""
+    mark = len(play.log)
+    play.skip().trusted = False
+    play.restart(new_boot=True, online=False).skip()
+    del play.log[:mark]
+    return play
+
+
+def hear_backend(play: Playbook) -> Playbook:
+    """The answer to BootNotification has the time."""
+    play.trusted = True
+    return (play >> ClockTrusted() >> LinkChanged(LINK, True)).skip()
+
+
+def test_without_a_clock_nothing_is_installed_before_its_time() -> None:
+    play = asked(station(), replace(PLAIN, install_utc_s=UTC0_S + 7200))
+    play = rebooted_without_clock((play >> FirmwareFetched(job(play), True)).skip()).wait(900).skip()
+    assert job_orders(play, InstallFirmware) == 0, "the station does not know what time it is"
+    play.clock_off_s = 3600 - (play.t_s - T0_S)  # an hour has passed by the time the backend answers
+    play = hear_backend(play).wait(3590).skip()
+    assert job_orders(play, InstallFirmware) == 0
+    play = play.wait(11).skip()
+    assert job_orders(play, InstallFirmware) == 1
+
+
+def test_an_installation_that_had_begun_goes_on_without_a_clock() -> None:
+    """Its time had come before the mains was lost."""
+    play = asked(station(), replace(PLAIN, install_utc_s=UTC0_S + 60))
+    play = (play >> FirmwareFetched(job(play), True)).skip().wait(60).skip()
+    assert job_orders(play, InstallFirmware) == 1
+    play = rebooted_without_clock(play).wait(2).skip()
+    assert job_orders(play, InstallFirmware) == 1
+
+
+def test_without_a_clock_nothing_is_fetched_before_its_time() -> None:
+    play = asked(station(), replace(PLAIN, retrieve_utc_s=UTC0_S + 7200))
+    play = rebooted_without_clock(play).wait(900).skip()
+    assert job_orders(play, FetchFirmware) == 0
+    play.clock_off_s = 3600 - (play.t_s - T0_S)
+    play = hear_backend(play).wait(3590).skip()
+    assert job_orders(play, FetchFirmware) == 0
+    play = play.wait(11).skip()
+    assert job_orders(play, FetchFirmware) == 1
+
+
+def test_a_clock_that_is_corrected_moves_what_is_scheduled() -> None:
+    play = asked(station(), replace(PLAIN, retrieve_utc_s=UTC0_S + 7200, install_utc_s=UTC0_S + 10_800)).wait(60).skip()
+    play.clock_off_s = 3600
+    play = (play >> ClockTrusted()).skip().wait(3530).skip()
+    assert job_orders(play, FetchFirmware) == 0
+    play = play.wait(11).skip()
+    play = (play >> FirmwareFetched(job(play), True)).skip().wait(60).skip()
+    play.clock_off_s = 7000
+    play = (play >> ClockTrusted()).skip().wait(2).skip()
+    assert job_orders(play, InstallFirmware) == 0
+    play = play.wait(200).skip()
+    assert job_orders(play, InstallFirmware) == 1
+
+
+def job_orders(play: Playbook, kind: type[Any]) -> int:
+    return [type(o) for o in play.log].count(kind)
 
 
 def test_a_job_that_cannot_be_read_is_set_aside() -> None:

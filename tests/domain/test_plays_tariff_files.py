@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
-from agent.domain.events import RequestReceived, TariffFileChecked, TariffFileFetched
+from agent.domain.events import ClockTrusted, RequestReceived, TariffFileChecked, TariffFileFetched
 from agent.domain.messages import FirmwareStatus, SecurityHappened
 from agent.domain.orders import AnswerTariffFile, FetchTariffFile, Order, Persist, Response, Send
 from agent.domain.requests import TariffFileRequest, UpdateFirmwareRequest
 from agent.domain.tariff import Tariff
 from agent.domain.tariff_file import PURPOSE
-from tests.domain.playbook import LINK, UTC0_S, Playbook, make_site, told
+from tests.domain.playbook import LINK, T0_S, UTC0_S, Playbook, make_site, told
 from tests.domain.test_plays_adhoc_tariff import FILE, at, in_force, presented
 from tests.support.domain_state import configure
 
@@ -206,6 +206,20 @@ def test_a_file_is_fetched_not_before_its_time_and_again_after_a_kill() -> None:
     play.feed(TariffFileFetched(job(play), True))
     play.feed(checked(file_text(GOOD), job(play), is_fetched=True))
     assert statuses(play.log)[-1] == "Installed"
+
+
+def test_without_a_clock_a_file_is_not_fetched_before_its_time() -> None:
+    """The mains was lost, and the board has no real-time clock."""
+    play = street()
+    asked(play, UpdateFirmwareRequest(UPDATE.location, UTC0_S + 7200, request_id=5))
+    play.trusted = False
+    play.restart(new_boot=True, online=False).skip().wait(900).skip()
+    assert not [o for o in play.log if isinstance(o, FetchTariffFile)]
+    play.trusted, play.clock_off_s = True, 3600 - (play.t_s - T0_S)
+    play = (play >> ClockTrusted()).skip().wait(3590).skip()
+    assert not [o for o in play.log if isinstance(o, FetchTariffFile)]
+    play.wait(11).skip()
+    assert [o for o in play.log if isinstance(o, FetchTariffFile)]
 
 
 def test_a_later_request_takes_the_place_of_a_file_on_its_way() -> None:

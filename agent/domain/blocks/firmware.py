@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from agent.domain.blocks.firmware_refusal import reject_update
 from agent.domain.events import (
     AuthorizationDropped,
+    ClockTrusted,
     FileEvent,
     FirmwareBooted,
     FirmwareChecked,
@@ -29,7 +30,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import SessionState, StationState
-from agent.domain.firmware_job import FirmwareJob, Phase
+from agent.domain.firmware_job import SETTLE_S, FirmwareJob, Phase, wake_at_date
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
@@ -56,6 +57,7 @@ MOST_INSTALLATIONS = 5
 ALLOWS_SESSIONS = "sessions_before_update"
 """The setting that lets sessions begin while new firmware waits for the end of others."""
 UNTRUSTED = "of the updater's file"
+_TIMER = Timer(TimerKind.FIRMWARE_JOB)
 FELL_BACK = "new firmware did not come up: the boot loader fell back"
 
 
@@ -122,7 +124,7 @@ class FirmwareUpdate:
         yield from self._block_new_sessions(False)
         if now.utc_s is not None and request.retrieve_utc_s > now.utc_s + 1:
             yield from self._enter_phase(Phase.FETCH_LATER, "DownloadScheduled")
-            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + request.retrieve_utc_s - now.utc_s)
+            yield wake_at_date(_TIMER, request.retrieve_utc_s, now)
         else:
             yield from self._start_download()
 
@@ -132,7 +134,7 @@ class FirmwareUpdate:
         assert self._job is not None
         self._job.tries += 1
         yield from self._enter_phase(Phase.FETCHING, "Downloading")
-        yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)
+        yield WakeMe(_TIMER, None)
         yield FetchFirmware(self._job.id, self._job.request.location)
 
     @handles_events(FirmwareFetched)
@@ -144,7 +146,7 @@ class FirmwareUpdate:
             yield from self._enter_phase(Phase.CHECKING, "Downloaded")
             yield from self._check_signature(now)
         elif job.tries <= job.request.retries:
-            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
+            yield WakeMe(_TIMER, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
             yield from self._enter_phase(Phase.FETCH_LATER)
         else:
             yield from self._end_job("DownloadFailed")
@@ -173,12 +175,13 @@ class FirmwareUpdate:
 
     def _await_install(self, now: Moment) -> Iterator[Yielded]:
         """Install at the requested time, when no session runs and the running system was accepted. Running sessions may
-        finish. No other one begins meanwhile, unless the setting allows it (2.x L01.FR.06, L01.FR.07)."""
+        finish. No other one begins meanwhile, unless the setting allows it (2.x L01.FR.06, L01.FR.07). While the
+        station does not know what time it is, the requested time has not come, unless the job has installed before."""
         assert self._job is not None
         at = self._job.request.install_utc_s
-        if at is not None and now.utc_s is not None and at > now.utc_s + 1:
+        if at is not None and (not self._job.installations if now.utc_s is None else at > now.utc_s + 1):
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
-            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + at - now.utc_s)
+            yield wake_at_date(_TIMER, at, now)
             return
         self._job.is_due = True
         has_to_wait = _is_station_in_use(self._site) or self._running.commit_pending
@@ -253,7 +256,7 @@ class FirmwareUpdate:
         if job is None or not self._is_resumed or not job.installations:
             return
         if job.phase in (Phase.INSTALLING, Phase.INSTALL_LATER):
-            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)
+            yield WakeMe(_TIMER, None)
             yield from self._enter_phase(Phase.BOOTING)
             yield from self._block_new_sessions(False)
 
@@ -299,6 +302,18 @@ class FirmwareUpdate:
         elif self._job.phase is Phase.INSTALL_LATER:
             yield from self._await_install(now)
 
+    @handles_events(ClockTrusted)
+    def arm_date_on_clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        """Set the timer of a job that waits for its time: the clock has become known or was corrected."""
+        job = self._job
+        if job is None:
+            return
+        install_utc_s = job.request.install_utc_s
+        if job.phase is Phase.FETCH_LATER and not job.tries:
+            yield wake_at_date(_TIMER, job.request.retrieve_utc_s, now)
+        elif job.phase is Phase.INSTALL_LATER and not job.is_due and install_utc_s is not None:
+            yield wake_at_date(_TIMER, install_utc_s, now)
+
     @handles_events(Started)
     def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
         self._running.restore(event.remembered.get("firmware", {}).get("version", {}))
@@ -314,15 +329,16 @@ class FirmwareUpdate:
             return
         if job.link not in self._site.config.links:
             yield from self._end_job("")
+        elif job.phase is Phase.FETCH_LATER and not job.tries:
+            yield wake_at_date(_TIMER, job.request.retrieve_utc_s, now)
         elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
             job.phase = Phase.FETCH_LATER
-            wait_s = 0.0 if now.utc_s is None else max(0.0, job.request.retrieve_utc_s - now.utc_s)
-            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + wait_s)
+            yield WakeMe(_TIMER, now.t_s + SETTLE_S)
         elif job.phase is Phase.CHECKING:
             yield from self._check_signature(now)
         elif job.phase is not Phase.BOOTING:
-            job.phase = Phase.INSTALL_LATER  # sessions that resume are known by then
-            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + 1.0)
+            job.phase = Phase.INSTALL_LATER
+            yield WakeMe(_TIMER, now.t_s + SETTLE_S)
 
     # --- the job -----------------------------------------------------------------------------------------------
 
@@ -347,7 +363,7 @@ class FirmwareUpdate:
             yield from job.report_status(status)
         self._job = None
         yield Persist("firmware", "job", None)
-        yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)
+        yield WakeMe(_TIMER, None)
         yield DropFirmware(job.id)
         yield from self._block_new_sessions(False)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
-from agent.domain.events import SecurityNoticed, Started, TariffFileChecked, TariffFileFetched, TimeCame
+from agent.domain.events import ClockTrusted, SecurityNoticed, Started, TariffFileChecked, TariffFileFetched, TimeCame
 from agent.domain.evse import StationState
-from agent.domain.firmware_job import FirmwareJob
+from agent.domain.firmware_job import SETTLE_S, FirmwareJob, wake_at_date
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import AnswerTariffFile, FetchTariffFile, LogNote, Persist, Send, WakeMe
@@ -60,9 +60,14 @@ class TariffFiles:
         if now.utc_s is not None and update.retrieve_utc_s > now.utc_s + 1:
             yield from self._store_job()
             yield from self._job.report_status("DownloadScheduled")
-            yield WakeMe(_TIMER, now.t_s + update.retrieve_utc_s - now.utc_s)
+            yield wake_at_date(_TIMER, update.retrieve_utc_s, now)
         else:
             yield from self._fetch_file(self._job)
+
+    @handles_events(ClockTrusted)
+    def arm_retrieval_on_clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        if self._job is not None and not self._job.tries:
+            yield wake_at_date(_TIMER, self._job.request.retrieve_utc_s, now)
 
     @handles_timer(TimerKind.TARIFF_FILE)
     def fetch_file_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -166,8 +171,10 @@ class TariffFiles:
             self._job = None
             yield from self._store_job()
             return
-        wait_s = 0.0 if now.utc_s is None else max(0.0, self._job.request.retrieve_utc_s - now.utc_s)
-        yield WakeMe(_TIMER, now.t_s + wait_s)
+        if self._job.tries:
+            yield WakeMe(_TIMER, now.t_s + SETTLE_S)
+        else:
+            yield wake_at_date(_TIMER, self._job.request.retrieve_utc_s, now)
 
 
 def _read_taken(record: Any) -> TakenFile:
