@@ -298,9 +298,10 @@ class FileOrder(Order):
 
 @frozen
 class JudgeSigner(FileOrder):
-    """Check whether firmware may be signed with this certificate (PEM). ``SignerJudged`` comes back."""
+    """Check whether firmware may be signed with this certificate (PEM), at ``utc_s``. ``SignerJudged`` comes back."""
 
     certificate: str = field(repr=False)
+    utc_s: float | None = None
 
 
 @frozen

@@ -125,7 +125,7 @@ def test_a_failed_download_is_tried_again_as_often_as_wanted() -> None:
 
 
 def test_signed_firmware_waits_for_its_signer_and_its_signature() -> None:
-    play = station() >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+    play = station() >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM", UTC0_S)
     play = (play >> SignerJudged("q1", True)).skip()
     assert replies(play) == ["Accepted"]
     number = job(play)
@@ -139,7 +139,10 @@ def test_signed_firmware_waits_for_its_signer_and_its_signature() -> None:
 
 def test_a_stranger_may_not_sign() -> None:
     play = (
-        station() >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM") >> SignerJudged("q1", False)
+        station()
+        >> RequestReceived(LINK, "q1", SIGNED)
+        << JudgeSigner("q1", "PEM", UTC0_S)
+        >> SignerJudged("q1", False)
     ).skip()
     assert replies(play) == ["InvalidCertificate"]
     assert said(play) == []
@@ -154,7 +157,9 @@ def test_firmware_without_a_signature_is_refused_where_the_station_file_demands_
     assert said(play) == ["DownloadFailed"]
     assert not [o for o in play.log if isinstance(o, FetchFirmware)]
     assert (
-        Playbook(has_updater=True, settings=settings) >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+        Playbook(has_updater=True, settings=settings)
+        >> RequestReceived(LINK, "q1", SIGNED)
+        << JudgeSigner("q1", "PEM", UTC0_S)
     )
 
 
@@ -189,7 +194,7 @@ def test_a_newer_request_takes_the_place_until_it_is_installed() -> None:
 def test_a_signer_judged_during_an_installation_replaces_nothing(outcome: InstallOutcome | None) -> None:
     play = asked(station(), PLAIN)
     first = job(play)
-    play = play >> RequestReceived(LINK, "q2", SIGNED) << JudgeSigner("q2", "PEM")
+    play = play >> RequestReceived(LINK, "q2", SIGNED) << JudgeSigner("q2", "PEM", UTC0_S)
     play = (play >> FirmwareFetched(first, True)).skip()
     assert InstallFirmware(first) in play.log
     if outcome is not None:
@@ -489,7 +494,7 @@ def test_a_restart_in_the_middle_goes_on() -> None:
 
 
 def rebooted_without_clock(play: Playbook) -> Playbook:
-    """The mains was lost, and the board has no real-time clock. The log begins with this start."""
+    """The mains was lost, and no backend has given the time since. The log begins with this start."""
     mark = len(play.log)
     play.skip().trusted = False
     play.restart(new_boot=True, online=False).skip()

@@ -209,7 +209,7 @@ def test_a_file_is_fetched_not_before_its_time_and_again_after_a_kill() -> None:
 
 
 def test_without_a_clock_a_file_is_not_fetched_before_its_time() -> None:
-    """The mains was lost, and the board has no real-time clock."""
+    """The mains was lost, and no backend has given the time since."""
     play = street()
     asked(play, UpdateFirmwareRequest(UPDATE.location, UTC0_S + 7200, request_id=5))
     play.trusted = False

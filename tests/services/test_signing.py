@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from agent.domain.events import Event, SignerJudged
+from agent.domain.orders import JudgeSigner
+from agent.services.files.orders import FileOrders
 from agent.services.keys.firmware_signature import signature_problem, signer_problem
+from tests.support.busy_machine import deadline
 from tests.support.firmware_signers import Maker
 
 CONTENT = b"firmware" * 1000
@@ -41,8 +47,6 @@ def test_signed_by_elliptic_curve(maker: Maker, file: Path) -> None:
 def test_signed_by_rsa(file: Path, salt: object) -> None:
     key = rsa.generate_private_key(65537, 2048)
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
-    import datetime
-
     now = datetime.datetime.now(datetime.UTC)
     built = x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
     built = built.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
@@ -63,6 +67,27 @@ def test_only_an_installed_manufacturer_may_sign(maker: Maker) -> None:
     other = Maker()
     forged = other._certificate("forged", other.key, "Maker firmware", maker.key, ca=False)
     assert signer_problem(forged + maker.certificate, [root]) != ""
+
+
+def test_a_certificate_is_judged_at_the_time_of_the_station() -> None:
+    """The board's real-time clock may say 1970, or any year."""
+    begin = datetime.datetime(2031, 6, 1, tzinfo=datetime.UTC)
+    maker, begin_s = Maker(begin=begin), begin.timestamp()
+    root = [maker.root.encode()]
+    assert signer_problem(maker.certificate, root, begin_s) == ""
+    assert "is valid from 2031-05-31" in signer_problem(maker.certificate, root, begin_s - 2 * 86400)
+    assert "is valid from 2031-05-31" in signer_problem(maker.certificate, root, begin_s + 366 * 86400)
+    assert "is valid from" in signer_problem(Maker().certificate, [Maker().root.encode()], begin_s), "of today"
+
+
+async def test_the_time_of_an_order_is_the_time_at_which_it_is_judged(tmp_path: Path) -> None:
+    begin = datetime.datetime(2031, 6, 1, tzinfo=datetime.UTC)
+    maker, heard = Maker(begin=begin), asyncio.Queue[Event]()
+    files = FileOrders(tmp_path, heard.put_nowait, lambda order: dict, lambda: [maker.root.encode()])
+    for job, utc_s, accepted in (("in 2031", begin.timestamp(), True), ("in 2030", begin.timestamp() - 3e7, False)):
+        files.accept_order(JudgeSigner(job, maker.certificate, utc_s))
+        async with deadline(30):
+            assert await heard.get() == SignerJudged(job, accepted)
 
 
 def key_usage(*named: str) -> x509.KeyUsage:

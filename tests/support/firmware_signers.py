@@ -20,10 +20,11 @@ def image(version: str, **about: Any) -> bytes:
 
 
 class Maker:
-    """A manufacturer: its root certificate is a file of the station, and it signs firmware."""
+    """A manufacturer: its root certificate is a file of the station, and it signs firmware. ``begin``: its certificates
+    are valid from the day before, for a year (now, if it is not given)."""
 
-    def __init__(self, name: str = "Maker") -> None:
-        self._name = name
+    def __init__(self, name: str = "Maker", begin: datetime.datetime | None = None) -> None:
+        self._name, self._begin = name, begin
         self.root_key = ec.generate_private_key(ec.SECP256R1())
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.root = self._certificate(name, self.root_key, name, self.root_key, ca=True)
@@ -49,7 +50,7 @@ class Maker:
         *more: x509.ExtensionType,
         path_length: int | None = None,
     ) -> str:
-        now = datetime.datetime.now(datetime.UTC)
+        now = self._begin or datetime.datetime.now(datetime.UTC)
         made = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))

@@ -89,7 +89,7 @@ class FirmwareUpdate:
             return
         if request.certificate:
             self._signer_check = (reply, request)
-            yield JudgeSigner(reply.request_key, request.certificate)
+            yield JudgeSigner(reply.request_key, request.certificate, now.utc_s)
             return
         yield from self._accept_update(reply, request, now)
 

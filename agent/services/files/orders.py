@@ -102,7 +102,7 @@ class FileOrders:
             self._beginnings[type(order)](order)
 
     def _begin_judging(self, order: JudgeSigner) -> None:
-        work = self._judge_signer(order.job, order.certificate)  # beside a running download
+        work = self._judge_signer(order)  # beside a running download
         self._judging = self._start_in_turn(self._judging, work, SignerJudged(order.job, False))
 
     def _begin_fetching(self, order: FetchFirmware) -> None:
@@ -164,17 +164,17 @@ class FileOrders:
 
     # --- firmware ----------------------------------------------------------------------------------------------
 
-    async def _judge_signer(self, job: str, certificate: str) -> None:
+    async def _judge_signer(self, order: JudgeSigner) -> None:
         from agent.services.files.transfer.thread import run_in_thread
         from agent.services.keys.firmware_signature import signer_problem
 
         try:
-            why = await run_in_thread(signer_problem, certificate, self._roots())
+            why = await run_in_thread(signer_problem, order.certificate, self._roots(), order.utc_s)
         except OSError as e:
             why = f"the manufacturers' root certificates cannot be read ({e})"
         if why:
             log.warning("firmware: the signing certificate is not accepted: %s", why)
-        self._post(SignerJudged(job, not why))
+        self._post(SignerJudged(order.job, not why))
 
     async def _fetch_firmware(self, job: str, location: str) -> None:
         from agent.services.files.transfer import TransferFailed, fetch_file

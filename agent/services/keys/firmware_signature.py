@@ -14,11 +14,12 @@ from typing import Any
 CHUNK = 1024 * 1024
 
 
-def signer_problem(certificate: str, roots: list[bytes]) -> str:
+def signer_problem(certificate: str, roots: list[bytes], utc_s: float | None = None) -> str:
     """Return why this certificate must not sign firmware, or "".
 
     One of these authorities has to have issued it, directly or through the chain that comes with it. The certificate
     has to be meant for signing programs, because an authority also issues certificates of clients and servers.
+    All of them have to be valid at ``utc_s``, the time of the station.
     """
     from agent.services.keys import x509_certificates
 
@@ -31,7 +32,7 @@ def signer_problem(certificate: str, roots: list[bytes]) -> str:
         return "no manufacturer's root certificate is installed"
     if not x509_certificates.allows_code_signing(chain[0]):
         return "it is for other things than signing firmware (its key usage)"
-    return x509_certificates.chain_problem(chain, trusted, x509_certificates.station_time(None))
+    return x509_certificates.chain_problem(chain, trusted, x509_certificates.station_time(utc_s))
 
 
 def signature_problem(file: Path, certificate: str, signature: str) -> str:
