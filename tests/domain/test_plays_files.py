@@ -26,6 +26,7 @@ from agent.domain.events import (
     Started,
 )
 from agent.domain.messages import FirmwareStatus, LogStatus, SecurityHappened
+from agent.domain.network_wait import PATIENCE_S
 from agent.domain.orders import (
     CheckFirmware,
     CommitFirmware,
@@ -487,10 +488,63 @@ def test_what_could_not_be_installed(outcome: InstallOutcome, word: str) -> None
 
 def test_a_restart_in_the_middle_goes_on() -> None:
     play = asked(station(), PLAIN)
-    play = again(play).wait(1).skip()
-    assert FetchFirmware in [type(o) for o in play.log]
+    play = (again(play) >> LinkChanged(LINK, True)).skip()
+    assert job_orders(play, FetchFirmware) == 1
     play = again((play >> FirmwareFetched(job(play), True)).skip()).wait(2).skip()
     assert InstallFirmware in [type(o) for o in play.log]
+
+
+ONE_TRY = replace(PLAIN, retries=0)
+
+
+def test_a_download_that_a_power_cut_interrupts_goes_on_when_the_network_is_there() -> None:
+    """The agent is there before the modem has dialled: what cannot be fetched before then is no try."""
+    play = again(asked(station(), ONE_TRY)).wait(PATIENCE_S - 1).skip()
+    assert job_orders(play, FetchFirmware) == 0
+    play = play.wait(2).skip()
+    assert job_orders(play, FetchFirmware) == 1, "the file server may be on site"
+    play = (play >> FirmwareFetched(job(play), False)).skip().wait(2 * PATIENCE_S - 1).skip()
+    assert job_orders(play, FetchFirmware) == 1, "more and more seldom"
+    play = play.wait(2).skip()
+    assert job_orders(play, FetchFirmware) == 2
+    play = (play >> FirmwareFetched(job(play), False) >> LinkChanged(LINK, True)).skip()
+    assert job_orders(play, FetchFirmware) == 3
+    assert job_orders(play, DropFirmware) == 0, "the part that is here stays"
+    play = (play >> FirmwareFetched(job(play), False)).skip()
+    assert (said(play), job_orders(play, DropFirmware)) == (["DownloadFailed"], 1), "this one counts"
+
+
+def test_a_try_that_began_before_the_network_was_there_is_made_once_more() -> None:
+    """Its connection may hang until long after the modem has dialled."""
+    play = again(asked(station(), ONE_TRY)).wait(PATIENCE_S).skip()
+    play = (play >> LinkChanged(LINK, True) >> FirmwareFetched(job(play), False)).skip()
+    assert said(play) == []
+    play = play.wait(10).skip()
+    assert job_orders(play, FetchFirmware) == 2
+    play = (play >> FirmwareFetched(job(play), False)).skip()
+    assert said(play) == ["DownloadFailed"]
+
+
+def test_a_restart_leaves_the_tries_that_the_backend_has_granted() -> None:
+    play = asked(station(), replace(PLAIN, retries=2))
+    play = (play >> FirmwareFetched(job(play), False)).skip()
+    for restarts in range(3):
+        play = again(play)
+        play = (play >> LinkChanged(LINK, True)).skip()
+        assert job_orders(play, FetchFirmware) == 1, restarts
+    play = (play >> FirmwareFetched(job(play), False)).skip().wait(30).skip()
+    assert job_orders(play, FetchFirmware) == 2
+    play = (play >> FirmwareFetched(job(play), False)).skip()
+    assert said(play) == ["DownloadFailed"]
+
+
+def test_a_link_begins_no_download_that_has_a_later_date() -> None:
+    """The request came before the link was up, and took the place of a download that waited for it."""
+    later = replace(PLAIN, retrieve_utc_s=UTC0_S + 7200)
+    play = asked(again(asked(station(), ONE_TRY)), later, "q2")
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert job_orders(play, FetchFirmware) == 0
+    assert said(play) == ["DownloadScheduled"]
 
 
 def rebooted_without_clock(play: Playbook) -> Playbook:
@@ -652,8 +706,30 @@ def test_a_log_of_a_time_that_has_none_is_rejected(oldest_s: float | None, lates
 
 
 def test_a_log_survives_a_restart() -> None:
-    play = again(asked(station(), LOG)).wait(2).skip()
-    assert SendLog in [type(o) for o in play.log]
+    play = (again(asked(station(), LOG)) >> LinkChanged(LINK, True)).skip()
+    assert job_orders(play, SendLog) == 1
+    play = (play >> LogSent(job(play, SendLog), "Uploaded")).skip()
+    assert said(play, LogStatus) == ["Uploaded"]
+
+
+def test_a_log_that_a_power_cut_interrupts_is_sent_when_the_network_is_there() -> None:
+    play = again(asked(station(), LOG)).wait(PATIENCE_S - 1).skip()
+    assert job_orders(play, SendLog) == 0
+    play = play.wait(2).skip()
+    assert job_orders(play, SendLog) == 1
+    play = (play >> LogSent(job(play, SendLog), "UploadFailure")).skip()
+    assert said(play, LogStatus) == []
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert job_orders(play, SendLog) == 2
+    play = (play >> LogSent(job(play, SendLog), "UploadFailure")).skip()
+    assert said(play, LogStatus) == ["UploadFailure"], "this one counts"
+
+
+def test_a_link_that_comes_back_sends_no_log_twice() -> None:
+    play = again(asked(station(), LOG))
+    for up in (True, False, True):
+        play = (play >> LinkChanged(LINK, up)).skip()
+    assert job_orders(play, SendLog) == 1
 
 
 def test_a_name_fits_any_file_system() -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
-from agent.domain.events import ClockTrusted, RequestReceived, TariffFileChecked, TariffFileFetched
+from agent.domain.events import ClockTrusted, LinkChanged, RequestReceived, TariffFileChecked, TariffFileFetched
 from agent.domain.messages import FirmwareStatus, SecurityHappened
+from agent.domain.network_wait import PATIENCE_S
 from agent.domain.orders import AnswerTariffFile, FetchTariffFile, Order, Persist, Response, Send
 from agent.domain.requests import TariffFileRequest, UpdateFirmwareRequest
 from agent.domain.tariff import Tariff
 from agent.domain.tariff_file import PURPOSE
+from agent.model.fastclass import replace
 from tests.domain.playbook import LINK, T0_S, UTC0_S, Playbook, make_site, told
 from tests.domain.test_plays_adhoc_tariff import FILE, at, in_force, presented
 from tests.support.domain_state import configure
@@ -189,7 +191,7 @@ def test_a_file_that_does_not_come_is_fetched_again_and_then_given_up() -> None:
     play.feed(TariffFileFetched(job(play), False))
     assert statuses(play.log) == ["Downloading"]
     play.skip().wait(60).skip()
-    assert len([o for o in play.log if isinstance(o, FetchTariffFile)]) == 2
+    assert len(fetches(play)) == 2
     play.feed(TariffFileFetched(job(play), False))
     assert statuses(play.log) == ["Downloading", "DownloadFailed"]
 
@@ -200,12 +202,29 @@ def test_a_file_is_fetched_not_before_its_time_and_again_after_a_kill() -> None:
     assert asked(play, later) == ["Accepted"]
     assert statuses(play.log) == ["DownloadScheduled"]
     play.wait(50).skip().restart().skip()
-    assert not [o for o in play.log if isinstance(o, FetchTariffFile)]
+    assert not fetches(play)
     play.wait(60).skip()
     play.restart().skip().wait(1).skip()
     play.feed(TariffFileFetched(job(play), True))
     play.feed(checked(file_text(GOOD), job(play), is_fetched=True))
     assert statuses(play.log)[-1] == "Installed"
+
+
+def test_a_file_that_a_power_cut_interrupts_is_fetched_when_the_network_is_there() -> None:
+    play = street()
+    asked(play, replace(UPDATE, retries=0))
+    play.restart(online=False).skip().wait(PATIENCE_S + 1).skip()
+    assert len(fetches(play)) == 2, "the file server may be on site"
+    play.feed(TariffFileFetched(job(play), False))
+    assert statuses(play.log) == ["Downloading"], "none of the tries that were granted"
+    play = (play.skip() >> LinkChanged(LINK, True)).skip()
+    assert len(fetches(play)) == 3
+    play.feed(TariffFileFetched(job(play), False))
+    assert statuses(play.log) == ["Downloading", "DownloadFailed"]
+
+
+def fetches(play: Playbook) -> list[Order]:
+    return [o for o in play.log if isinstance(o, FetchTariffFile)]
 
 
 def test_without_a_clock_a_file_is_not_fetched_before_its_time() -> None:
@@ -214,12 +233,12 @@ def test_without_a_clock_a_file_is_not_fetched_before_its_time() -> None:
     asked(play, UpdateFirmwareRequest(UPDATE.location, UTC0_S + 7200, request_id=5))
     play.trusted = False
     play.restart(new_boot=True, online=False).skip().wait(900).skip()
-    assert not [o for o in play.log if isinstance(o, FetchTariffFile)]
+    assert not fetches(play)
     play.trusted, play.clock_off_s = True, 3600 - (play.t_s - T0_S)
     play = (play >> ClockTrusted()).skip().wait(3590).skip()
-    assert not [o for o in play.log if isinstance(o, FetchTariffFile)]
+    assert not fetches(play)
     play.wait(11).skip()
-    assert [o for o in play.log if isinstance(o, FetchTariffFile)]
+    assert fetches(play)
 
 
 def test_a_later_request_takes_the_place_of_a_file_on_its_way() -> None:

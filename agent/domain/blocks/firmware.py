@@ -30,6 +30,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import SessionState, StationState
+from agent.domain.firmware_download import FirmwareDownload
 from agent.domain.firmware_job import SETTLE_S, FirmwareJob, Phase, wake_at_date
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import FirmwareStatus
@@ -37,7 +38,6 @@ from agent.domain.orders import (
     FIRMWARE_UPDATE,
     CheckFirmware,
     DropFirmware,
-    FetchFirmware,
     InstallFirmware,
     JudgeSigner,
     Persist,
@@ -50,7 +50,6 @@ from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, Moment
 
-RETRY_LEAST_S = 10.0
 MOST_INSTALLATIONS = 5
 """How often one job installs: each restart in the middle, and each boot that did not happen, makes it begin again."""
 
@@ -69,6 +68,7 @@ class FirmwareUpdate:
         self._running = RunningFirmware()
         self._is_resumed = False
         """The job was begun before this start."""
+        self._download = FirmwareDownload(_TIMER)
 
     def current_status(self, extended: bool) -> FirmwareStatus:
         """Return the status for TriggerMessage."""
@@ -122,20 +122,9 @@ class FirmwareUpdate:
         self._is_resumed = False
         self._job = FirmwareJob(f"{reply.request_key}@{now.t_s:.3f}", reply.link, request)
         yield from self._block_new_sessions(False)
-        if now.utc_s is not None and request.retrieve_utc_s > now.utc_s + 1:
-            yield from self._enter_phase(Phase.FETCH_LATER, "DownloadScheduled")
-            yield wake_at_date(_TIMER, request.retrieve_utc_s, now)
-        else:
-            yield from self._start_download()
+        yield from self._download.begin_download(self._job, now)
 
     # --- download ----------------------------------------------------------------------------------------------
-
-    def _start_download(self) -> Iterator[Yielded]:
-        assert self._job is not None
-        self._job.tries += 1
-        yield from self._enter_phase(Phase.FETCHING, "Downloading")
-        yield WakeMe(_TIMER, None)
-        yield FetchFirmware(self._job.id, self._job.request.location)
 
     @handles_events(FirmwareFetched)
     def finish_download(self, event: FirmwareFetched, now: Moment) -> Iterator[Yielded]:
@@ -145,11 +134,13 @@ class FirmwareUpdate:
         if event.ok:
             yield from self._enter_phase(Phase.CHECKING, "Downloaded")
             yield from self._check_signature(now)
-        elif job.tries <= job.request.retries:
-            yield WakeMe(_TIMER, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
-            yield from self._enter_phase(Phase.FETCH_LATER)
         else:
-            yield from self._end_job("DownloadFailed")
+            yield from list(self._download.retry_download(job, now)) or self._end_job("DownloadFailed")
+
+    @handles_events(LinkChanged)
+    def fetch_when_online(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        if event.up and self._job is not None:
+            yield from self._download.take_link_up(self._job)
 
     def _check_signature(self, now: Moment) -> Iterator[Yielded]:
         assert self._job is not None
@@ -298,7 +289,7 @@ class FirmwareUpdate:
         if self._job is None:
             return
         if self._job.phase is Phase.FETCH_LATER:
-            yield from self._start_download()
+            yield from self._download.start_download(self._job)
         elif self._job.phase is Phase.INSTALL_LATER:
             yield from self._await_install(now)
 
@@ -308,11 +299,10 @@ class FirmwareUpdate:
         job = self._job
         if job is None:
             return
-        install_utc_s = job.request.install_utc_s
-        if job.phase is Phase.FETCH_LATER and not job.tries:
-            yield wake_at_date(_TIMER, job.request.retrieve_utc_s, now)
-        elif job.phase is Phase.INSTALL_LATER and not job.is_due and install_utc_s is not None:
-            yield wake_at_date(_TIMER, install_utc_s, now)
+        if job.phase is Phase.FETCH_LATER:
+            yield from self._download.arm_date(job, now)
+        elif job.phase is Phase.INSTALL_LATER and not job.is_due and job.request.install_utc_s is not None:
+            yield wake_at_date(_TIMER, job.request.install_utc_s, now)
 
     @handles_events(Started)
     def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -329,11 +319,8 @@ class FirmwareUpdate:
             return
         if job.link not in self._site.config.links:
             yield from self._end_job("")
-        elif job.phase is Phase.FETCH_LATER and not job.tries:
-            yield wake_at_date(_TIMER, job.request.retrieve_utc_s, now)
         elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
-            job.phase = Phase.FETCH_LATER
-            yield WakeMe(_TIMER, now.t_s + SETTLE_S)
+            yield from self._download.resume_download(job, now)
         elif job.phase is Phase.CHECKING:
             yield from self._check_signature(now)
         elif job.phase is not Phase.BOOTING:

@@ -7,17 +7,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.events import LogSent, Started, TimeCame
+from agent.domain.events import LinkChanged, LogSent, Started, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import LogStatus
+from agent.domain.network_wait import RETRY_LEAST_S, NetworkWait
 from agent.domain.orders import DropLog, Persist, Send, SendLog, WakeMe
 from agent.domain.requests import GetLogRequest
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable, replace
 from agent.model.types import Moment
 
-RETRY_LEAST_S = 10.0
+_TIMER = Timer(TimerKind.LOG_UPLOAD)
 CLOCK_SLACK_S = 60.0
 """So much the backend's clock may be ahead of the station's."""
 
@@ -55,6 +56,7 @@ class LogUpload:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._job: _Job | None = None
+        self._network = NetworkWait(_TIMER)
 
     def current_status(self, extended: bool) -> LogStatus:
         """Return the status for TriggerMessage."""
@@ -71,6 +73,7 @@ class LogUpload:
             return
         name = self._log_file_name(request, now)
         before = self._job
+        self._network.confirm_network()
         job = self._job = _Job(f"{reply.request_key}@{now.t_s:.3f}", reply.link, name, request)
         yield Persist("log", "job", job.to_record())
         yield reply("AcceptedCanceled" if before else "Accepted", {"filename": name})
@@ -90,7 +93,8 @@ class LogUpload:
         job = self._job
         assert job is not None
         job.tries += 1
-        yield WakeMe(Timer(TimerKind.LOG_UPLOAD), None)
+        self._network.note_transfer_begun()
+        yield WakeMe(_TIMER, None)
         if report:
             yield Send(job.link, job.status_message("Uploading"))
         yield job.upload_order()
@@ -100,8 +104,12 @@ class LogUpload:
         job = self._job
         if job is None or job.id != event.job:
             return
+        if event.status != "Uploaded" and self._network.is_early:
+            job.tries -= 1
+            yield from self._network.await_network(now)
+            return
         if event.status != "Uploaded" and job.tries <= job.request.retries:
-            yield WakeMe(Timer(TimerKind.LOG_UPLOAD), now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
+            yield WakeMe(_TIMER, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
             return
         self._job = None
         yield Persist("log", "job", None)
@@ -111,6 +119,11 @@ class LogUpload:
     @handles_timer(TimerKind.LOG_UPLOAD)
     def retry_upload(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if self._job is not None:
+            yield from self._start_upload(False)
+
+    @handles_events(LinkChanged)
+    def upload_when_online(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        if event.up and self._network.confirm_network() and self._job is not None:
             yield from self._start_upload(False)
 
     @handles_events(Started)
@@ -126,7 +139,7 @@ class LogUpload:
             return
         if job.link in self._site.config.links:
             self._job = job
-            yield WakeMe(Timer(TimerKind.LOG_UPLOAD), now.t_s + 1.0)
+            yield from self._network.await_network(now)
         else:
             yield Persist("log", "job", None)
 

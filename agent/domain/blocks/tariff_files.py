@@ -8,11 +8,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.blocks.adhoc_tariffs import AdhocTariffs
-from agent.domain.events import ClockTrusted, SecurityNoticed, Started, TariffFileChecked, TariffFileFetched, TimeCame
+from agent.domain.events import (
+    ClockTrusted,
+    LinkChanged,
+    SecurityNoticed,
+    Started,
+    TariffFileChecked,
+    TariffFileFetched,
+    TimeCame,
+)
 from agent.domain.evse import StationState
-from agent.domain.firmware_job import SETTLE_S, FirmwareJob, wake_at_date
+from agent.domain.firmware_job import FirmwareJob, wake_at_date
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import FirmwareStatus
+from agent.domain.network_wait import RETRY_LEAST_S, NetworkWait
 from agent.domain.orders import AnswerTariffFile, FetchTariffFile, LogNote, Persist, Send, WakeMe
 from agent.domain.requests import TariffFileRequest
 from agent.domain.security_events import SecurityEvent
@@ -24,7 +33,6 @@ from agent.model.fastclass import frozen
 from agent.model.types import STATION, Moment
 
 FACT = "tariff_file"
-RETRY_LEAST_S = 10.0
 _TIMER = Timer(TimerKind.TARIFF_FILE)
 
 
@@ -43,6 +51,7 @@ class TariffFiles:
         self._site, self._prices = site, prices
         self._taken = TakenFile()
         self._job: FirmwareJob | None = None
+        self._network = NetworkWait(_TIMER)
 
     # --- over the firmware channel -----------------------------------------------------------------------------------
 
@@ -56,6 +65,7 @@ class TariffFiles:
                 yield Send(reply.link, FirmwareStatus("DownloadFailed"))
             return
         yield reply("AcceptedCanceled" if self._job is not None else "Accepted")
+        self._network.confirm_network()
         self._job = FirmwareJob(f"tariff {reply.request_key}@{now.t_s:.3f}", reply.link, update)
         if now.utc_s is not None and update.retrieve_utc_s > now.utc_s + 1:
             yield from self._store_job()
@@ -66,7 +76,7 @@ class TariffFiles:
 
     @handles_events(ClockTrusted)
     def arm_retrieval_on_clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
-        if self._job is not None and not self._job.tries:
+        if self._job is not None and not self._job.tries and not self._network.is_waiting:
             yield wake_at_date(_TIMER, self._job.request.retrieve_utc_s, now)
 
     @handles_timer(TimerKind.TARIFF_FILE)
@@ -74,8 +84,14 @@ class TariffFiles:
         if self._job is not None:
             yield from self._fetch_file(self._job)
 
+    @handles_events(LinkChanged)
+    def fetch_when_online(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        if event.up and self._network.confirm_network() and self._job is not None:
+            yield from self._fetch_file(self._job)
+
     def _fetch_file(self, job: FirmwareJob) -> Iterator[Yielded]:
         job.tries += 1
+        self._network.note_transfer_begun()
         reports = list(job.report_status("Downloading"))
         yield from self._store_job()
         yield from reports
@@ -92,10 +108,17 @@ class TariffFiles:
             return
         if event.ok:
             yield from job.report_status("Downloaded")
+        elif self._network.is_early:
+            yield from self._repeat_try(job, now)
         elif job.tries <= job.request.retries:
             yield WakeMe(_TIMER, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
         else:
             yield from self._end_job("DownloadFailed")
+
+    def _repeat_try(self, job: FirmwareJob, now: Moment) -> Iterator[Yielded]:
+        """Make this try once more when the network is there."""
+        job.tries -= 1
+        yield from self._network.await_network(now)
 
     def _end_job(self, *statuses: str) -> Iterator[Yielded]:
         job, self._job = self._job, None
@@ -172,7 +195,7 @@ class TariffFiles:
             yield from self._store_job()
             return
         if self._job.tries:
-            yield WakeMe(_TIMER, now.t_s + SETTLE_S)
+            yield from self._repeat_try(self._job, now)
         else:
             yield wake_at_date(_TIMER, self._job.request.retrieve_utc_s, now)
 
