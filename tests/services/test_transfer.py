@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.events import Event, FirmwareChecked, FirmwareFetched, LogSent, SignerJudged
-from agent.domain.orders import CheckFirmware, FetchFirmware, JudgeSigner, Order, SendLog
+from agent.domain.orders import CheckFirmware, DropFirmware, DropLog, FetchFirmware, JudgeSigner, Order, SendLog
 from agent.services.files.orders import FileOrders
 from agent.services.files.transfer import TransferControl, TransferFailed, fetch_file, send_file
 from agent.services.files.transfer.address import Address, parse_address
 from agent.services.files.transfer.partial_file import SPARE_BYTES, forget_file
 from agent.services.files.transfer.progress import CHUNK
-from tests.support.busy_machine import Deadline, stretched
+from tests.support.busy_machine import Deadline, deadline, stretched
 from tests.support.file_servers import (
     PASSWORD,
     QUOTED,
@@ -265,6 +265,30 @@ async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
     answer = await asyncio.wait_for(heard.get(), stretched(30))
     assert isinstance(answer, LogSent)
     assert answer.status in ("UploadFailure", "BadMessage")
+
+
+async def test_what_is_dropped_before_its_turn_is_not_carried_out(web: WebServer, tmp_path: Path) -> None:
+    """The first server does not answer. Of the requests that come meanwhile the last one counts."""
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    files = FileOrders(tmp_path, heard.put_nowait, lambda order: lambda: {"about.json": b"{}"}, list)
+    web.files |= {f"/{job}": CONTENT for job in "abc"}
+    web.hold.clear()
+    server = f"http://127.0.0.1:{web.port}"
+    fetches = [FetchFirmware(job, f"{server}/{job}") for job in "abc"]
+    uploads = [SendLog(job, f"{server}/{job}.zip", name=f"{job}.zip") for job in "def"]
+    for order in (*fetches[:2], DropFirmware("b"), fetches[2], *uploads[:2], DropLog("e"), uploads[2]):
+        files.accept_order(order)
+    async with deadline(30):
+        while len(web.asked) < 2:
+            await asyncio.sleep(0.01)
+        web.hold.set()
+        answers = [await heard.get() for _ in range(4)]
+    assert [e for e in answers if isinstance(e, FirmwareFetched)] == [
+        FirmwareFetched("a", True),
+        FirmwareFetched("c", True),
+    ]
+    assert [e for e in answers if isinstance(e, LogSent)] == [LogSent("d", "Uploaded"), LogSent("f", "Uploaded")]
+    assert {asked["path"] for asked in web.asked} == {"/a", "/c", "/d.zip", "/f.zip"}
 
 
 def test_nobody_there(source: Path) -> None:

@@ -77,7 +77,8 @@ class FileOrders:
         self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._fetching_tariffs: asyncio.Task[None] | None = None
-        self._going: dict[str, TransferControl] = {}
+        self._going: dict[str, TransferControl | None] = {}
+        """The transfers of firmware and logs that are neither done nor dropped. None: it waits for its turn."""
         self._beginnings: dict[type[Order], Callable[[Any], None]] = {
             JudgeSigner: self._begin_judging,
             FetchFirmware: self._begin_fetching,
@@ -106,6 +107,7 @@ class FileOrders:
         self._judging = self._start_in_turn(self._judging, work, SignerJudged(order.job, False))
 
     def _begin_fetching(self, order: FetchFirmware) -> None:
+        self._going[order.job] = None
         work = self._fetch_firmware(order.job, order.location)
         self._firmware = self._start_in_turn(self._firmware, work, FirmwareFetched(order.job, False))
 
@@ -118,6 +120,7 @@ class FileOrders:
         self._firmware = self._start_in_turn(self._firmware, self._forget_firmware(), None)
 
     def _begin_sending(self, order: SendLog) -> None:
+        self._going[order.job] = None
         failed = LogSent(order.job, "UploadFailure")
         self._sending = self._start_in_turn(self._sending, self._send_log(order), failed)
 
@@ -180,6 +183,8 @@ class FileOrders:
         from agent.services.files.transfer import TransferFailed, fetch_file
         from agent.services.files.transfer.thread import run_in_thread
 
+        if job not in self._going:
+            return  # dropped before its turn
         going = self._going[job] = self._new_transfer()
         try:
             await run_in_thread(fetch_file, location, self.firmware_image, going)
@@ -236,6 +241,8 @@ class FileOrders:
         from agent.services.files.transfer.thread import run_in_thread
         from agent.services.files.zip_file import pack_zip
 
+        if order.job not in self._going:
+            return  # dropped before its turn
         going = self._going[order.job] = self._new_transfer()
         file = self._folder / order.name
         status = "Uploaded"
