@@ -329,6 +329,25 @@ def test_ftp_goes_on_where_it_broke_off(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_bytes() == b"\0" * have + CONTENT[have:]
 
 
+def test_ftp_begins_again_where_the_server_cannot_go_on(tmp_path: Path) -> None:
+    """It does not know REST (RFC 3659). What is here must not stop each try that follows."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "fw").write_bytes(CONTENT)
+    with ftp_server(root, unknown=["REST"]) as port:
+        location = f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"
+        with pytest.raises(TransferFailed):
+            fetch_file(location, tmp_path / "f", Stopping(300_000))
+        have = (tmp_path / "f.part").stat().st_size
+        assert have > 0
+        (tmp_path / "f.part").write_bytes(b"\0" * have)  # to see that all of it was fetched
+        fetch_file(location, tmp_path / "f", TransferControl(5.0))
+        (root / "fw").unlink()
+        with pytest.raises(TransferFailed, match="550"):
+            fetch_file(location, tmp_path / "g", TransferControl(5.0))
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
 class Stopping(TransferControl):
     def __init__(self, at: int) -> None:
         super().__init__(5.0)

@@ -7,7 +7,7 @@ import datetime
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,8 +49,8 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> Path:
 
 
 @contextmanager
-def ftp_server(root: Path, tls: Path | None = None) -> Iterator[int]:
-    """Its port. ``tls``: only with AUTH TLS, for data too."""
+def ftp_server(root: Path, tls: Path | None = None, unknown: Collection[str] = ()) -> Iterator[int]:
+    """Its port. ``tls``: only with AUTH TLS, for data too. ``unknown``: commands that it does not know."""
     from pyftpdlib.authorizers import DummyAuthorizer
     from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
     from pyftpdlib.ioloop import IOLoop
@@ -60,7 +60,9 @@ def ftp_server(root: Path, tls: Path | None = None) -> Iterator[int]:
     authorizer.add_user(USER, PASSWORD, str(root), perm="elradfmwMT")
     base: Any = FTPHandler if tls is None else TLS_FTPHandler
     more = {} if tls is None else {"certfile": str(tls), "tls_control_required": True, "tls_data_required": True}
-    handler = type("Handler", (base,), {"authorizer": authorizer, "auth_failed_timeout": 0.05, **more})
+    known = {name: about for name, about in base.proto_cmds.items() if name not in unknown}
+    own = {"authorizer": authorizer, "auth_failed_timeout": 0.05, "proto_cmds": known}
+    handler = type("Handler", (base,), own | more)
     loop = IOLoop()
     server = FTPServer(("127.0.0.1", 0), handler, ioloop=loop)
     port = int(server.socket.getsockname()[1])

@@ -52,12 +52,21 @@ def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> N
         ftp.voidcmd("TYPE I")
         size, tag = _size_and_tag(ftp, address.file_path)
         begin = part.have if tag and tag == part.tag and size is not None and part.have <= size else 0
-        data = ftp.transfercmd(f"RETR {address.file_path}", begin or None)
+        data, begin = _open_data(ftp, f"RETR {address.file_path}", begin)
         try:
             part.write_chunks(iter(lambda: data.recv(CHUNK), b""), going, size, begin, tag)
         finally:
             data.close()
         ftp.voidresp()
+
+
+def _open_data(ftp: ftplib.FTP, command: str, begin: int) -> tuple[socket.socket, int]:
+    """Return the data connection, and the position from which on the file comes: 0 where the server refuses another
+    one, for it need not know REST (RFC 3659)."""
+    if begin:
+        with contextlib.suppress(ftplib.error_perm):
+            return ftp.transfercmd(command, begin), begin
+    return ftp.transfercmd(command), 0
 
 
 def _size_and_tag(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
