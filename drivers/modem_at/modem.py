@@ -60,8 +60,9 @@ class Modem:
         self._known = BearerStatus(BearerState.DOWN)
         """What is known of SIM and network; state and interface in it do not count."""
         self._is_pin_refused = False
-        self._may_be_in_data_mode = False
-        """The connection has ended, and the modem has not answered since."""
+        self._may_be_in_data_mode = True
+        """The connection has ended, or the driver has begun, and the modem has not answered since. A call may be left
+        from before: a killed pppd ends none, and a modem may keep its supply while the board starts again."""
         self._given = settings
         self._operator = OperatorChoice(self._name, self._channel, settings.operator)
 
@@ -250,6 +251,7 @@ class Modem:
         except CommandFailed as e:
             why = answer_text(await self._try_command("+CEER", "+CEER:"), "+CEER:")
             raise Refused(f"{e}{f' ({why})' if why else ''}; check apn, user and password") from e
+        self._may_be_in_data_mode = False  # of no call but this one
 
     async def _leave_data_mode(self) -> None:
         """Take the line back from pppd, and hang up."""

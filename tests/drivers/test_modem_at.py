@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.pin_mark import make_pin_mark
@@ -410,6 +411,34 @@ async def test_pppd_of_another_user_is_ended_by_hanging_up(
         await process.wait()
         await port.bring_up()
         await until_up(port)
+
+
+async def test_a_call_that_a_killed_agent_has_left_is_ended(modem: SimulatedModem) -> None:
+    """Agent and pppd were killed, or the board has started again while its modem kept its supply. No LCP has ended the
+    call, and DTR has not dropped."""
+    with serial.Serial(str(modem.line), 115_200) as line:
+        line.write(b"ATD*99***1#\r")
+        async with deadline(10):
+            while not (await modem.do("state"))["in_data_mode"]:
+                await asyncio.sleep(0.02)
+    async with modem.opened() as port:
+        assert (await port.read_status()).registration is Registration.ROAMING
+        await port.bring_up()
+        await until_up(port)
+
+
+async def test_a_modem_that_wakes_late_keeps_its_first_call(
+    modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for one in data mode, because it did not answer the first commands."""
+    answer_s = stretched(0.5)
+    monkeypatch.setattr(channel_module, "LATE_S", stretched(0.5))
+    async with modem.opened(answer_s=answer_s) as port:
+        await modem.do("set", delays_s=[0.0, answer_s + 0.05, 0.0, answer_s + 0.05])  # +COPS, AT, the escape, H
+        await port.bring_up()
+        for _ in range(2):
+            await until_up(port)
+        assert (await modem.do("state"))["in_data_mode"]
 
 
 async def test_the_driver_ends_with_pppd_of_another_user(
