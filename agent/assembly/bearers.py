@@ -24,6 +24,12 @@ def interface_in_use(site: StationState, link: str) -> str | None:
     is_first = site.config.links[:1] == (link,)
     if is_first and site.bearer_demanded and not (bearer is not None and bearer.status.is_up):
         return None
+    return interface_of_links(site)
+
+
+def interface_of_links(site: StationState) -> str:
+    """Return the network interface of the bearer in use; "": the routes of the kernel decide."""
+    bearer = site.bearers.get(site.bearer_in_use)
     return bearer.status.interface if bearer is not None else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,6 +28,7 @@ from agent.station_file.settings import StationFile
 if TYPE_CHECKING:
     from agent.services.files.orders import CollectParts, FileOrders
     from agent.services.files.tariff_files import TariffTopics
+    from agent.services.files.transfer.progress import Connect
     from agent.services.sinks.sinks import Sinks
 
 FILE_ORDERS = (JudgeSigner, FetchFirmware, CheckFirmware, DropFirmware, SendLog, DropLog, FetchTariffFile)
@@ -44,9 +46,16 @@ def late_file_orders(
     key_store: KeyStore,
     post_event: Callable[[Event], None],
     begin: BeginTask,
+    site: StationState,
 ) -> LateExecutor:
     """Return what makes the executor of file transfers (``file_orders``) for the first order."""
-    return LateExecutor(FILE_ORDERS, lambda: file_orders(file, collect_parts, key_store, post_event, begin))
+
+    def made_orders() -> FileOrders:
+        from agent.assembly.bearers import interface_of_links  # ``check`` needs no links
+
+        return file_orders(file, collect_parts, key_store, post_event, begin, lambda: interface_of_links(site))
+
+    return LateExecutor(FILE_ORDERS, made_orders)
 
 
 def file_orders(
@@ -55,17 +64,24 @@ def file_orders(
     key_store: KeyStore,
     post_event: Callable[[Event], None],
     begin: BeginTask,
+    interface: Callable[[], str] = lambda: "",
 ) -> FileOrders:
-    """Return the executor of file transfers. ``collect_parts`` collects what a diagnostics archive holds."""
+    """Return the executor of file transfers. ``collect_parts`` collects what a diagnostics archive holds.
+    ``interface``: over which a transfer that begins now goes; "": the routes of the kernel decide."""
     from agent.services.files.orders import FileOrders
 
     def manufacturer_roots() -> list[bytes]:
         """Return the installed roots and those of the station file."""
         return [pem.encode() for pem in key_store.trusted_pems(CertificateUse.MANUFACTURER_ROOT)]
 
+    def route_of_bearer() -> Connect | None:
+        from agent.ocpp.transport.bound_socket import connect_preferably_through
+
+        return partial(connect_preferably_through, in_use) if (in_use := interface()) else None
+
     folder, keys = _file_folder(file), tariff_keys(file)
     ca = next((b.ca for b in file.backends if b.ca is not None), None)
-    return FileOrders(folder, post_event, collect_parts, manufacturer_roots, ca, begin, keys)
+    return FileOrders(folder, post_event, collect_parts, manufacturer_roots, ca, begin, keys, route_of_bearer)
 
 
 def firmware_image(file: StationFile) -> Path:

@@ -132,7 +132,7 @@ class Station:
         self.mask, self.ring, self.alive = LogMask(), LogRing(self.clock), LivenessSignal()
         post, serial = self.events.post_event, file.station.serial or file.station.id
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
-        self.files = late_file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
+        self.files = late_file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task, self.site)
         self._topics = tariff_topics(file, post, self._begin_task, lambda: self.sinks)
         examiner = _late_service_examiner(file, post, self._connection_knowledge, store)
         self._sharing = _shared_terminal_services(file, self.events)

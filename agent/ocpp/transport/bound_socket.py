@@ -14,7 +14,12 @@ log = logging.getLogger(__name__)
 RESOLVE_S = 5.0
 """An answer of the name servers is waited for so long, if an earlier one is known."""
 _last_addresses: dict[tuple[str, int], list[AddressInfo]] = {}
-"""By host and port: what the resolver answered last. There are as many as the station has addresses of backends."""
+"""By host and port: what the resolver answered last. There are as many as the station has addresses of backends, and
+some of file servers."""
+ADDRESSES_MOST = 32
+"""A backend may name any number of file servers: the addresses of those beyond this are not kept."""
+PREFERRED_S = 15.0
+"""On GPRS a connection takes some seconds. After so long the other routes are tried."""
 
 
 async def connect_through(interface: str, host: str, port: int) -> socket.socket:
@@ -50,10 +55,52 @@ async def _find_addresses(host: str, port: int) -> list[AddressInfo]:
     except OSError as e:  # TimeoutError is one
         if (host, port) not in _last_addresses:
             raise
-        log.warning("%s: no answer of the name servers (%s): its last addresses are used", host, e or "timeout")
+        _warn_of_old_addresses(host, e)
         return _last_addresses[host, port]
     _last_addresses[host, port] = [*found]
     return _last_addresses[host, port]
+
+
+def _warn_of_old_addresses(host: str, error: OSError) -> None:
+    log.warning("%s: no answer of the name servers (%s): its last addresses are used", host, error or "timeout")
+
+
+def connect_preferably_through(interface: str, host: str, port: int, timeout_s: float) -> socket.socket:
+    """Connect over this interface, or as the kernel routes if the host is not reached over it: it need not be in the
+    network of the backend. ``timeout_s``: of the connection and then of each read and write. For a thread: it blocks.
+    Raises ``OSError``."""
+    addresses, failures = _look_up_addresses(host, port), dict[str, OSError]()
+    for bound_to, connect_s in ((interface, min(PREFERRED_S, timeout_s)), ("", timeout_s)):
+        for family, kind, protocol, _, address in addresses:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.settimeout(connect_s)
+                bind_to_interface(connection, bound_to)
+                connection.connect(address)
+                connection.settimeout(timeout_s)
+            except OSError as e:
+                connection.close()
+                failures[bound_to] = e
+            else:
+                return connection
+    raise OSError(f"over {interface}: {failures[interface]}; by the routes of the kernel: {failures['']}")
+
+
+def _look_up_addresses(host: str, port: int) -> list[AddressInfo]:
+    """Return the addresses of the host; without an answer, those of the last one, which may have been for another port
+    of this host. The question takes the routes of the kernel."""
+    try:
+        found: list[AddressInfo] = [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except OSError as e:
+        known = dict(_last_addresses)  # a copy: the event loop may add to it meanwhile
+        last = known.get((host, port)) or next((known[key] for key in known if key[0] == host), None)
+        if last is None:
+            raise
+        _warn_of_old_addresses(host, e)
+        return [(*info[:4], (info[4][0], port, *info[4][2:])) for info in last]
+    if (host, port) in _last_addresses or len(_last_addresses) < ADDRESSES_MOST:
+        _last_addresses[host, port] = found
+    return found
 
 
 def bind_to_interface(connection: socket.socket, interface: str) -> None:

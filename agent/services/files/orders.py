@@ -36,6 +36,7 @@ from agent.services.ordered_jobs import BeginTask, describe_defect
 
 if TYPE_CHECKING:
     from agent.services.files.transfer import TransferControl
+    from agent.services.files.transfer.progress import Connect
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class FileOrders:
     ``roots``: returns the PEM texts of the authorities that may sign firmware.
     ``ca``: a PEM file of further authorities for file servers, beside those of the system.
     ``tariff_keys``: a PEM file of the keys that may sign tariff files; None: the station takes none.
+    ``choose_route``: returns how the connections of a transfer that begins now are opened; None: as the kernel routes.
     """
 
     def __init__(
@@ -69,9 +71,10 @@ class FileOrders:
         ca: Path | None = None,
         begin: BeginTask = asyncio.create_task,
         tariff_keys: Path | None = None,
+        choose_route: Callable[[], Connect | None] = lambda: None,
     ) -> None:
         self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
-        self._begin, self._tariff_keys = begin, tariff_keys
+        self._begin, self._tariff_keys, self._choose_route = begin, tariff_keys, choose_route
         self._closed = False
         self._firmware: asyncio.Task[None] | None = None
         self._judging: asyncio.Task[None] | None = None
@@ -261,12 +264,13 @@ class FileOrders:
 
     def _new_transfer(self, most_bytes: int | None = None) -> TransferControl:
         from agent.services.files.transfer import TransferControl
-        from agent.services.files.transfer.progress import FETCH_MAX
+        from agent.services.files.transfer.progress import FETCH_MAX, connect_as_routed
 
         return TransferControl(
             most_bytes=most_bytes or FETCH_MAX,
             context=self._tls_context,
             known_hosts=str(self._folder / "known_hosts"),
+            connect=self._choose_route() or connect_as_routed,
         )
 
     def _tls_context(self) -> ssl.SSLContext:

@@ -21,11 +21,41 @@ IMPLICIT = 990
 _DENIED = ("530", "532", "550", "553")
 
 
-class _Tls(ftplib.FTP_TLS):
+class _Client(ftplib.FTP):
+    """A client whose connections are opened by the transfer. Those of data are passive."""
+
+    def open_control_connection(self, address: Address, going: TransferControl) -> None:
+        """Connect, and read the greeting."""
+        self._going, self.host = going, address.host
+        self.sock = self._first_socket(going.open_connection(address.host, address.port))
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+
+    def _first_socket(self, plain: socket.socket) -> socket.socket:
+        return plain
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        data = self._going.open_connection(*self.makepasv())
+        try:
+            if rest is not None:
+                self.sendcmd(f"REST {rest}")
+            reply = self.sendcmd(cmd)
+            if reply.startswith("2"):  # of some servers, before the one that is due
+                reply = self.getresp()
+            if not reply.startswith("1"):
+                raise ftplib.error_reply(reply)
+        except BaseException:
+            data.close()
+            raise
+        return data, None
+
+
+class _Tls(_Client, ftplib.FTP_TLS):
     """A client whose data connections resume the TLS session of the control connection: many servers demand that."""
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
-        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        conn, size = super().ntransfercmd(cmd, rest)
         if getattr(self, "_prot_p", False):
             session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
             conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
@@ -33,14 +63,8 @@ class _Tls(ftplib.FTP_TLS):
 
 
 class _Implicit(_Tls):
-    def connect(self, host: str = "", port: int = 0, timeout: float = -999, source_address: Any = None) -> str:
-        self.host, self.port, self.timeout = host, port, timeout
-        plain = socket.create_connection((host, port), timeout)
-        self.sock = self.context.wrap_socket(plain, server_hostname=host)
-        self.af = self.sock.family
-        self.file = self.sock.makefile("r", encoding=self.encoding)
-        self.welcome = self.getresp()
-        return self.welcome
+    def _first_socket(self, plain: socket.socket) -> socket.socket:
+        return self.context.wrap_socket(plain, server_hostname=self.host)
 
 
 def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> None:
@@ -90,7 +114,7 @@ def _open_session(address: Address, going: TransferControl) -> Iterator[ftplib.F
     """Open a connection and log in. Raise ``TransferFailed`` if that fails."""
     ftp = _new_client(address, going)
     try:
-        ftp.connect(address.host, address.port, going.silence_s)
+        ftp.open_control_connection(address, going)
         sock = ftp.sock
         going.set_hang_up(lambda: _shut_socket(sock))
         user, password = address.secret or ("anonymous", "")
@@ -112,9 +136,9 @@ def _open_session(address: Address, going: TransferControl) -> Iterator[ftplib.F
         ftp.close()
 
 
-def _new_client(address: Address, going: TransferControl) -> ftplib.FTP:
+def _new_client(address: Address, going: TransferControl) -> _Client:
     if address.scheme == "ftp":
-        return ftplib.FTP(encoding="utf-8")
+        return _Client(encoding="utf-8")
     kind = _Implicit if address.port == IMPLICIT else _Tls
     return kind(context=going.context(), encoding="utf-8")
 

@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -122,10 +123,13 @@ def _open_response(
     body: Iterator[bytes] | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
     """Send one request and yield its answer. Raise ``TransferFailed`` if that fails."""
-    connection = _new_connection(address, going)
+    context = going.context() if address.scheme == "https" else None
+    connection = _new_connection(address, context)
     try:
-        connection.connect()
-        sock = connection.sock
+        sock = connection.sock = going.open_connection(address.host, address.port)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            sock = connection.sock = context.wrap_socket(sock, server_hostname=address.host)
         going.set_hang_up(lambda: _shut_socket(sock))
         connection.request(
             method, address.request_target, body, {**headers, **_authorization_header(address), "Connection": "close"}
@@ -138,10 +142,10 @@ def _open_response(
         connection.close()
 
 
-def _new_connection(address: Address, going: TransferControl) -> http.client.HTTPConnection:
-    if address.scheme == "https":
-        return http.client.HTTPSConnection(address.host, address.port, timeout=going.silence_s, context=going.context())
-    return http.client.HTTPConnection(address.host, address.port, timeout=going.silence_s)
+def _new_connection(address: Address, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    if context is not None:
+        return http.client.HTTPSConnection(address.host, address.port, context=context)
+    return http.client.HTTPConnection(address.host, address.port)
 
 
 def _shut_socket(sock: Any) -> None:

@@ -47,6 +47,7 @@ def _open_session(address: Address, going: TransferControl) -> Iterator[Any]:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         client.connect(
             address.host, address.port, user, password,
+            sock=going.open_connection(address.host, address.port),
             timeout=going.silence_s, allow_agent=False, look_for_keys=False,
         )  # fmt: skip
         going.set_hang_up(client.close)
