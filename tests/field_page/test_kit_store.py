@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -155,6 +156,16 @@ def test_old_copies_go(store: KitStore) -> None:
     store.remove_kit_copy("../../etc")
     assert store.path_of_kit_copy(made[-1]) is None
     assert store.path_of_kit_copy("..") is None
+
+
+def test_a_kit_stays_that_came_after_the_clock_was_set_back(store: KitStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(MOST_KITS):
+        upload(store, b"[kit]\n")
+    monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2020, 1, 1, 0, 0, 0, 2, 1, 0)))
+    name = upload(store, b"[kit]\n")
+    assert name.startswith("20200101-000000")
+    assert store.path_of_kit_copy(name) is not None
+    assert len(store.names_of_kit_copies()) == MOST_KITS
 
 
 def test_without_a_folder_of_kits_there_is_none(tmp_path: Path) -> None:
