@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from agent.domain import service_screen
-from agent.domain.events import ButtonPressed, CardPresented, Event, RawMeterReading
+from agent.domain.events import ButtonPressed, CardPresented, Event, RawMeterReading, RestartExpected
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.orders import ReadMeter, SendLog, SetLamp, Show
 from agent.domain.payment import PayState
@@ -23,6 +23,7 @@ from agent.ports.clock import ClockPort
 from agent.ports.store import StoreError
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.indicators import LampSupervisor
+from agent.services.event_queue import EventQueue
 from agent.services.logs.buffer import LogRing
 from agent.services.store.store import Store
 
@@ -37,6 +38,8 @@ COLOUR_S = 1.0
 RESTART_AFTER_S = 2.0
 """By then a browser has the page that waits, with its style and its script."""
 LOOK_AGAIN_S = 5.0
+DRAIN_MOST_S = 180.0
+"""A page that says nothing for so long may have ended after it changed the station file: the agent is restarted."""
 BEGINS_SOON = (SessionState.AUTHORIZED, SessionState.BEGINNING)
 BEFORE_SESSION = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
 """A bank is asked to hold an amount, or holds it; the session has not begun."""
@@ -55,14 +58,15 @@ class FieldPageQueries:
         ring: LogRing,
         collect: CollectParts,
         dispatch: OrderDispatch,
-        post_event: Callable[[Event], None],
+        events: EventQueue,
         restart: Callable[[], None],
     ) -> None:
         self._site, self._store, self._clock, self._ring = site, store, clock, ring
         self._collect, self._dispatch, self._restart = collect, dispatch, restart
-        self._post_event = post_event
+        self._events = events
         self._lamp_test: asyncio.Task[None] | None = None
         self._restarting: asyncio.Task[None] | None = None
+        self._drain_end: asyncio.TimerHandle | None = None
         self._public_keys: dict[EvseId, str] = {}
         self._taps: deque[Row] = deque(maxlen=TAPS)
         self._tap_count = 0
@@ -73,7 +77,8 @@ class FieldPageQueries:
             "diagnostics": self._diagnostics_archive,
             "lamps": self._begin_lamp_test,
             "screen": self._press_service_button,
-            "busy": self._list_outlets_in_use,
+            "drain": self._drain_before_change,
+            "admit": self._admit_drivers_again,
             "restart": self._restart_agent_in_order,
         }
 
@@ -124,7 +129,7 @@ class FieldPageQueries:
 
     async def _press_service_button(self) -> Row:
         """Show the service screen, or hide it again. It hides no screen of a driver who is being served."""
-        self._post_event(ButtonPressed(service_screen.BUTTON))
+        self._events.post_event(ButtonPressed(service_screen.BUTTON))
         has_display = any(Show in supervisor.orders for supervisor in self._dispatch.supervisors)
         return {"display": has_display}
 
@@ -141,19 +146,49 @@ class FieldPageQueries:
         for lamp in lamps:
             lamp.accept_order(self._dispatch.newest_level(SetLamp, lamp.evse) or SetLamp(lamp.evse, Lamp.OFF))
 
-    async def _list_outlets_in_use(self) -> Row:
-        return {"evses": await self._outlets_in_use()}
+    async def _drain_before_change(self) -> Row:
+        """Let no driver begin between a change of the station file and the restart: the bill could go to a backend that
+        does not know its transaction. ``evses``: those in use; then nothing was done."""
+        if not (in_use := await self._outlets_in_use()):
+            self._events.post_event(RestartExpected(True))
+            await self._events.wait_until_handled()
+            if in_use := await self._outlets_in_use():  # a driver was faster
+                await self._admit_drivers_again()
+            elif not self._is_restart_ordered():
+                self._forget_drain_end()
+                self._drain_end = asyncio.get_running_loop().call_later(DRAIN_MOST_S, self._order_restart)
+        return {"evses": in_use}
+
+    async def _admit_drivers_again(self) -> Row:
+        """The station file was not changed. A restart that was ordered since is one all the same."""
+        self._forget_drain_end()
+        if not self._is_restart_ordered():
+            self._events.post_event(RestartExpected(False))
+        return {}
+
+    def _forget_drain_end(self) -> None:
+        if self._drain_end is not None:
+            self._drain_end.cancel()
+            self._drain_end = None
 
     async def _restart_agent_in_order(self) -> Row:
         """End the agent in order, as after a Reset; its supervisor starts it again. Never while an outlet is in use:
         then it is ended when all are free. ``evses``: those in use now."""
-        if self._restarting is None or self._restarting.done():
+        self._order_restart()
+        return {"evses": await self._outlets_in_use()}
+
+    def _is_restart_ordered(self) -> bool:
+        return self._restarting is not None and not self._restarting.done()
+
+    def _order_restart(self) -> None:
+        self._forget_drain_end()
+        if not self._is_restart_ordered():
             log.warning("the field page restarts the agent, so that it reads its station file")
+            self._events.post_event(RestartExpected(True))
             self._restarting = asyncio.get_running_loop().create_task(self._restart_agent_when_idle())
-        return await self._list_outlets_in_use()
 
     async def _restart_agent_when_idle(self) -> None:
-        """A driver may have come since the page was answered: what counts is the moment of the restart."""
+        """Where the page could not drain the station before, a driver may be there: the restart comes after them."""
         await asyncio.sleep(RESTART_AFTER_S)
         while in_use := await self._outlets_in_use():
             log.info("the restart for the field page waits for outlets in use: %s", in_use)

@@ -419,7 +419,7 @@ def _field_page_queries(station: Station) -> FieldPageQueries:
 
     return FieldPageQueries(
         station.site, station.store, station.clock, station.ring, station._collect_diagnostics,
-        station.dispatch, station.events.post_event, restart_agent_in_order,
+        station.dispatch, station.events, restart_agent_in_order,
     )  # fmt: skip
 
 

@@ -63,6 +63,13 @@ class StopRequested(Event):
 
 
 @frozen
+class RestartExpected(Event):
+    """The agent is to be restarted as soon as no driver is served, or (``expected`` False) it is not any more."""
+
+    expected: bool
+
+
+@frozen
 class TimeCame(Event):
     """A ``WakeMe`` is due."""
 

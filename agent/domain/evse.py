@@ -263,7 +263,7 @@ class StationState:
     # blocks/remote_control.py
     reset_accepted: bool = False
     draining: bool = False
-    """A reset waits for the running sessions: no other session may start."""
+    """A reset or a changed station file waits for the running sessions: no other session may start."""
     # blocks/mains_loss.py
     dark: bool = False
     """Mains is lost for good, a back-up supply carries the board."""

@@ -31,6 +31,7 @@ from agent.domain.events import (
     FaultsAcknowledged,
     LinkChanged,
     MeterFailed,
+    RestartExpected,
     StopRequested,
     SupplyChanged,
     UnlockTried,
@@ -99,6 +100,7 @@ OUTSIDE_EVENTS: Mapping[type[Event], Callable[[Any], Facts]] = {
     ConnectFailed: lambda e: {"link": e.link, "info": e.info},
     ClockTrusted: lambda e: {},
     StopRequested: lambda e: {},
+    RestartExpected: lambda e: {"expected": e.expected},
 }
 """What is recorded, and what is written of it. What the backend does is in the frames, and so are the readings."""
 REPEATED_REPORTS = (BoardOpened, BoardChanged, ExternalLimitReported, ConnectFailed)

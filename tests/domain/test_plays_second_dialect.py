@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.events import CardPresented, ContactorOpened, LinkChanged, MeterRead, RequestReceived, TokenAuthorized
+from agent.domain.events import (
+    CardPresented,
+    ContactorOpened,
+    LinkChanged,
+    MeterRead,
+    RequestReceived,
+    RestartExpected,
+    TokenAuthorized,
+)
 from agent.domain.evse import ServiceState
 from agent.domain.messages import (
     ChargingState,
@@ -64,6 +72,27 @@ def test_a_reset_on_idle_waits_for_the_last_session_and_lets_nobody_else_start()
     assert play.statuses[1].connector in (ConnectorStatus.UNAVAILABLE, ConnectorStatus.OCCUPIED)
     assert SCHEDULED in end(play, 2).skip().log
     assert [m.reason for m in play.ended()] == [StopReason.LOCAL, StopReason.LOCAL]
+
+
+def test_nothing_starts_before_a_restart_that_is_expected() -> None:
+    play = Playbook() >> CardPresented(1, A) << AuthorizeToken >> RestartExpected(True)
+    assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
+    play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") >> CardPresented(1, B)
+    assert play.evse().authorization is None, "the backend has answered too late"
+    play >> RestartExpected(False)
+    assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
+    assert play >> CardPresented(1, B) << AuthorizeToken(LINK, "token:2", B, 1)
+
+
+def test_a_reset_that_waits_keeps_the_station_closed() -> None:
+    play = charging(Playbook(evses=2), A, 1) >> ask(ResetRequest(on_idle=True)) << said("Scheduled")
+    play = play >> RestartExpected(True) >> RestartExpected(False) >> CardPresented(2, B)
+    assert SCHEDULED in end(play, 1).skip().log
+
+
+def test_a_reset_on_idle_before_a_restart_that_is_expected_has_not_waited() -> None:
+    play = Playbook() >> RestartExpected(True) >> ask(ResetRequest(on_idle=True))
+    assert play << said("Accepted") << Restart()
 
 
 def test_somebody_who_is_about_to_plug_in_is_waited_for() -> None:

@@ -13,34 +13,62 @@ import pytest
 
 from agent.assembly import field_page_queries
 from agent.assembly.field_page_queries import FieldPageQueries
+from agent.domain.events import CardPresented, Event
 from agent.domain.evse import EvseRecord, SessionState
+from agent.domain.orders import AuthorizeToken
 from agent.domain.session_records import Authorization
 from agent.model.types import Token
 from agent.ports.store import Put
 from agent.services.clock import Clock
 from agent.services.devices.dispatch import OrderDispatch
+from agent.services.event_queue import EventQueue
 from agent.services.logs.buffer import LogRing
 from agent.services.store.store import Store
+from tests.domain.playbook import A, Playbook
 from tests.support.busy_machine import stretched
-from tests.support.domain_state import evse_record, station_state
 
 
 class PageOfStation:
-    """Asks what the page asks. ``restarts``: how often the agent was ended."""
+    """Asks what the page asks, of a station with all its blocks. ``restarts``: how often the agent was ended.
+    ``before_event``: called before each event that a question leads to."""
 
     def __init__(self, store: Store) -> None:
-        self.evse, self.store, self.restarts = evse_record(1), store, 0
-        clock = Clock({})
+        self.play, self.store, self.restarts = Playbook(), store, 0
+        self.evse = self.play.evse(1)
+        self.before_event: Callable[[Event], None] = lambda event: None
+        self._events, clock = EventQueue(), Clock({})
         self._queries = FieldPageQueries(
-            station_state({1: self.evse}), store, clock, LogRing(clock), lambda order: dict,
-            OrderDispatch(lambda event: None), lambda event: None, self._count_restart,
+            self.play.site, store, clock, LogRing(clock), lambda order: dict,
+            OrderDispatch(lambda event: None), self._events, self._count_restart,
         )  # fmt: skip
+
+    async def handle_events(self) -> None:
+        """Pass events to the station, as the engine does; runs without end."""
+        while True:
+            event = await self._events.next_event()
+            self.before_event(event)
+            self.play.feed(event)
+            self.play.skip()
+
+    async def is_card_accepted(self) -> bool:
+        """Hold a card to the reader. Returns whether the backend is asked about it."""
+        await self._events.wait_until_handled()
+        orders = self.play.skip().feed(CardPresented(1, A))
+        self.play.skip()
+        return any(isinstance(order, AuthorizeToken) for order in orders)
 
     def _count_restart(self) -> None:
         self.restarts += 1
 
     async def ask(self, do: str) -> Mapping[str, Any]:
         return await self._queries.answer_question({"do": do, "store": str(self.store.path.resolve())})
+
+    async def wait_until_handled(self) -> None:
+        await self._events.wait_until_handled()
+
+    def is_restart_near(self) -> bool:
+        """Whether the agent will be restarted, at once or when the page says nothing more."""
+        return self._queries._drain_end is not None or self._queries._is_restart_ordered()
 
     async def wait_for_restart(self) -> None:
         await wait_until(lambda: bool(self.restarts))
@@ -57,7 +85,10 @@ async def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(field_page_queries, "RESTART_AFTER_S", stretched(0.5))  # longer than a look into the store
     monkeypatch.setattr(field_page_queries, "LOOK_AGAIN_S", 0.01)
     store = await Store.open(tmp_path / "agent.db")
-    yield PageOfStation(store)
+    page = PageOfStation(store)
+    handling = asyncio.create_task(page.handle_events())
+    yield page
+    handling.cancel()
     await store.close()
 
 
@@ -99,10 +130,9 @@ async def test_a_driver_who_comes_before_the_restart_is_served_first(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert await page.ask("busy") == {"running": True, "evses": []}
     assert await page.ask("restart") == {"running": True, "evses": []}
     begin(page.evse)
-    assert await page.ask("busy") == {"running": True, "evses": [1]}
+    assert await page.ask("drain") == {"running": True, "evses": [1]}
     await wait_until(lambda: "waits for outlets in use: [1]" in caplog.text)
     assert page.restarts == 0
     end(page.evse)
@@ -118,6 +148,48 @@ async def test_a_card_payment_before_its_session_is_finished_first(
     await wait_until(lambda: "waits for outlets in use: [1]" in caplog.text)
     assert page.restarts == 0
     await page.store.commit([Put("payment", "p1", {"state": "Declined", "evse": 1, "reviewed": False})])
+    await page.wait_for_restart()
+
+
+async def test_no_driver_begins_between_the_change_and_the_restart(page: PageOfStation) -> None:
+    """The transaction of such a driver would be known to the backend of before, and end at the other one."""
+    assert await page.ask("drain") == {"running": True, "evses": []}
+    assert not await page.is_card_accepted()
+    assert await page.ask("restart") == {"running": True, "evses": []}
+    assert not await page.is_card_accepted()
+    assert await page.ask("admit") == {"running": True}
+    await page.wait_for_restart()
+    assert not await page.is_card_accepted(), "a restart that was ordered is not taken back"
+
+
+async def test_drivers_begin_again_when_nothing_was_changed(page: PageOfStation) -> None:
+    await page.ask("drain")
+    assert page.is_restart_near()
+    assert await page.ask("admit") == {"running": True}
+    assert await page.is_card_accepted()
+    assert not page.is_restart_near()
+
+
+async def test_a_driver_who_is_faster_than_the_change_is_served(page: PageOfStation) -> None:
+    page.before_event = lambda event: begin_authorization(page.evse)
+    assert await page.ask("drain") == {"running": True, "evses": [1]}
+    await page.wait_until_handled()
+    assert not page.play.site.draining
+
+
+async def test_a_station_that_is_in_use_is_not_drained(page: PageOfStation) -> None:
+    begin_authorization(page.evse)
+    assert await page.ask("drain") == {"running": True, "evses": [1]}
+    await page.wait_until_handled()
+    assert not page.play.site.draining
+
+
+async def test_a_page_that_ends_in_the_middle_leaves_no_station_closed(
+    page: PageOfStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have changed the station file: the agent reads it."""
+    monkeypatch.setattr(field_page_queries, "DRAIN_MOST_S", 0.01)
+    await page.ask("drain")
     await page.wait_for_restart()
 
 

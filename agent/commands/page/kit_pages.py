@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -267,7 +268,7 @@ async def apply_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
     path = store.path_of_kit_copy(name)
     if path is None:
         return _refused_kit_answer(site, visit, KitRefused("unknown"))
-    if (refusal := await _refusal_during_session(site, visit)) is not None:
+    if (refusal := await _drain_or_refuse(site, visit)) is not None:
         return refusal
     rename = visit.form.get("rename") == "yes" and visit.user_may_act_as(Role.MANUFACTURER)
     try:
@@ -276,7 +277,7 @@ async def apply_kit_copy(site: PageSite, visit: Visit) -> web.StreamResponse:
             await asyncio.to_thread(_refuse_password_for_another_host, site, visit, kit)
         applied = await asyncio.to_thread(apply_kit, kit, site.file.path, rename, _may_leave_bills(visit))
     except (SettingsError, OSError) as e:
-        return _failed_change(site, visit, e, str(path))
+        return await _failed_change(site, visit, e, str(path))
     keys = ", ".join(change.name for change in applied.changes)
     site.activity.record_activity(
         "kit applied", visit.user_name, visit.address, f"station {kit.station.number}: {keys}"
@@ -313,23 +314,24 @@ def _refuse_password_for_another_host(site: PageSite, visit: Visit, kit: Kit) ->
 async def undo_last_kit(site: PageSite, visit: Visit) -> web.StreamResponse:
     from agent.commands.kit.station_writer import undo_kit
 
-    if (refusal := await _refusal_during_session(site, visit)) is not None:
+    if (refusal := await _drain_or_refuse(site, visit)) is not None:
         return refusal
     discard = visit.form.get("discard") == "yes" and visit.user_may_act_as(Role.MANUFACTURER)
     try:
         may_rename = visit.user_may_act_as(Role.MANUFACTURER)
         edits = await asyncio.to_thread(undo_kit, site.file.path, discard, may_rename, _may_leave_bills(visit))
     except (SettingsError, OSError) as e:
-        return _failed_change(site, visit, e, "")
+        return await _failed_change(site, visit, e, "")
     site.activity.record_activity("kit undone", visit.user_name, visit.address, ", ".join(edits))
     site.commissioning.start_commissioning_over()
     return await _restart_answer(site, visit, "kit.undone")
 
 
-async def _refusal_during_session(site: PageSite, visit: Visit) -> web.Response | None:
-    """Refuse a change while a driver is served: the agent has to be restarted for it."""
+async def _drain_or_refuse(site: PageSite, visit: Visit) -> web.Response | None:
+    """Refuse a change while a driver is served: the agent has to be restarted for it. Otherwise let no driver begin
+    until then."""
     try:
-        busy = _list_of_outlets(await site.watch.ask_running_agent("field_page", do="busy"))
+        busy = _list_of_outlets(await site.watch.ask_running_agent("field_page", do="drain"))
     except AgentSilent:
         return None
     if not busy:
@@ -342,7 +344,10 @@ def _list_of_outlets(said: Mapping[str, Any]) -> str:
     return ", ".join(str(number) for number in said.get("evses", ()))
 
 
-def _failed_change(site: PageSite, visit: Visit, error: SettingsError | OSError, hidden: str) -> web.Response:
+async def _failed_change(site: PageSite, visit: Visit, error: SettingsError | OSError, hidden: str) -> web.Response:
+    """Show that nothing was changed. Drivers may begin again."""
+    with contextlib.suppress(AgentSilent):
+        await site.watch.ask_running_agent("field_page", do="admit")
     texts = visit.texts
     if isinstance(error, SettingsError):
         return _kit_choices_answer(

@@ -12,6 +12,7 @@ from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.certificate_orders import SigningWanted
 from agent.domain.events import (
     AuthorizationDropped,
+    RestartExpected,
     SessionClosed,
     SituationChanged,
     StopWanted,
@@ -226,8 +227,14 @@ class RemoteControl:
         that found the station idle is not."""
         reset, self._pending_reset = self._pending_reset, None
         yield WakeMe(Timer(TimerKind.STATION_RESET), None)
-        waited = reset is not None and reset.on_idle and self._site.draining
+        waited = reset is not None and reset.on_idle and not self._site.reset_accepted
         yield Restart(bool(reset and reset.hard), SCHEDULED_RESET if waited else REMOTE_RESET)
+
+    @handles_events(RestartExpected)
+    def drain_before_restart(self, event: RestartExpected, now: Moment) -> Iterator[Yielded]:
+        """Let no other session start before the restart. A reset that waits keeps the station closed in any case."""
+        self._site.draining = event.expected or self._pending_reset is not None
+        yield SituationChanged(STATION)
 
     # --- trigger, data -----------------------------------------------------------------------------------------
 
