@@ -152,6 +152,7 @@ def test_old_copies_go(store: KitStore) -> None:
     made = [upload(store, b"[kit]\n") for _ in range(MOST_KITS + 3)]
     assert len(set(made)) == len(made)
     assert len(store.names_of_kit_copies()) == MOST_KITS
+    assert store.path_of_kit_copy(made[-1]) is not None
     store.remove_kit_copy(made[-1])
     store.remove_kit_copy("../../etc")
     assert store.path_of_kit_copy(made[-1]) is None
