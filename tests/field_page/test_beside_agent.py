@@ -127,11 +127,12 @@ def sent_calls(simulation: Simulation) -> dict[str, Any]:
 
 
 def load_page(port: int, number: int) -> int:
-    """Use the page as fast as it answers. Returns how many answers there were."""
-    client, answers, patience = RawClient(port), 0, Deadline(4.0)
+    """Use the page as fast as it answers, each part of it at least once. Returns how many answers there were."""
+    client, answers = RawClient(port), 0
     while client.login("max").status != 303:
         time.sleep(0.2)
-    while not patience.over:
+    patience = Deadline(4.0)
+    while not (answers and patience.over):
         for path in PAGES:
             answers += client.get(path).status in (200, 303, 204)
         client.post("/doctor", {"form": client.get("/doctor").form})
