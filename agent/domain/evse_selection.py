@@ -3,26 +3,21 @@ that this driver is meant, otherwise the newest plug, otherwise a free one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from agent.domain.admission import group_may_charge, why_closed_for
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.events import CardPresented
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.known_verdicts import KnownVerdicts
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import RemoteStartRequest
 from agent.model.types import Moment, Token, Verdict
 
 
 class EvseSelection:
-    """``pending``: the authorizations that are under way, by the key of their request."""
-
-    def __init__(
-        self, site: StationState, choice: OutletSelection, known: KnownVerdicts, pending: Mapping[str, Pending]
-    ) -> None:
+    def __init__(self, site: StationState, choice: OutletSelection, known: KnownVerdicts, claims: OutletClaims) -> None:
         self._site, self._outlet_selection = site, choice
-        self._known, self._pending = known, pending
+        self._known, self._claims = known, claims
 
     def select_for_card(self, event: CardPresented, now: Moment) -> tuple[EvseRecord | None, bool, list[EvseRecord]]:
         """Return the EVSE that a card at this reader is for, whether the first cable may still
@@ -47,7 +42,7 @@ class EvseSelection:
         open_ = [
             e
             for e in evses.values()
-            if not why_closed_for(self._site, e, event.token) and not self.has_pending_authorization(e)
+            if not why_closed_for(self._site, e, event.token) and not self._claims.is_asked_about(e.number)
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
@@ -71,22 +66,26 @@ class EvseSelection:
 
     def select_for_remote_start(self, request: RemoteStartRequest) -> EvseRecord | None:
         """Select the EVSE: first one reserved for this token, then an open one, preferably with a
-        vehicle."""
+        vehicle. One that another driver pays for is meant only where it is named, or no other is
+        left but that of a web page."""
         wanted = [e for e in self._site.evses.values() if request.evse in (None, e.number)]
-        asked = [e for e in wanted if e.accepts_authorization and not self.has_pending_authorization(e)]
+        is_taken = self._claims.is_asked_about if request.evse is None else self._claims.is_authorizing_at
+        asked = [e for e in wanted if e.accepts_authorization and not is_taken(e.number)]
         open_ = [e for e in asked if not why_closed_for(self._site, e, request.token, request.group or None)]
+        open_ = [e for e in open_ if e.payer_until_s is None] or open_
         own = [e for e in open_ if self._is_reserved_for(e, request.token)]
         by_group = [] if request.group else [e for e in asked if group_may_charge(self._site, e)]
         return max(own or open_ or by_group, key=lambda e: e.board.vehicle_connected, default=None)
 
     def select_after_verdict(self, pending: Pending, verdict: Verdict) -> EvseRecord:
         """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
-        another EVSE while the backend answered decides, and so does the list of EVSEs for which the
-        token is valid."""
+        another EVSE while the backend answered decides, unless it is another driver's, and so does
+        the list of EVSEs for which the token is valid."""
         evse = self._site.evses[pending.evse]
         if not pending.movable or (evse.board.vehicle_connected and verdict.holds_at(evse.number)):
             return evse
         good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
+        good = [e for e in good if e is evse or not self._claims.is_for_another(e, pending.token)]
         open_ = [e for e in good if e.accepts_authorization and not why_closed_for(self._site, e, pending.token)]
         plugged = [e for e in open_ if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
@@ -106,7 +105,7 @@ class EvseSelection:
     def _tokens_at_evse(self, evse: EvseRecord) -> set[Token]:
         """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
         authorized."""
-        tokens = {p.token for p in self._pending.values() if p.evse == evse.number}
+        tokens = {p.token for p in self._claims.pending.values() if p.evse == evse.number}
         if evse.authorization:
             tokens.add(evse.authorization.token)
         if evse.session:
@@ -125,7 +124,7 @@ class EvseSelection:
         )
 
     def has_pending_authorization(self, evse: EvseRecord) -> bool:
-        return any(p.evse == evse.number for p in self._pending.values())
+        return self._claims.is_authorizing_at(evse.number)
 
     def find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
         """Return the EVSE with a waiting authorization that may be used here as well."""
@@ -135,7 +134,9 @@ class EvseSelection:
                 continue
             group = moved.verdict.group if moved.verdict else None
             elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
-            if not elsewhere and not why_closed_for(self._site, evse, moved.token, group, leaving=other):
+            if elsewhere or self._claims.is_for_another(evse, moved.token):
+                continue
+            if not why_closed_for(self._site, evse, moved.token, group, leaving=other):
                 return other
         return None
 

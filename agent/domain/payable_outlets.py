@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.payment import Payment, PayState
 from agent.domain.payment_table import PaymentJournal
 from agent.model.types import STATION, EvseId, Moment
@@ -18,8 +19,11 @@ _RUNNING = (SessionState.ACTIVE, SessionState.RECOVERING)
 
 
 class PayableOutlets:
-    def __init__(self, site: StationState, journal: PaymentJournal) -> None:
-        self._site, self._journal = site, journal
+    def __init__(self, site: StationState, journal: PaymentJournal, claims: OutletClaims) -> None:
+        self._site, self._journal, self._claims = site, journal, claims
+        self.being_authorized: set[str] = set()
+        """The payments about which the backend is being asked."""
+        claims.payer_checks.append(self.is_checking_payment)
         self.presented_prices: dict[EvseId, Mapping[EvseId, Tariff]] = {}
         """By terminal and EVSE, as its offers were last compared with them."""
         self._last_prices: dict[EvseId, Mapping[EvseId, Tariff]] = {}
@@ -63,7 +67,7 @@ class PayableOutlets:
 
     def offered_evses(self, p: Payment, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs that may be used and whose price was offered, best first."""
-        return [e for e in self.ranked_open_evses(p.terminal, now) if e.number in p.prices]
+        return [e for e in self.unclaimed_evses(p.terminal, now) if e.number in p.prices]
 
     def known_tariffs(self, terminal: EvseId, now: Moment) -> dict[EvseId, Tariff]:
         """Return the tariff at each EVSE of this terminal, as far as it is known."""
@@ -106,6 +110,20 @@ class PayableOutlets:
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
         return [e for e in (*plugged, *(e for e in open_ if not e.board.vehicle_connected)) if e.number not in taken]
+
+    def unclaimed_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
+        """Return the same EVSEs without those for which a token is being authorized: a vehicle there is another
+        driver's. The terminal goes on waiting for a card meanwhile."""
+        return [e for e in self.ranked_open_evses(terminal, now) if not self._claims.is_authorizing_at(e.number)]
+
+    def is_checking_payment(self, evse: EvseId) -> bool:
+        """True while the bank or the backend is asked for this EVSE."""
+        waiting = (p for p in self._journal.payments.values() if p.evse == evse)
+        return any(
+            (p.state is PayState.AUTH_PENDING and not p.withdrawn)
+            or (p.state is PayState.AUTHORIZED and p.id in self.being_authorized)
+            for p in waiting
+        )
 
     def satellite_sessions(self, terminal: EvseId) -> list[Payment]:
         """Return the payments of sessions at satellites that a card at this terminal began."""

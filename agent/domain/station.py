@@ -47,6 +47,7 @@ from agent.domain.blocks.user_feedback import UserFeedback
 from agent.domain.blocks.web_payment import WebPayments
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks, Watcher
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.screen_selection import ScreenSelection
 from agent.domain.variables import DISPLAY_MESSAGES, ValueChecks
 
@@ -65,16 +66,16 @@ T = TypeVar("T")
 
 def assemble_blocks(site: StationState) -> Blocks:
     """Put the blocks in order: first the boards, which all others read; last the screen, which shows all changes."""
-    choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
-    settlement, payments, vat_values = _payment_blocks(site, choice)
-    authorization = AuthorizationBlock(site, choice, early, _any_of([p.is_token_used_up for p in payments]))
+    claims = OutletClaims()
+    choice, early, lists = OutletSelection(site, claims), StartupTaps(site), LocalAuthListBlock(site)
+    settlement, payments, vat_values = _payment_blocks(site, choice, claims)
+    authorization = AuthorizationBlock(site, choice, early, claims, _any_of([p.is_token_used_up for p in payments]))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
-    clearing, webpay, budget = FaultReset(site, latches), WebPayments(site), DataBudget(site)
+    clearing, webpay, budget = FaultReset(site, latches), WebPayments(site, claims), DataBudget(site)
     watchers, event_numbers = list[Watcher](), itertools.count(1)
     status, firmware, logs, costs = EvseStatus(site), _firmware_block(site), LogUpload(site), SessionCosts(site)
-    checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in payments)]
     messages, message_values = _message_block(site, vat_values)
-    screens = ScreenSelection(site, _any_of(checking), costs.message_for, webpay.idle_screen_values)
+    screens = ScreenSelection(site, claims.is_asked_about, costs.message_for, webpay.idle_screen_values)
     return Blocks(
         (
             BoardStateBlock(site),
@@ -262,12 +263,12 @@ def _external_limit_block(site: StationState, budget: DataBudget) -> tuple[objec
 
 
 def _payment_blocks(
-    site: StationState, choice: OutletSelection
+    site: StationState, choice: OutletSelection, claims: OutletClaims
 ) -> tuple[tuple[object, ...], tuple[CardPayments, ...], tuple[MessageValues, ...]]:
     """Return the settlement, whose bill the screen shows, the card payments, which use the language of the screen, and
     what else the screen shows. Most stations have no terminal."""
     if site.config.is_satellite:
-        return _satellite_blocks(site), (), ()
+        return _satellite_blocks(site, claims), (), ()
     if site.config.payment_terms is None:
         return (), (), ()
     from agent.domain.blocks.card_payment import CardPayments
@@ -300,7 +301,7 @@ def _payment_blocks(
     blocks: tuple[object, ...] = (*numbers, settlement, ceiling, *behind)
     master = _master_block(site, journal, settlement, choice) if site.config.satellites else None
     blocks = (*blocks, *((master,) if master is not None else ()))
-    cards = CardPayments(site, journal, choice, master)
+    cards = CardPayments(site, journal, choice, claims, master)
     values = (ceiling.screen_values,) if site.config.payment_terms.raise_cents else ()
     if not site.config.payment_terms.vat_numbers:
         return blocks, (cards,), values
@@ -310,14 +311,14 @@ def _payment_blocks(
     return (*blocks, vat_numbers), (cards,), (*values, vat_numbers.screen_values)
 
 
-def _satellite_blocks(site: StationState) -> tuple[object, ...]:
+def _satellite_blocks(site: StationState, claims: OutletClaims) -> tuple[object, ...]:
     """Return the blocks of a station whose outlets the terminal of another station serves."""
     from agent.domain.blocks.satellite_grants import SatelliteGrants
     from agent.domain.blocks.satellite_sessions import SatelliteSessions
     from agent.domain.satellite_grant import GrantBook
 
     book = GrantBook()
-    return SatelliteGrants(site, book), SatelliteSessions(site, book)
+    return SatelliteGrants(site, book, claims), SatelliteSessions(site, book)
 
 
 def _master_block(

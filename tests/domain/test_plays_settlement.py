@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from agent.domain.events import (
+    CablePlugged,
     ContactorOpened,
     MeterRead,
     ReceiptReceived,
     RequestReceived,
     TokenAuthorized,
+    VehicleConnected,
     VehicleLeft,
 )
 from agent.domain.messages import (
@@ -28,7 +30,7 @@ from agent.domain.messages import (
 from agent.domain.orders import AuthorizeToken, Response, Send, Unlock
 from agent.domain.payment import Payment, PayState, payment_reference
 from agent.domain.reading_purposes import end_reading
-from agent.domain.requests import SetVariablesRequest
+from agent.domain.requests import RemoteStartRequest, SetVariablesRequest
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
     AuthorizePayment,
@@ -42,7 +44,7 @@ from agent.domain.terminal_messages import (
 )
 from agent.domain.transaction import TxPoint
 from agent.model.bank_card import Settlement
-from agent.model.types import DirectPayment, ScreenName, TokenType
+from agent.model.types import DirectPayment, ScreenName, Token, TokenType
 from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, REFUSED, Playbook, charging, wh
 from tests.domain.test_plays_payment import (
     AMOUNT,
@@ -90,6 +92,19 @@ def test_the_transaction_names_the_payment_and_what_is_held() -> None:
     started = sent(play, TransactionStarted)
     assert started.token.type is TokenType.DIRECT_PAYMENT
     assert started.payment == DirectPayment(AMOUNT, DETAILS)
+
+
+@pytest.mark.parametrize("sign", ["cable", "remote start"])
+def test_the_transaction_names_the_payment_whose_right_has_moved(sign: str) -> None:
+    """C18.FR.04, C18.FR.06: the card was read where no cable was, and the driver has plugged in at the other outlet."""
+    play = till(2, **REPORTED)
+    payment = tapped(play)
+    if sign == "remote start":
+        token = Token(payment_reference("PY", payment), TokenType.DIRECT_PAYMENT)
+        (play >> RequestReceived(LINK, "q", RemoteStartRequest(2, token, "7", asks=False))).skip()
+    (play >> (CablePlugged(2), VehicleConnected(2))).skip()
+    energised(play, 2)
+    assert sent(play, TransactionStarted).payment == DirectPayment(AMOUNT, DETAILS)
 
 
 def test_the_backend_is_asked_with_what_is_known_of_the_card() -> None:

@@ -292,8 +292,8 @@ def test_a_remote_start_of_an_outlet_that_somebody_is_asked_about() -> None:
     assert play >> ask_start() << Response(LINK, "q1", "Rejected")
 
 
-def test_the_answer_comes_when_the_outlet_is_taken() -> None:
-    """Two readers, one outlet: the first cable took the right of the shared reader to where the second card waits."""
+def test_a_right_does_not_move_to_where_another_card_is_being_asked_about() -> None:
+    """Two readers: the right of the shared one waits for the first cable, but not for that of the second card."""
     play = (
         Playbook(evses=2)
         >> CardPresented(0, A)
@@ -301,11 +301,10 @@ def test_the_answer_comes_when_the_outlet_is_taken() -> None:
         >> TokenAuthorized("token:1", A, ACCEPTED)
         << kept("cache")
     )
-    play = play >> CardPresented(2, B) << AuthorizeToken >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter
-    assert play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache")
-    assert (play.screens[2].name, play.screens[2].detail) == (ScreenName.REFUSED, "unavailable")
-    assert play.evse(2).authorization
-    assert play.evse(2).authorization.token == A
+    play = play >> CardPresented(2, B) << AuthorizeToken >> (CablePlugged(2), VehicleConnected(2))
+    assert play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache") << ReadMeter(2, begin_reading(1), True)
+    rights = [e.authorization for e in play.site.evses.values()]
+    assert [right and right.token for right in rights] == [A, B]
 
 
 # --- off line --------------------------------------------------------------------------------------------------------

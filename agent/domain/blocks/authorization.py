@@ -42,6 +42,7 @@ from agent.domain.functional_block import Replier, Yielded, answers_requests, ha
 from agent.domain.known_verdicts import LOCALLY, KnownVerdicts
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import ClearCacheRequest, RemoteStartRequest
 from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
@@ -59,6 +60,7 @@ class AuthorizationBlock:
         site: StationState,
         choice: OutletSelection,
         early: StartupTaps,
+        claims: OutletClaims,
         is_token_used_up: Callable[[Token], bool] = lambda token: False,
     ) -> None:
         """``is_token_used_up``: a bank card's payment has this token, which may begin nothing."""
@@ -67,8 +69,8 @@ class AuthorizationBlock:
         self._rate_limit = CardRateLimit(site)
         self.cache = AuthorizationCache(site.settings)
         self._known = KnownVerdicts(site, self.cache)
-        self._pending: dict[str, Pending] = {}
-        self._selection = EvseSelection(site, choice, self._known, self._pending)
+        self._pending = claims.pending
+        self._selection = EvseSelection(site, choice, self._known, claims)
         self._request_count = 0
 
     # --- the authorization cache -------------------------------------------------------------------------------
@@ -305,7 +307,8 @@ class AuthorizationBlock:
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         m = moved
         yield TokenAccepted(
-            evse.number, m.token, m.verdict, m.remote_id, movable, m.offline, m.profile, m.wait_s, m.judged_by, m.tariff
+            evse.number, m.token, m.verdict, m.remote_id, movable, m.offline, m.profile, m.wait_s, m.judged_by,
+            m.tariff, m.payment, m.needs_confirmation,
         )  # fmt: skip
 
     @answers_requests(RemoteStartRequest)
@@ -343,10 +346,6 @@ class AuthorizationBlock:
         return profile is not None and (
             profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
         )
-
-    def is_authorizing_at(self, evse: EvseId) -> bool:
-        """True while a card is being authorized for this EVSE (for the screen)."""
-        return any(p.evse == evse for p in self._pending.values())
 
 
 def _stop_or_claim_cable(evse: EvseRecord, token: Token) -> StopWanted | CableClaimed:

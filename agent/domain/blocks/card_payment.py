@@ -39,6 +39,7 @@ from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, WakeMe
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.payable_outlets import PayableOutlets
 from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
 from agent.domain.payment_amount import amounts_of_offer, describe_payment, payment_value_checks
@@ -84,13 +85,17 @@ _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 
 class CardPayments:
     def __init__(
-        self, site: StationState, journal: PaymentJournal, choice: OutletSelection, master: PaymentMaster | None = None
+        self,
+        site: StationState,
+        journal: PaymentJournal,
+        choice: OutletSelection,
+        claims: OutletClaims,
+        master: PaymentMaster | None = None,
     ) -> None:
         self._site, self._journal, self._outlet_selection, self._master = site, journal, choice, master
-        self._outlets = PayableOutlets(site, journal)
+        self._outlets = PayableOutlets(site, journal, claims)
         self._repeated_cards = RepeatedCards(site, journal, self._outlets)
         self._next_offer_s: dict[EvseId, float] = {}
-        self._being_authorized: set[str] = set()
         self._withdrawn_by_us: set[str] = set()
 
     # --- the offer ---------------------------------------------------------------------------------------------------
@@ -232,7 +237,7 @@ class CardPayments:
         p = self._journal.payments.get(event.payment)
         if p is None or p.state is not PayState.CARD_READ or p.withdrawn:
             return
-        evses = self._outlets.ranked_open_evses(p.terminal, now) if self._outlets.may_begin() else []
+        evses = self._outlets.unclaimed_evses(p.terminal, now) if self._outlets.may_begin() else []
         evse = next((e for e in evses if e.number == event.evse), None)
         if event.evse == STATION:
             yield from self._withdraw_payment(p, "no outlet was chosen", now)
@@ -273,7 +278,7 @@ class CardPayments:
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         asks = self._site.settings.bool_value("payment_authorize_first") and not p.satellite  # which asks its own
         if asks and self._site.backend_online:
-            self._being_authorized.add(p.id)
+            self._outlets.being_authorized.add(p.id)
             yield AuthorizeToken(
                 self._site.config.links[0], f"payment:{p.id}", p.token, p.evse, describe_payment(self._site.settings, p)
             )
@@ -287,7 +292,7 @@ class CardPayments:
     def apply_payment_authorization(self, event: TokenAuthorized, now: Moment) -> Iterator[Yielded]:
         kind, _, id_ = event.request.partition(":")
         p = self._journal.payments.get(id_) if kind == "payment" else None
-        self._being_authorized.discard(id_)
+        self._outlets.being_authorized.discard(id_)
         if p is None or p.state is not PayState.AUTHORIZED:
             return
         yield from self._refresh_screens(p.terminal)
@@ -306,7 +311,7 @@ class CardPayments:
         """Authorize charging at the chosen outlet, or at the one that has taken its place while the
         bank answered."""
         here = [e for e in self._outlets.open_evses(p.terminal, now) if e.number == p.evse]
-        others = self._outlets.ranked_open_evses(p.terminal, now) if p.movable else []
+        others = self._outlets.unclaimed_evses(p.terminal, now) if p.movable else []
         plugged = [e for e in here if e.board.vehicle_connected] + [e for e in others if _plugged_since(e, p.at)]
         found = next(iter((*plugged, *here, *(e for e in others if not e.board.vehicle_connected))), None)
         if found is None or not self._outlets.costs_the_same(p, found, now):
@@ -363,24 +368,15 @@ class CardPayments:
     def _show_agreed_price(self, p: Payment) -> Iterator[Yielded]:
         grant = self._site.evses[p.evse].authorization
         if grant is not None and grant.token.matches_token(p.token):
-            grant.tariff = p.tariff
+            grant.tariff, grant.payment = p.tariff, describe_payment(self._site.settings, p)
             yield SituationChanged(p.evse)
 
     @handles_events(AuthorizationDropped)
     def withdraw_unused_payment(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         for p in list(self._journal.payments.values()):
-            waited = p.state is PayState.AUTHORIZED and p.evse == event.evse and p.id not in self._being_authorized
-            if waited and not has_authorization(self._site, p):
+            waits = p.state is PayState.AUTHORIZED and p.evse == event.evse
+            if waits and p.id not in self._outlets.being_authorized and not has_authorization(self._site, p):
                 yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, "no session was begun"), now)
-
-    def is_checking_payment(self, evse: EvseId) -> bool:
-        """True while the bank or the backend is asked for this EVSE (for the screen)."""
-        waiting = (p for p in self._journal.payments.values() if p.evse == evse)
-        return any(
-            (p.state is PayState.AUTH_PENDING and not p.withdrawn)
-            or (p.state is PayState.AUTHORIZED and p.id in self._being_authorized)
-            for p in waiting
-        )
 
 
 def _begins_nothing_here(p: Payment) -> bool:

@@ -28,6 +28,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import WakeMe
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import frozen, mutable, replace
 from agent.model.types import STATION, EvseId, Moment, Token
@@ -65,11 +66,13 @@ class OutletQuestion:
 
 
 class OutletSelection:
-    def __init__(self, site: StationState) -> None:
+    def __init__(self, site: StationState, claims: OutletClaims) -> None:
         self._site = site
         self._evses_with_button: frozenset[EvseId] = frozenset()
         self._question: OutletQuestion | None = None
         self._last_choice: tuple[EvseId, float] = (STATION, 0.0)
+        self._payer_answer: EvseId = STATION
+        claims.payer_checks.append(self.has_payer_chosen)
 
     @handles_events(ButtonsKnown)
     def note_outlet_buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
@@ -221,8 +224,19 @@ class OutletSelection:
             case CardPresented() as card:
                 yield replace(card, evse=number)
             case payment:
+                self._payer_answer = number
                 yield OutletMeant(number, payment)
         yield SituationChanged(STATION)
+
+    def has_payer_chosen(self, evse: EvseId) -> bool:
+        """True until the answer of a bank card's driver is handled: the cable that is the answer moves no other
+        driver's right here."""
+        return evse != STATION and evse == self._payer_answer
+
+    @handles_events(OutletMeant)
+    def forget_payer_answer(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
+        self._payer_answer = STATION
+        return iter(())
 
 
 def _same_card(about: CardPresented | MasterPass | str, card: CardPresented) -> bool:

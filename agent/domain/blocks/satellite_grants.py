@@ -26,6 +26,7 @@ from agent.domain.evse import EvseRecord, ServiceState, StationState
 from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, SendToMaster
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.satellite_grant import GrantBook, SatelliteGrant
 from agent.domain.satellite_messages import (
     Grant,
@@ -38,7 +39,7 @@ from agent.domain.satellite_messages import (
     OutletReport,
     OutletsReported,
 )
-from agent.model.types import AuthorizationStatus, Judge, Moment, Verdict
+from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Verdict
 
 _REQUEST = "grant:"
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
@@ -48,8 +49,9 @@ _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
 class SatelliteGrants:
     """In front of ``SatelliteSessions``, which reports what has begun."""
 
-    def __init__(self, site: StationState, book: GrantBook) -> None:
-        self._site, self._book = site, book
+    def __init__(self, site: StationState, book: GrantBook, claims: OutletClaims) -> None:
+        self._site, self._book, self._claims = site, book, claims
+        claims.payer_checks.append(self.is_checking_grant)
         self._reported: tuple[OutletReport, ...] | None = None
 
     # --- the connection ----------------------------------------------------------------------------------------------
@@ -121,6 +123,8 @@ class SatelliteGrants:
         why = self._why_closed(evse, now)
         if not why and self._site.presented_tariff(evse) != grant.tariff:
             why = "other_price"
+        if not why and self._claims.is_authorizing_at(evse.number):
+            why = "unavailable"  # the vehicle there is another driver's
         if why:
             yield SendToMaster(GrantRefused(grant.payment, why))
             yield CardRefused(evse.number, why)
@@ -186,6 +190,10 @@ class SatelliteGrants:
         if evse is not None:
             yield StopWanted(evse.number, *_UNPAID)
             yield CardRefused(evse.number, "unavailable")
+
+    def is_checking_grant(self, evse: EvseId) -> bool:
+        """True while the backend is asked about a grant for this EVSE."""
+        return any(g.evse == evse and not g.is_accepted for g in self._book.unused_grants())
 
     def _authorized_evse(self, g: SatelliteGrant) -> EvseRecord | None:
         """Return the EVSE where the authorization waits for its vehicle."""

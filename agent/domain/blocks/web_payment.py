@@ -24,6 +24,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, ServiceState, StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.orders import WakeMe
+from agent.domain.outlet_claims import OutletClaims
 from agent.domain.requests import WebPaymentFailedRequest, WebPaymentStartedRequest
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import OUTLETS_MOST, Value, ValueChecks
@@ -60,8 +61,8 @@ class Code:
 
 
 class WebPayments:
-    def __init__(self, site: StationState) -> None:
-        self._site, self._payment_plan = site, site.config.web_payment
+    def __init__(self, site: StationState, claims: OutletClaims) -> None:
+        self._site, self._payment_plan, self._claims = site, site.config.web_payment, claims
 
     def value_checks(self) -> ValueChecks:
         checks: ValueChecks = {"receipt_url": self._is_valid_receipt_url}
@@ -179,9 +180,7 @@ class WebPayments:
             yield reply("Rejected", {"reason": "invalidConnectorId"})
         elif not 0 <= request.timeout_s <= HOLD_MOST_S:
             yield reply("Rejected", {"reason": "invalidTimeout"})
-        elif request.timeout_s and (
-            not evse.accepts_authorization or self._site.service_state(evse) is not ServiceState.IN_SERVICE
-        ):
+        elif request.timeout_s and not self._may_pay_at_page(evse):
             yield reply("Rejected", {"reason": "connectorNotAvailable"})
         else:
             yield reply("Accepted")
@@ -192,6 +191,12 @@ class WebPayments:
                 yield from self._arm_countdown(evse, now)
             else:
                 yield from self._end_payer_hold(evse)
+
+    def _may_pay_at_page(self, evse: EvseRecord) -> bool:
+        """True if the outlet can be kept for a driver: not where bank or backend are asked about another one. The one
+        that it is kept for already may need longer."""
+        is_in_service = evse.accepts_authorization and self._site.service_state(evse) is ServiceState.IN_SERVICE
+        return is_in_service and (evse.payer_until_s is not None or not self._claims.is_asked_about(evse.number))
 
     @answers_requests(WebPaymentFailedRequest)
     def answer_web_payment_failed(
