@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from agent.domain.charging.external_limit import ExternalLimitConfig
     from agent.domain.payment import PaymentTerms
     from agent.domain.traffic import DataPlan
+    from agent.ocpp.link import Link
     from agent.services.keys.root_counts import RootCounts
 
 
@@ -624,16 +625,16 @@ def domain_collaborators(
     file: StationFile,
     facts: Mapping[str, Any],
     roots: RootCounts,
-    max_token_length: Callable[[], int],
-    has_open_exchange: Callable[[], bool],
+    links: Callable[[], Mapping[str, Link]],
     queued_count: Callable[[str], int] = lambda link: 0,
 ) -> Collaborators:
-    """Return what the domain may ask of the rest of the program."""
+    """Return what the domain may ask of the rest of the program. ``links``: to the backends, the first one first."""
     return Collaborators(
         new_id=new_session_id,
         local_offset=wall_clock(file, facts),
-        max_token_length=max_token_length,
-        has_open_exchange=has_open_exchange,
+        max_token_length=lambda: next((link.max_token_length for link in links().values()), 36),
+        can_csms_settle=lambda: next((link.can_csms_settle for link in links().values()), False),
+        has_open_exchange=lambda: any(link.has_open_exchange for link in links().values()),
         count_queued_messages=lambda: sum(queued_count(backend.name) for backend in file.backends),
         count_trusted_roots=lambda: roots.all_roots,
         count_csms_roots=lambda: roots.csms_roots,

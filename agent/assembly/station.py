@@ -123,9 +123,7 @@ class Station:
         )
         self._boot_record = BootRecord(self.clock, self.events, facts)
         self._root_counts = RootCounts(key_store := key_store_of(file))
-        collaborators = domain_collaborators(
-            file, facts, self._root_counts, self._max_token_length, self._has_open_exchange, store.queued_count
-        )
+        collaborators = domain_collaborators(file, facts, self._root_counts, lambda: self.links, store.queued_count)
         boot_reason = find_boot_reason(facts, self.clock.boot.number)
         self.site = initial_state(file, facts, collaborators, self.clock.rate, boot_reason)
         blocks = assemble_blocks(self.site)  # before the links: a block knows the addresses
@@ -174,12 +172,6 @@ class Station:
         from agent.assembly.doctor.agent_knowledge import station_knowledge
 
         return station_knowledge(self._shown)
-
-    def _max_token_length(self) -> int:
-        return next((link.max_token_length for link in self.links.values()), 36)
-
-    def _has_open_exchange(self) -> bool:
-        return any(link.has_open_exchange for link in self.links.values())
 
     def _make_link(self, backend: Backend) -> Link:
         config = LinkConfig(

@@ -34,7 +34,7 @@ class StoppedStation:
         self._file, self._store = file, store
         self._clock = Clock(facts.get("boot", {}), above=store.highest_boot)
         self._keys = key_store_of(file)
-        collaborators = domain_collaborators(file, facts, RootCounts(self._keys), lambda: 36, lambda: False)
+        collaborators = domain_collaborators(file, facts, RootCounts(self._keys), dict)
         self.site = initial_state(file, facts, collaborators, self._clock.rate, "Unknown")
         # restores what was learnt; the orders that follow from it are those of an agent, and are not carried out
         assemble_blocks(self.site).handle_event(Started(facts), self._clock.now())

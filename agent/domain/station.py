@@ -272,6 +272,7 @@ def _payment_blocks(
     if site.config.payment_terms is None:
         return (), (), ()
     from agent.domain.blocks.card_payment import CardPayments
+    from agent.domain.blocks.csms_settlement import CsmsSettlement
     from agent.domain.blocks.payment_ceiling import PaymentCeiling
     from agent.domain.blocks.payment_documents import PaymentDocuments
     from agent.domain.blocks.payment_orders import PaymentOrders
@@ -297,6 +298,7 @@ def _payment_blocks(
         PaymentDocuments(journal),
         PaymentTransactions(site, journal),
         TerminalDevices(site),
+        CsmsSettlement(site),
     )
     blocks: tuple[object, ...] = (*numbers, settlement, ceiling, *behind)
     master = _master_block(site, journal, settlement, choice) if site.config.satellites else None

@@ -62,6 +62,7 @@ class StationLife:
         return Collaborators(
             new_id=new_session_id,
             max_token_length=lambda: self.link.max_token_length,
+            can_csms_settle=lambda: self.link.can_csms_settle,
             has_open_exchange=lambda: self.link.has_open_exchange,
             count_queued_messages=lambda: self._station.store.queued_count(self.link.name),
         )

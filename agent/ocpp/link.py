@@ -100,6 +100,11 @@ class Link:
         return self._present_dialect.max_token_length
 
     @property
+    def can_csms_settle(self) -> bool:
+        """Whether a backend can settle card payments in the OCPP version in use."""
+        return self._present_dialect.csms_settles
+
+    @property
     def reported_statuses(self) -> dict[int, dict[str, str]]:
         """The latest status sent for each EVSE."""
         last_sent = self._sender.statuses.last_sent

@@ -51,6 +51,7 @@ CARD = Token("04A1B2C3")
 HANDED_IN = {
     "new_id": "random numbers of the operating system; no file, cannot fail or wait",
     "max_token_length": "a figure of the link's version",
+    "can_csms_settle": "a word of the version of the first link",
     "local_offset": "arithmetic on a time zone that is in memory; a station with prices has loaded it at the start",
     "count_queued_messages": "figures that the store keeps in memory",
     "count_trusted_roots": "a figure that the key store has worked out before the request",

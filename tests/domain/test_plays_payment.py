@@ -102,9 +102,9 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
     options["new_id"] = lambda: f"s{next(ids)}"
     of_terms = {k: options.pop(k) for k in TERMS if k in options}
     options["payment_terms"] = terms(evses, **of_terms)
-    signs = options.pop("signs", None)
+    signs, store = options.pop("signs", None), options.pop("store", None)
     traits = EvseTraits(counts_plugged=True)
-    play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=traits, signs=signs)
+    play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=traits, signs=signs, store=store)
     return play >> OPENED << Like(OfferPayment, terminal=0, amount_cents=AMOUNT)
 
 

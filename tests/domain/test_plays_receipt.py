@@ -206,7 +206,7 @@ def test_a_store_without_a_series_begins_a_new_one() -> None:
 
 def test_what_the_backend_makes_or_charges_has_no_receipt_here() -> None:
     for name in ("csms_receipts", "csms_settles"):
-        play = shop(settings={name: True}, **SETTLES)
+        play = shop(settings={name: True}, can_csms_settle=lambda: True, **SETTLES)
         session(play)
         assert receipts(play) == [], name
 

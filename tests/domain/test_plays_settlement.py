@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from agent.domain.blocks.csms_settlement import UNUSED_SETTING
 from agent.domain.events import (
     CablePlugged,
     ContactorOpened,
+    LinkChanged,
     MeterRead,
     ReceiptReceived,
     RequestReceived,
@@ -27,7 +29,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.orders import AuthorizeToken, Response, Send, Unlock
+from agent.domain.orders import AuthorizeToken, LogNote, Response, Send, Unlock
 from agent.domain.payment import Payment, PayState, payment_reference
 from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import RemoteStartRequest, SetVariablesRequest
@@ -71,6 +73,10 @@ def reports(play: Playbook) -> list[SettlementReported]:
 
 def sent(play: Playbook, kind: type[Any]) -> Any:
     return [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, kind)][-1]
+
+
+def unused_setting_notes(play: Playbook) -> list[str]:
+    return [o.text for o in play.log if isinstance(o, LogNote) and o.text == UNUSED_SETTING]
 
 
 def finished(play: Playbook, wh: int = 6001) -> str:
@@ -255,7 +261,8 @@ def test_a_receipt_of_the_backend_is_shown_when_it_comes() -> None:
 
 def test_what_the_backend_settles_is_neither_charged_nor_released() -> None:
     """C21.FR.05, C21.FR.06, C21.FR.07: SettlementByCSMS."""
-    play = till(settings={"csms_settles": True, "receipt_url": "https://pay.example/r"}, **REPORTED)
+    settings = {"csms_settles": True, "receipt_url": "https://pay.example/r"}
+    play = till(settings=settings, can_csms_settle=lambda: True, **REPORTED)
     payment = finished(play)
     assert play.screens[1].values["qr_url"] == "https://pay.example/r"
     stored = record(play, payment)
@@ -270,11 +277,30 @@ def test_what_the_backend_settles_is_neither_charged_nor_released() -> None:
 
 
 def test_what_costs_nothing_is_released_even_if_the_backend_settles() -> None:
-    play = till(settings={"csms_settles": True}, **REPORTED)
+    play = till(settings={"csms_settles": True}, can_csms_settle=lambda: True, **REPORTED)
     payment = paid(play)
     unplugged(play, 1000)
     play.skip()
     assert VoidPayment(0, payment, 7) in play.log
+
+
+@pytest.mark.parametrize("links", [(), (LINK,)], ids=["no message", "by DataTransfer"])
+def test_the_terminal_charges_where_the_version_does_not_let_the_backend_settle(links: tuple[str, ...]) -> None:
+    """A backend of 2.1 has set it; the station speaks 1.6 or 2.0.1 now, in which it cannot be taken back."""
+    spoken = ["2.1"]
+    store = {"setting": {"csms_settles": {"text": "true"}}}
+    play = till(can_csms_settle=lambda: spoken[0] == "2.1", settlement_links=links, store=store)
+    assert play.site.settings.bool_value("csms_settles")
+    assert unused_setting_notes(play) == []
+    spoken[0] = "1.6"
+    payment = finished(play.skip())
+    assert record(play, payment)["state"] == "CommitPending"
+    assert CommitPayment(0, payment, 7, 250) in play.log
+    for up in (False, True, False, True):
+        play.skip().feed(LinkChanged(LINK, up))
+    assert unused_setting_notes(play) == [UNUSED_SETTING], "once"
+    play.skip().restart().skip()
+    assert unused_setting_notes(play) == [UNUSED_SETTING] * 2, "and at the start"
 
 
 def test_a_driver_who_stops_before_any_energy_pays_nothing() -> None:

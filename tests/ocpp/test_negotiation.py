@@ -3,21 +3,28 @@ its mind. Real sockets."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.assembly.domain_setup import domain_collaborators
+from agent.assembly.files import key_store_of
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.events import RequestReceived, TransactionAcknowledged
 from agent.domain.local_auth_list import LocalAuthList
 from agent.domain.messages import BootWanted, ChargingState
 from agent.domain.orders import Response
 from agent.ocpp.v16 import V16
+from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
+from agent.services.keys.root_counts import RootCounts
+from agent.station_file.settings import parse_station_file
 from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from tests.ocpp.test_link import ended, sampled, started, status
 
 BOTH = ((V201, V16), (V16, V201))
+OUTLET = {"number": 1, "board": {"driver": "x"}, "meter": {"driver": "x"}}
 ANSWERS: dict[str, list[Any]] = {"Authorize": [{"idTokenInfo": {"status": "Accepted"}}]}
 
 
@@ -39,6 +46,20 @@ async def test_the_backend_chooses(dialects: tuple[Any, ...], spoken: str) -> No
 def test_until_there_is_a_connection_the_version_of_before_the_start_rules() -> None:
     lengths = [room_of(Central(), spoken=v).link.max_token_length for v in ("", "1.6", "2.0.1", "2.1", "0.9")]
     assert lengths == [36, 20, 36, 36, 36], "a version that is not in the file is not spoken"
+
+
+@pytest.mark.parametrize(
+    ("spoken", "settles"), [(["2.1"], True), (["2.0.1"], False), (["1.6", "2.1"], False), (["2.1", "1.6"], True)]
+)
+def test_the_first_backend_settles_payments_if_it_speaks_a_version_that_knows_it(
+    spoken: list[str], settles: bool, tmp_path: Path
+) -> None:
+    """Whatever other versions the station file names."""
+    rooms = [room_of(Central(), V21, V201, V16, spoken=version) for version in spoken]
+    links = {str(n): room.link for n, room in enumerate(rooms)}
+    file = parse_station_file({"station": {"id": "X"}, "evse": [OUTLET]}, tmp_path / "station.toml")
+    collaborators = domain_collaborators(file, {}, RootCounts(key_store_of(file)), lambda: links)
+    assert collaborators.can_csms_settle() is settles
 
 
 @pytest.mark.parametrize(("first", "then"), [("1.6", "2.0.1"), ("2.0.1", "1.6")])

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent.domain.blocks.csms_settlement import is_left_to_csms
 from agent.domain.blocks.payment_ceiling import PaymentCeiling, payment_age_s
 from agent.domain.blocks.web_payment_estimate import counts_as_charging
 from agent.domain.driver_cost import DriverBill
@@ -198,7 +199,7 @@ class PaymentSettlement:
         """Charge what was counted (``p.usage``), here or by a satellite, and issue the receipt."""
         assert p.tariff is not None
         assert p.usage is not None
-        by_csms = self._site.settings.bool_value("csms_settles") and not p.satellite
+        by_csms = is_left_to_csms(self._site, p)
         if self._series is not None and not by_csms and not makes_receipts_elsewhere(self._site):
             yield from self._series.issue_receipt(p, supplied, now)
         ended = PaymentSessionEnded(p.id, p.tariff.total_cents(p.usage), why, by_csms)

@@ -302,6 +302,8 @@ class Dialect(_RowTables):
     """Requests may have fields that the standard does not know."""
     limits_transactions: bool = False
     """The backend may limit a transaction in its answers."""
+    csms_settles: bool = False
+    """The backend may settle card payments (SettlementByCSMS)."""
     takes_tariffs: bool = False
     """The backend may set tariffs by which the station computes costs."""
     heartbeat_always: bool = False

@@ -47,6 +47,7 @@ V21 = V201.with_rows(
     subprotocol="ocpp2.1",
     shared_book=V201.name,
     limits_transactions=True,
+    csms_settles=True,
     takes_tariffs=True,
     signed_data_max=32768,
     added_variables=(*payments.VARIABLES, *transactions.VARIABLES, *cost.VARIABLES),
