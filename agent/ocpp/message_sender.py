@@ -50,7 +50,7 @@ class MessageSender:
         self._urgent: list[Message] = []
         self._idle: list[Message] = []
         self._idle_silences, self._idle_losses, self._idle_not_before_s = 0, 0, 0.0
-        self._status_silences = 0
+        self._status_silences = self._status_losses = 0
 
     def queue_message(self, message: Message, is_up: bool) -> None:
         """Queue a message that is not billed."""
@@ -110,6 +110,9 @@ class MessageSender:
             return True
         if status := self._next_status():
             await self._send_status(status)
+            return True
+        if self._boot.is_accepted and self.queues.take_repeated_loss(self._channel.last_answer_s):
+            await self._send_message(HeartbeatWanted())  # is it the network, or that row?
             return True
         return self._boot.is_accepted and await self._send_when_idle()
 
@@ -190,11 +193,14 @@ class MessageSender:
         try:
             await self._channel.send_message(status.message)
         except (ConnectionLost, asyncio.CancelledError):
-            self.statuses.requeue_failed(status)
+            self._requeue_status(status, self._status_losses)  # after the second loss others go first
+            self._status_losses += 1
             raise
         except NoAnswer:
             self._status_silences += 1
-            pause_s = growing_pause_s(STATUS_RETRY_S, self._status_silences)
-            self.statuses.requeue_failed(status, self._ctx.clock.now().t_s + pause_s)
+            self._requeue_status(status, self._status_silences)
         else:
-            self._status_silences = 0
+            self._status_silences = self._status_losses = 0
+
+    def _requeue_status(self, status: QueuedStatus, times: int) -> None:
+        self.statuses.requeue_failed(status, self._ctx.clock.now().t_s + growing_pause_s(STATUS_RETRY_S, times))

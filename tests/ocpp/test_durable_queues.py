@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -66,6 +67,8 @@ class Backend:
             raise ConnectionLost
         if self.fate == "silent":
             raise NoAnswer
+        if self.fate != "late":
+            self.last_answer_s = time.monotonic()
         if self.refusal_code:
             self.ended[row.seq] += 1
             return None
@@ -209,7 +212,7 @@ async def test_a_connection_that_ends_just_before_the_sending_is_noted(tmp_path:
     async with stored_start(tmp_path) as (queues, backend):
         row, queue = await next_due_row(queues)
         interrupted: list[OutboxRow] = []
-        queue.sending_interrupted = interrupted.append
+        queue.sending_interrupted = lambda row, answered_s: interrupted.append(row)
         delivery = asyncio.create_task(deliver_row(row, queue, V16, backend, lambda event: None))  # type: ignore[arg-type]
         act_before_sending(queue, delivery.cancel)
         await asyncio.wait([delivery])

@@ -142,7 +142,9 @@ SWITCHES: tuple[Switch, ...] = (
         "transaction_data", (True, False),
         "StopTransaction has no transactionData, whatever StopTxnSampledData and StopTxnAlignedData say",
         "signed or sampled values of the whole session are not sent again at its end",
-        "messages too large for the other side (libocpp#651)", OF_OCPP_1, rows.without_transaction_data,
+        "messages too large for the other side (libocpp#651), which the station otherwise finds by losing three "
+        "connections at each such end",
+        OF_OCPP_1, rows.without_transaction_data,
     ),
     Switch(
         "waiting_samples", ("are_merged", "travel_alone"),

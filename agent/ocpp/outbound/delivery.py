@@ -83,7 +83,7 @@ async def deliver_row(
         await run_to_the_end(queue.row_not_received(row))
         raise
     except (ConnectionLost, asyncio.CancelledError):
-        queue.sending_interrupted(row)
+        queue.sending_interrupted(row, channel.last_answer_s)
         raise
     else:
         effects = effects or queue.answers.pop_late(row)

@@ -47,6 +47,10 @@ class DurableQueues:
         for queue in self:
             queue.connection_opened(dialect, is_doubted)
 
+    def take_repeated_loss(self, answered_s: float) -> bool:
+        """Return, once, whether connections have ended at a row repeatedly, and nothing was answered since."""
+        return True in [queue.losses.take_repeated_loss(answered_s) for queue in self]
+
     @property
     def has_sendable_row(self) -> bool:
         """Whether a row waits that may be sent now."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, RowContext
+from agent.ocpp.outbound.interrupted_calls import InterruptedCalls
 from agent.ocpp.outbound.queue_rows import FETCH, QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
@@ -34,6 +35,7 @@ class NotificationQueue:
         self.rows = QueueRows(ctx, queue, store_retry_s)
         self.encoder = RowEncoder(ctx)
         self.answers = ReceivedAnswers()
+        self.losses = InterruptedCalls(ctx.link, self.rows, lambda: NOTICE_RETRY_S)
         self._kind_rests: dict[type, float] = {}
         self._unprocessed: dict[int, tuple[int, float]] = {}
         """By row: how often something came that was no answer, and since when (monotonic seconds)."""
@@ -91,8 +93,11 @@ class NotificationQueue:
         return self.answers.known_answer(row)
 
     async def settle_unsent(self, row: OutboxRow) -> bool:
-        """Return whether the row must not be sent now: every row may be sent."""
-        return False
+        """Return whether the row must not be sent any more: it has ended too many connections."""
+        reason = self.losses.reason_to_give_up(row, NOTICE_ATTEMPTS)
+        if reason:
+            await self.move_to_dead_letters(row, reason)
+        return bool(reason)
 
     async def encode_payload(
         self, row: OutboxRow, out: MessageRow, dialect: Dialect
@@ -104,8 +109,9 @@ class NotificationQueue:
         """Return whether the row may be sent: a message that arrives twice does no harm."""
         return True
 
-    def sending_interrupted(self, row: OutboxRow) -> None:
-        """Do nothing: the row is sent again on the next connection."""
+    def sending_interrupted(self, row: OutboxRow, answered_s: float) -> None:
+        """Note that the connection ended before the row was answered."""
+        self.losses.call_interrupted(row, answered_s, is_skippable=True)
 
     async def row_not_received(self, row: OutboxRow) -> None:
         """Do nothing: the row is sent again on the next connection."""
@@ -125,6 +131,7 @@ class NotificationQueue:
         self.encoder.forget_payload()
         self.answers.discard_late(row.seq)
         self._unprocessed.pop(row.seq, None)
+        self.losses.forget_losses(row)
         return True
 
     def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:

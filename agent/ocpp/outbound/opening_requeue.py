@@ -11,14 +11,14 @@ from agent.ocpp.dialects.dialect import RowContext
 from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.outbound.version_handover import VersionHandover, VersionInUse
-from agent.ports.store import OutboxRow, Put
+from agent.ports.store import OutboxRow, Put, StoreError
 
 log = logging.getLogger("agent.ocpp")
 
 
 class OpeningRequeue:
     def __init__(self, ctx: RowContext, rows: QueueRows, encoder: RowEncoder, handover: VersionHandover) -> None:
-        self._link, self._outbox = ctx.link, ctx.outbox
+        self._link, self._outbox, self._settings = ctx.link, ctx.outbox, ctx.settings
         self._rows, self._encoder, self._handover = rows, encoder, handover
 
     async def requeue_sessions(self, in_use: VersionInUse) -> None:
@@ -56,3 +56,15 @@ class OpeningRequeue:
         """Return whether the end of the row's session waits in the queue. Raises ``StoreError``."""
         rows = await self._outbox.rows_of_session(self._link, row.session)
         return any(isinstance(r.message, TransactionEnded) for r in rows)
+
+    async def is_of_running_session(self, row: OutboxRow, in_use: VersionInUse) -> bool | None:
+        """Return whether the row is the start of a session whose end does not wait behind it, and such a start is kept;
+        None if the store cannot be read."""
+        is_start = self._handover.is_unnumbered_start(row, in_use)
+        if not is_start or not self._settings.bool_value("retry_start_while_charging"):
+            return False
+        try:
+            return not await self.end_is_waiting(row)
+        except StoreError as e:
+            self._rows.pause_for_store(str(e))
+            return None

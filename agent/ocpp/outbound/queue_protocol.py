@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects
+from agent.ocpp.outbound.interrupted_calls import InterruptedCalls
 from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
@@ -14,7 +15,7 @@ from agent.ports.store import OutboxRow
 
 
 class DurableQueue(Protocol):
-    """A queue whose rows outlive a connection and a restart. Its three parts are the same for
+    """A queue whose rows outlive a connection and a restart. Its four parts are the same for
     every queue; the methods decide what becomes of a row."""
 
     @property
@@ -23,6 +24,8 @@ class DurableQueue(Protocol):
     def encoder(self) -> RowEncoder: ...
     @property
     def answers(self) -> ReceivedAnswers: ...
+    @property
+    def losses(self) -> InterruptedCalls: ...
 
     # --- when ----------------------------------------------------------------------------------------------------
 
@@ -64,8 +67,9 @@ class DurableQueue(Protocol):
         the record: then it is not sent."""
         ...
 
-    def sending_interrupted(self, row: OutboxRow) -> None:
-        """Note that the connection ended before the row was answered."""
+    def sending_interrupted(self, row: OutboxRow, answered_s: float) -> None:
+        """Note that the connection ended before the row was answered. ``answered_s``: when the backend last answered
+        another CALL (monotonic)."""
         ...
 
     async def row_not_received(self, row: OutboxRow) -> None:

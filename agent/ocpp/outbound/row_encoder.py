@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from agent.domain.messages import Message
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, RowContext
 from agent.ocpp.wire.rpc import encode_frame
@@ -17,11 +18,16 @@ FOLLOWERS_AT_ONCE = 2
 
 
 class RowEncoder:
-    """``number_of``: the place of a row on the wire."""
+    """``number_of``: the place of a row on the wire. ``message_of``: what is said of it."""
 
-    def __init__(self, ctx: RowContext, number_of: Callable[[OutboxRow], int] = lambda row: row.number) -> None:
-        self._ctx, self._number_of = ctx, number_of
-        self._latest: tuple[int, str, dict[str, Any]] | None = None
+    def __init__(
+        self,
+        ctx: RowContext,
+        number_of: Callable[[OutboxRow], int] = lambda row: row.number,
+        message_of: Callable[[OutboxRow], Message] = lambda row: row.message,
+    ) -> None:
+        self._ctx, self._number_of, self._message_of = ctx, number_of, message_of
+        self._latest: tuple[int, str, bool, dict[str, Any]] | None = None
 
     def is_latest(self, seq: int) -> bool:
         """Whether this row was encoded latest."""
@@ -67,11 +73,12 @@ class RowEncoder:
     def encode_row(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
         """Return the payload of a row without its followers; None if this version has nothing of the message to send.
         Raises ``NotExpressibleError`` with the reason for a dead letter, and ``NoTime``."""
-        if self.is_latest(row.seq) and self._latest and self._latest[1] == dialect.name:
-            return self._latest[2]
+        key = row.seq, dialect.name, self._message_of(row) is row.message
+        if self._latest and self._latest[:3] == key:
+            return self._latest[3]
         payload = self._encode_checked(row, out, dialect)
         if payload is not None:
-            self._latest = (row.seq, dialect.name, payload)
+            self._latest = (*key, payload)
         return payload
 
     def _encode_checked(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
@@ -94,7 +101,7 @@ class RowEncoder:
         the encoding."""
         before, self._ctx.number = self._ctx.number, self._number_of(row)
         try:
-            return out.encode(row.message, self._ctx)
+            return out.encode(self._message_of(row), self._ctx)
         finally:
             self._ctx.number = before
 

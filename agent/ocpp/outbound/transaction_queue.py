@@ -9,8 +9,9 @@ sent with the number -1 (1.6 errata 3.18). Its end stays in the dead letters bes
 where a person can resend both. A lost connection and silence are no attempts: the same payload
 is sent again, without limit, in a new CALL, after silence with a growing pause. But if the
 backend answers other CALLs meanwhile, starts and ends do not wait without limit behind a message
-that is neither; nor if it stumbles at heartbeats too, for an hour. An answer to any CALL of a row is
-the row's answer."""
+that is neither; nor if it stumbles at heartbeats too, for an hour. Nor do they where the connection
+ends at that message each time (``interrupted_calls.py``). An answer to any CALL of a row is the row's
+answer."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, RowContext
 from agent.ocpp.outbound.dead_letter_answers import DeadLetterAnswers
 from agent.ocpp.outbound.given_up_rows import GivenUpRows
+from agent.ocpp.outbound.interrupted_calls import InterruptedCalls
 from agent.ocpp.outbound.opening_requeue import OpeningRequeue
 from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows, UnansweredCalls, attempts_max
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
@@ -58,7 +60,10 @@ class TransactionQueue:
     def __init__(self, ctx: RowContext, store_retry_s: float = 5.0) -> None:
         self._ctx, self._handover = ctx, VersionHandover(ctx)
         self.rows = QueueRows(ctx, ctx.link, store_retry_s)
-        self.encoder = RowEncoder(ctx, lambda row: self._handover.with_wire_number(row).number)
+        self.losses = InterruptedCalls(ctx.link, self.rows, lambda: _retry_interval_s(ctx.settings))
+        self.encoder = RowEncoder(
+            ctx, lambda row: self._handover.with_wire_number(row).number, self.losses.message_to_send
+        )
         self.answers = ReceivedAnswers(self._handover.has_left_queue)
         self._merging = SampleMerging(ctx.link)
         self._removal = SampleRemoval(ctx.outbox, self.rows, self._row_removed)
@@ -157,6 +162,10 @@ class TransactionQueue:
         """Settle a row that must not be sent now, or not yet. Return False if it is to be sent."""
         if await self._needs_handover(row):
             return True
+        reason = self.losses.reason_to_give_up(row, attempts_max(self._ctx.settings))
+        if reason and _may_be_given_up(row, self.unanswered.is_doubted):
+            await self._give_up_ignored(row, reason)
+            return True
         is_start = self._in_use.backend_assigns_ids and is_first_with_token(row.message)
         if is_start and not self._handover.is_unnumbered_start(row, self._in_use):
             await self.row_delivered(row, ResponseEffects())  # a late answer came while it was a dead letter
@@ -197,9 +206,12 @@ class TransactionQueue:
         """Return the payload, with the samples of those followers that find room in the message."""
         return await self.encoder.encode_with_followers(row, out, dialect, self._merging.octets_max)
 
-    def sending_interrupted(self, row: OutboxRow) -> None:
+    def sending_interrupted(self, row: OutboxRow, answered_s: float) -> None:
         """Note that the connection ended before the row was answered."""
         self._merging.connection_lost(row)
+        is_skippable = _may_be_given_up(row, self.unanswered.is_doubted)
+        if not row.followers:
+            self.losses.call_interrupted(row, answered_s, is_skippable)
 
     async def row_not_received(self, row: OutboxRow) -> None:
         """Note that the backend cannot have the row: an end may be sent in another version."""
@@ -248,6 +260,7 @@ class TransactionQueue:
     def _forget_rows(self, row: OutboxRow, count: int = 1) -> None:
         self.rows.forget_rows(row, count)
         self._merging.rows_left((row, *row.followers))
+        self.losses.forget_losses(row)
         if self.encoder.is_latest(row.seq):
             self.encoder.forget_payload()
         self.answers.discard_late(row.seq)
@@ -276,7 +289,7 @@ class TransactionQueue:
         attempts, interval_s = row.attempts + 1, _retry_interval_s(self._ctx.settings)
         pause_s = interval_s * attempts
         if attempts >= attempts_max(self._ctx.settings):
-            running = await self._is_of_running_session(row)
+            running = await self._openings.is_of_running_session(row, self._in_use)
             if running is None:
                 return
             if not running:
@@ -292,18 +305,6 @@ class TransactionQueue:
             self.rows.fetched.clear()
             self.rows.pause_sending(pause_s)
 
-    async def _is_of_running_session(self, row: OutboxRow) -> bool | None:
-        """Return whether the row is the start of a session whose end does not wait behind it;
-        None if the store cannot be read."""
-        is_start = self._handover.is_unnumbered_start(row, self._in_use)
-        if not is_start or not self._ctx.settings.bool_value("retry_start_while_charging"):
-            return False
-        try:
-            return not await self._openings.end_is_waiting(row)
-        except StoreError as e:
-            self.rows.pause_for_store(str(e))
-            return None
-
     async def row_unanswered(self, row: OutboxRow, answered_s: float, why: str = "") -> None:
         """Note that a working connection brought no answer. That is no attempt, unless the
         version counts silence as one; the same payload is sent again after a pause."""
@@ -318,22 +319,20 @@ class TransactionQueue:
         is_skippable = _may_be_given_up(row, self.unanswered.is_doubted)
         is_ignored = self.unanswered.is_row_ignored(answered_s)
         if is_skippable and is_ignored and not row.followers:
-            await self._give_up_ignored(row, why)
+            await self._give_up_ignored(row, self.unanswered.row_given_up(why))
             return
         if is_ignored:
             self._merging.repeat_alone(row)
         if is_ignored and not is_skippable:
-            how = self.unanswered.describe_ignoring(why)
-            self.rows.log_row_once(row, f"gets {how}: sent again without limit, and what is behind it waits")
+            self.losses.shorten_or_report(row, f"gets {self.unanswered.describe_ignoring(why)}")
         least_s = LEAST_PAUSE_S if is_ignored and why else 0.0
         self.rows.pause_sending(growing_pause_s(_retry_interval_s(self._ctx.settings), self.unanswered.count, least_s))
 
     # --- given up ------------------------------------------------------------------------------------------------
 
-    async def _give_up_ignored(self, row: OutboxRow, why: str) -> None:
+    async def _give_up_ignored(self, row: OutboxRow, reason: str) -> None:
         """Give up a message that the backend ignores while it answers others. It is neither a
         start nor an end: those wait behind it."""
-        reason = self.unanswered.row_given_up(why)
         if _is_billed(row, self._in_use):
             await self.move_to_dead_letters(row, reason)
             return
