@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from agent.domain.messages import (
+    ChargingState,
     MeterSampled,
     Sample,
     SecurityHappened,
     StopReason,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TriggerReason,
@@ -18,6 +20,11 @@ ENERGY = ("Energy.Active.Import.Register",)
 
 def started_message(session: str) -> TransactionStarted:
     return TransactionStarted(session, 1, Token("04A1B2C3D4E5F6"), Stamp(1, 1.0), 100)
+
+
+def authorized_message(session: str) -> TransactionAuthorized:
+    token, state = Token("04A1B2C3D4E5F6"), ChargingState.EV_CONNECTED
+    return TransactionAuthorized(session, 1, token, Stamp(1, 1.0), 100, TriggerReason.AUTHORIZED, state)
 
 
 def sampled_message(session: str, wh: int) -> MeterSampled:

@@ -13,7 +13,13 @@ from agent.fleet.volatile_store import DEAD_MAX, VolatileStore
 from agent.model.fastclass import replace
 from agent.ports.store import NOTES_MAX, OutboxRow, Put, notes_of
 from agent.services.store.store import Store
-from tests.fleet.stored_messages import ended_message, note_message, sampled_message, started_message
+from tests.fleet.stored_messages import (
+    authorized_message,
+    ended_message,
+    note_message,
+    sampled_message,
+    started_message,
+)
 
 LINK = "chargy"
 SESSIONS = ("s1", "s2", "s3")
@@ -65,10 +71,13 @@ async def random_step(both: BothStores, rng: random.Random) -> None:
     session = rng.choice(SESSIONS)
     record = Put("transaction", f"{LINK}/{session}", {"id": f"t-{session}", "ids": {"1.6": f"t-{session}"}})
     rows = await both.rows()
-    step = rng.choice(("start", "sample", "end", "note", "deliver", "deliver", "refuse", "attempt", "facts", "again"))
+    steps = "start", "authorized", "sample", "end", "note", "deliver", "deliver", "refuse", "attempt", "facts", "again"
+    step = rng.choice(steps)
     if step == "start":
         puts = [Put("session", session, {"id": session})]
         await both.do("commit", puts, [(LINK, started_message(session))])
+    elif step == "authorized":
+        await both.do("commit", [], [(LINK, authorized_message(session))])
     elif step == "sample":
         await both.do("commit", [], [(LINK, sampled_message(session, rng.randrange(1000)))])
     elif step == "end":

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.assembly.dead_letter_queries import answer_dead_letters
+from agent.domain.messages import TransactionStarted
+from agent.model.types import Stamp
 from agent.ports.store import Put
 from agent.services.store import dead_letters
 from agent.services.store.store import Store
+from tests.fleet.stored_messages import authorized_message
 from tests.services.test_store import ended, sampled, started
 from tests.support.busy_machine import stretched
 
@@ -64,6 +69,42 @@ async def test_a_start_takes_the_end_along_that_was_sent_without_a_number(
     await store.put_facts([Put("transaction", "chargy/s1", {"id": "", **known})])
     assert await store.requeue_dead_letters([other]) == [other]
     assert await store.requeue_dead_letters([first]) == [first, end][: 1 + goes_along]
+    await store.close()
+
+
+async def buried_in_steps(path: Path, *sessions: str) -> Store:
+    """A store with sessions whose start is the message that names the driver: all of each is dead."""
+    store = await Store.open(path)
+    for session in sessions:
+        begin = TransactionStarted(session, 1, None, Stamp(1, 5.0), 1000)
+        await store.commit([], [("chargy", m) for m in (begin, authorized_message(session), ended(session))])
+    await store.dead_letter(await store.oldest_rows("chargy", -1), "refused")
+    return store
+
+
+@pytest.mark.parametrize("name", ["TransactionAuthorized", "TransactionAuthorised"])
+async def test_the_message_that_names_the_driver_is_a_start(tmp_path: Path, name: str) -> None:
+    """As this program writes it, and as earlier ones have."""
+    await (await buried_in_steps(tmp_path / "agent.db", "s1", "s2")).close()
+    with closing(sqlite3.connect(tmp_path / "agent.db")) as db, db:
+        assert db.execute("UPDATE dead SET kind=? WHERE kind LIKE '%Author%'", (name,)).rowcount == 2
+    store = await Store.open(tmp_path / "agent.db")
+    begin, authorized, end, other_begin, other_authorized, other_end = [x.seq for x in await store.list_dead_letters()]
+    assert await store.requeue_dead_letters([end]) == [begin, authorized, end]
+    await store.put_facts([Put("transaction", "chargy/s2", {"id": "", "refused": "1.6"})])
+    await store.drop_dead_letters([other_begin])
+    assert await store.requeue_dead_letters([other_authorized]) == [other_authorized, other_end]
+    await store.close()
+
+
+async def test_the_message_that_names_the_driver_is_bounded_as_a_bill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dead_letters, "VALUES_MAX", 0)
+    monkeypatch.setattr(dead_letters, "BILLS_MAX", 4)
+    store = await buried_in_steps(tmp_path / "agent.db", "s1", "s2")
+    assert [x.session for x in await store.list_dead_letters()] == ["s1", "s2", "s2", "s2"]
+    assert "2 starts and ends of sessions are given up" in caplog.text
     await store.close()
 
 

@@ -12,7 +12,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from agent.domain.messages import TransactionAuthorized, TransactionEnded, TransactionStarted
 from agent.domain.security_events import LOG_MAX
+from agent.domain.serialization import stored_class_name
 from agent.model.fastclass import frozen
 from agent.ports.store import NOTES_MAX, Put, is_notes
 from agent.services.store import encoding
@@ -29,8 +31,11 @@ POISONED_MAX = 200
 BOOTS_MAX = 500
 _BOOT_OF_STAMP = re.compile(rb'"boot":(\d+)')
 
-_STARTS = ("TransactionStarted", "TransactionAuthorised")
-_BILLS = (*_STARTS, "TransactionEnded")
+_START_CLASSES = (TransactionStarted, TransactionAuthorized)
+_STARTS = tuple(dict.fromkeys(name for c in _START_CLASSES for name in (c.__name__, stored_class_name(c))))
+"""The column ``kind`` has the name of the class at the time it was written: a class that was renamed has two."""
+_BILLS = (*_STARTS, TransactionEnded.__name__)
+_START_MARKS, _BILL_MARKS = (",".join("?" * len(names)) for names in (_STARTS, _BILLS))
 _COLUMNS = "seq, link, session, kind, reason, attempts, number, body"
 
 
@@ -109,7 +114,7 @@ def _keep_record(db: sqlite3.Connection, link: str, session: str) -> None:
 
 def requeue_session(db: sqlite3.Connection, link: str, session: str) -> None:
     """Move the start and end of this session, which its bill consists of, back into the queue."""
-    sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind IN (?,?,?)"
+    sql = f"SELECT seq FROM dead WHERE link=? AND session=? AND kind IN ({_BILL_MARKS})"
     requeue_dead_letters(db, [seq for (seq,) in db.execute(sql, (link, session, *_BILLS)).fetchall()])
 
 
@@ -134,7 +139,7 @@ def _existing_places(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
 def _starts_of_sessions(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     sql = (
         "SELECT s.seq FROM dead AS d JOIN dead AS s ON s.link=d.link AND s.session=d.session AND s.seq<d.seq "
-        "WHERE d.seq=? AND s.kind IN (?,?) AND d.session<>''"
+        f"WHERE d.seq=? AND s.kind IN ({_START_MARKS}) AND d.session<>''"
     )
     return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 
@@ -145,8 +150,8 @@ def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int
     sql = (
         "SELECT e.seq FROM dead AS d JOIN dead AS e ON e.link=d.link AND e.session=d.session "
         "JOIN facts AS f ON f.kind='transaction' AND f.key=d.link||'/'||d.session "
-        "WHERE d.seq=? AND d.kind IN (?,?) AND e.kind='TransactionEnded' AND (f.body LIKE '%\"closed\":true%' "
-        "OR (f.body LIKE '%\"refused\":%' AND f.body NOT LIKE '%\"ending\":%'))"
+        f"WHERE d.seq=? AND d.kind IN ({_START_MARKS}) AND e.kind='TransactionEnded' "
+        "AND (f.body LIKE '%\"closed\":true%' OR (f.body LIKE '%\"refused\":%' AND f.body NOT LIKE '%\"ending\":%'))"
     )
     return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 
@@ -172,7 +177,7 @@ def limit_dead_letters(db: sqlite3.Connection) -> bool:
     """Delete the oldest dead letters beyond the bound, meter values long before a bill. Return whether something was
     deleted."""
     gone = 0
-    marks = f"kind{{}} IN ({','.join('?' * len(_BILLS))})"
+    marks = f"kind{{}} IN ({_BILL_MARKS})"
     for where, most in ((marks.format(" NOT"), VALUES_MAX), (marks.format(""), BILLS_MAX)):
         sql = f"SELECT seq, link, session, kind FROM dead WHERE {where} ORDER BY seq DESC LIMIT -1 OFFSET ?"
         rows = db.execute(sql, (*_BILLS, most)).fetchall()
