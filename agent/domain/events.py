@@ -418,6 +418,8 @@ class TransactionAcknowledged(Event):
     session: str
     transaction_id: str
     verdict: Verdict | None
+    token: Token | None = None
+    """That of the message. None: it had none, and a decision is about the driver of the transaction."""
 
 
 @frozen

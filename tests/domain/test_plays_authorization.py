@@ -12,20 +12,40 @@ from agent.domain.events import (
     ButtonPressed,
     ButtonsKnown,
     CablePlugged,
+    CableRemoved,
     CardPresented,
+    ContactorOpened,
     Event,
     LinkChanged,
     MeterRead,
     RequestReceived,
+    StopWanted,
     TokenAuthorized,
+    TransactionAcknowledged,
     VehicleConnected,
+    VehicleLeft,
 )
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, LogNote, Order, Persist, Response
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest, SendLocalListRequest
-from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
-from tests.domain.playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
+from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, TokenType, Verdict
+from tests.domain.playbook import (
+    ACCEPTED,
+    CARD_A,
+    CARD_B,
+    EMPTY,
+    LINK,
+    REFUSED,
+    UTC0_S,
+    A,
+    B,
+    Playbook,
+    charging,
+    kept,
+    wh,
+)
 from tests.support.reading_purposes import transaction_reading
 
 MASTER = Token("04FFFFFF")
@@ -399,3 +419,60 @@ def test_a_malformed_answer_refuses_the_card_and_is_not_remembered() -> None:
     assert play.state() is SessionState.FREE
     play.skip()
     assert asks(play, CardPresented(1, A))
+
+
+# --- what the backend says of a card when it hears of its session ----------------------------------------------------
+
+BLOCKED = Verdict(AuthorizationStatus.BLOCKED)
+
+
+def charged_off_line(play: Playbook, token: Token = A) -> Playbook:
+    """A session that has begun and ended off line. The link is up again, and the queue is on its way."""
+    play.feed(LinkChanged(LINK, False))
+    charging(play.skip(), token)
+    for event in (StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED), ContactorOpened(1)):
+        play.feed(event)
+    for event in (MeterRead(1, end_reading(1), wh(2000)), VehicleLeft(1), CableRemoved(1), LinkChanged(LINK, True)):
+        play.feed(event)
+    assert (play.state(), len(play.ended())) == (SessionState.FREE, 1)
+    return play.skip()
+
+
+def is_taken_off_line(play: Playbook, token: Token) -> bool:
+    play.feed(LinkChanged(LINK, False))
+    play.skip().feed(CardPresented(1, token))
+    return play.skip().evse().authorization is not None
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "unknown"])
+def test_a_refusal_counts_after_the_session_has_ended(known: bool) -> None:
+    settings = {"local_authorize_offline": True, "offline_tx_for_unknown_id": not known}
+    play = charged_off_line(Playbook(settings=settings, store=cached() if known else None))
+    play >> TransactionAcknowledged(LINK, "s1", "42", BLOCKED, A) << kept("cache", CARD_A, status="Blocked")
+    assert not is_taken_off_line(play, A)
+
+
+def test_a_refusal_of_the_card_that_has_stopped_is_one_of_that_card() -> None:
+    """The answer to the end names the card that is in the end."""
+    play = charged_off_line(Playbook(settings={"offline_tx_for_unknown_id": True}))
+    play >> TransactionAcknowledged(LINK, "s1", "42", BLOCKED, B) << kept("cache", CARD_B, status="Blocked")
+    assert not is_taken_off_line(play, B)
+    assert is_taken_off_line(play, A)
+
+
+@pytest.mark.parametrize("token", [FREE_TOKEN, Token("PAY-1", TokenType.DIRECT_PAYMENT)])
+def test_what_is_not_presented_again_takes_no_place(token: Token) -> None:
+    play = charged_off_line(Playbook(settings={"offline_tx_for_unknown_id": True}))
+    assert play >> TransactionAcknowledged(LINK, "s1", "42", BLOCKED, token)
+
+
+def test_a_backend_that_only_observes_says_nothing_of_a_card() -> None:
+    play = charged_off_line(Playbook(settings={"offline_tx_for_unknown_id": True}))
+    assert play >> TransactionAcknowledged("observer", "s1", "42", BLOCKED, A)
+
+
+def test_a_refusal_of_another_card_does_not_end_what_runs() -> None:
+    """The card that has stopped a session whose transaction goes on, until the next driver charges in it."""
+    play = charging(Playbook())
+    assert play >> TransactionAcknowledged(LINK, "s1", "42", BLOCKED, B) << kept("cache", CARD_B, status="Blocked")
+    assert play.state() is SessionState.ACTIVE

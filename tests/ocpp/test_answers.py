@@ -121,7 +121,7 @@ async def test_a_start_that_has_a_number_is_not_sent_again(info: Any, verdict: V
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == len(central.of("StopTransaction")) == 1
         assert central.of("StopTransaction")[0]["transactionId"] == 7
-        assert room.of(TransactionAcknowledged)[0] == TransactionAcknowledged("chargy", "s1", "7", verdict)
+        assert room.of(TransactionAcknowledged)[0] == TransactionAcknowledged("chargy", "s1", "7", verdict, CARD)
         assert room.outbox.dead == []
 
 
@@ -151,8 +151,8 @@ async def test_an_event_that_was_answered_is_not_sent_again(payload: Any, status
         await until(lambda: not room.outbox.rows)
         assert [e["seqNo"] for e in central.of("TransactionEvent")] == [0, 1, 2]
         assert room.outbox.dead == []
-        found = room.of(TransactionAcknowledged)[0].verdict
-        assert (found and found.status) == status
+        heard = room.of(TransactionAcknowledged)[0]
+        assert (heard.verdict and heard.verdict.status, heard.token) == (status, CARD)
 
 
 # --- a start that is refused (1.6 3.7.1) -----------------------------------------------------------------------------

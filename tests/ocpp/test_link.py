@@ -310,7 +310,7 @@ async def test_a_session_is_told_in_order_with_the_id_that_came_back() -> None:
         assert room.central.of("MeterValues")[0]["transactionId"] == 42
         assert room.central.of("StopTransaction")[0]["transactionId"] == 42
         assert room.of(TransactionAcknowledged)[0] == TransactionAcknowledged(
-            "chargy", "s1", "42", Verdict(AuthorizationStatus.ACCEPTED)
+            "chargy", "s1", "42", Verdict(AuthorizationStatus.ACCEPTED), CARD
         )
         assert room.outbox.session_of("chargy", "42") == "s1"
 

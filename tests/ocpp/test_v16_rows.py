@@ -341,14 +341,14 @@ def test_authorize_heard() -> None:
 def test_start_heard() -> None:
     result = heard(TransactionStarted("s1", 1, CARD, T0, 1), {"transactionId": 42, "idTagInfo": {"status": "Invalid"}})
     assert result.facts == (Put("transaction", "chargy/s1", {"id": "42"}),)
-    assert result.events == (TransactionAcknowledged("chargy", "s1", "42", Verdict(AuthorizationStatus.INVALID)),)
+    assert result.events == (TransactionAcknowledged("chargy", "s1", "42", Verdict(AuthorizationStatus.INVALID), CARD),)
 
 
 def test_stop_heard() -> None:
-    assert heard(ENDED, {}, known()).events == (TransactionAcknowledged("chargy", "s1", "42", None),)
+    assert heard(ENDED, {}, known()).events == (TransactionAcknowledged("chargy", "s1", "42", None, CARD),)
     verdict = Verdict(AuthorizationStatus.EXPIRED)
     answer = {"idTagInfo": {"status": "Expired"}}
-    assert heard(ENDED, answer, known()).events == (TransactionAcknowledged("chargy", "s1", "42", verdict),)
+    assert heard(ENDED, answer, known()).events == (TransactionAcknowledged("chargy", "s1", "42", verdict, CARD),)
 
 
 # --- details of what is sent -----------------------------------------------------------------------------------------

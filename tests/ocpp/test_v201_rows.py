@@ -454,12 +454,12 @@ def test_authorize_heard() -> None:
 
 def test_transaction_heard() -> None:
     known = (Put("transaction", "chargy/s1", {"id": "s1"}),)
-    assert heard(STARTED, {}) == ResponseEffects((TransactionAcknowledged("chargy", "s1", "s1", None),), known)
+    assert heard(STARTED, {}) == ResponseEffects((TransactionAcknowledged("chargy", "s1", "s1", None, CARD),), known)
     invalid = {"idTokenInfo": {"status": "Invalid"}, "totalCost": 1.25}
     verdict = Verdict(AuthorizationStatus.INVALID)
     cost = CostReceived("chargy", "s1", Cost(1_250_000))
     assert heard(STARTED, invalid) == ResponseEffects(
-        (TransactionAcknowledged("chargy", "s1", "s1", verdict), cost), known
+        (TransactionAcknowledged("chargy", "s1", "s1", verdict, CARD), cost), known
     )
     assert heard(UPDATED, {}) == ResponseEffects()
     assert heard(UPDATED, invalid) == ResponseEffects((TransactionAcknowledged("chargy", "s1", "s1", verdict), cost))

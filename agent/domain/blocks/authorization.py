@@ -39,6 +39,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
 from agent.domain.evse_selection import EvseSelection
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.kept_cable import CARDLESS
 from agent.domain.known_verdicts import LOCALLY, KnownVerdicts
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist
@@ -89,18 +90,21 @@ class AuthorizationBlock:
 
     @handles_events(TransactionAcknowledged)
     def learn_from_transaction_response(self, event: TransactionAcknowledged, now: Moment) -> Iterator[Yielded]:
-        if event.link != self._site.config.links[0]:
+        """Store what the answer says of the token, also when the session has ended meanwhile (OCPP 1.6
+        3.5.1). The tokens of free vending and of bank cards are not presented again."""
+        if event.link != self._site.config.links[0] or event.verdict is None:
             return
-        for evse in self._site.evses.values():
-            tx = evse.tx if evse.session is None else None  # reported before there was a session
-            if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
-                yield from self._known.store_verdict(tx.token, event.verdict, now)
-            if evse.session and evse.session.id == event.session and event.verdict:
-                if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.pricing.bill is None:
-                    yield from self._known.store_verdict(evse.session.token, event.verdict, now)
-                if event.verdict.group not in (None, evse.session.group):
-                    evse.session.group = event.verdict.group
-                    yield Persist("session", evse.session.id, evse.session.to_record())
+        evse = next((e for e in self._site.evses.values() if e.open_transaction_id == event.session), None)
+        session = evse.session if evse else None
+        driver = session.token if session else _token_of_open_transaction(evse)
+        token = event.token or driver
+        if token is None:
+            return
+        if token.type not in CARDLESS:
+            yield from self._known.store_verdict(token, event.verdict, now)
+        if session and token.matches_token(session.token) and event.verdict.group not in (None, session.group):
+            session.group = event.verdict.group
+            yield Persist("session", session.id, session.to_record())
 
     # --- a card is presented -----------------------------------------------------------------------------------
 
@@ -346,6 +350,11 @@ class AuthorizationBlock:
         return profile is not None and (
             profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
         )
+
+
+def _token_of_open_transaction(evse: EvseRecord | None) -> Token | None:
+    """Return the token with which a transaction began that has no session yet."""
+    return evse.tx.token if evse and evse.tx and not evse.tx.stop else None
 
 
 def _stop_or_claim_cable(evse: EvseRecord, token: Token) -> StopWanted | CableClaimed:

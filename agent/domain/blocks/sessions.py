@@ -114,6 +114,9 @@ class Sessions:
             return  # one backend authorizes; one that only observes does not decide
         if evse is None or event.verdict is None or event.verdict.is_accepted:
             return
+        holder = evse.session or evse.authorization
+        if event.token and holder and not event.token.matches_token(holder.token):
+            return  # said of the card that has stopped what was here before
         if not self._is_heeded(evse, event.verdict):
             said = f"the backend does not know the token of a bank card ({event.verdict.status}); its session goes on"
             yield LogNote(evse.number, said, "backend")

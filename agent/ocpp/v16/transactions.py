@@ -52,7 +52,8 @@ def _decode_start_response(
     message: TransactionStarted | TransactionAuthorized, payload: Payload, ctx: RowContext
 ) -> ResponseEffects:
     known = str(int(payload["transactionId"]))
-    event = TransactionAcknowledged(ctx.link, message.session, known, decode_id_tag_info(payload["idTagInfo"]))
+    verdict = decode_id_tag_info(payload["idTagInfo"])
+    event = TransactionAcknowledged(ctx.link, message.session, known, verdict, message.token)
     return ResponseEffects((event,), (Put("transaction", f"{ctx.link}/{message.session}", {"id": known}),))
 
 
@@ -65,7 +66,7 @@ def _decode_malformed_start(
     if type(known) is not int:
         return None
     verdict = decode_status_alone(payload.get("idTagInfo"))
-    event = TransactionAcknowledged(ctx.link, message.session, str(known), verdict)
+    event = TransactionAcknowledged(ctx.link, message.session, str(known), verdict, message.token)
     return ResponseEffects((event,), (Put("transaction", f"{ctx.link}/{message.session}", {"id": str(known)}),))
 
 
@@ -116,9 +117,8 @@ def decode_stop_response(
     """Decode the answer to the end."""
     info = payload.get("idTagInfo")
     known = ctx.outbox.transaction_id(ctx.link, message.session, version) or ""
-    return ResponseEffects(
-        (TransactionAcknowledged(ctx.link, message.session, known, decode_id_tag_info(info) if info else None),)
-    )
+    verdict = decode_id_tag_info(info) if info else None
+    return ResponseEffects((TransactionAcknowledged(ctx.link, message.session, known, verdict, message.token),))
 
 
 def decode_malformed_stop(
@@ -126,9 +126,8 @@ def decode_malformed_stop(
 ) -> ResponseEffects:
     """Decode a malformed answer. An answer is no refusal: the backend has the end."""
     known = ctx.outbox.transaction_id(ctx.link, message.session, version) or ""
-    return ResponseEffects(
-        (TransactionAcknowledged(ctx.link, message.session, known, decode_status_alone(payload.get("idTagInfo"))),)
-    )
+    verdict = decode_status_alone(payload.get("idTagInfo"))
+    return ResponseEffects((TransactionAcknowledged(ctx.link, message.session, known, verdict, message.token),))
 
 
 ROWS = (

@@ -193,9 +193,8 @@ def _decode_event_response(message: Any, payload: Payload, ctx: RowContext) -> R
         brought += decode_token_message(token, info, ctx)
     if info is None and not isinstance(message, TransactionStarted):
         return ResponseEffects(tuple(brought))
-    event = TransactionAcknowledged(
-        ctx.link, message.session, message.session, decode_id_token_info(info) if info else None
-    )
+    verdict = decode_id_token_info(info) if info else None
+    event = TransactionAcknowledged(ctx.link, message.session, message.session, verdict, token)
     known = Put("transaction", f"{ctx.link}/{message.session}", {"id": message.session})
     return ResponseEffects((event, *brought), (known,) if isinstance(message, TransactionStarted) else ())
 
@@ -203,11 +202,12 @@ def _decode_event_response(message: Any, payload: Payload, ctx: RowContext) -> R
 def _decode_malformed_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
     """Decode a malformed answer. An answer is no refusal: the backend has the event. Only the
     status of the token may be readable."""
-    verdict = decode_status_alone(payload.get("idTokenInfo"))
+    verdict, token = decode_status_alone(payload.get("idTokenInfo")), getattr(message, "token", None)
     effects = _decode_event_response(message, {}, ctx)
     if verdict is None:
         return effects
-    return replace(effects, events=(TransactionAcknowledged(ctx.link, message.session, message.session, verdict),))
+    event = TransactionAcknowledged(ctx.link, message.session, message.session, verdict, token)
+    return replace(effects, events=(event,))
 
 
 _LOOSE = MessageRow(MeterSampled, "MeterValues", encode_meter_values, decode_empty_response)
