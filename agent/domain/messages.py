@@ -132,6 +132,7 @@ class TransactionStarted(Message):
     charging: ChargingState = ChargingState.EV_CONNECTED
     offline: bool = False
     remote_id: str = ""
+    """Link and number of the backend's request that has begun it (``LINK/NUMBER``); "remote": it had no number."""
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
     """All values of the meter at the start. ``meter_wh`` is its register."""

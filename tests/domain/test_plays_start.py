@@ -236,8 +236,8 @@ def ask_start(evse: int | None = 1, token: Token = A, remote_id: str = "r7") -> 
 
 def test_remote_start_with_a_cable() -> None:
     play = Playbook() >> PLUG >> ask_start() << Response(LINK, "q1", "Accepted") << ReadMeter(1, begin_reading(1), True)
-    play = play >> MeterRead(1, begin_reading(1), wh(10)) << kept("session", remote_id="r7")
-    play = play << told(TransactionStarted, trigger=TriggerReason.REMOTE_START, remote_id="r7", token=A)
+    play = play >> MeterRead(1, begin_reading(1), wh(10)) << kept("session", remote_id="chargy/r7")
+    play = play << told(TransactionStarted, trigger=TriggerReason.REMOTE_START, remote_id="chargy/r7", token=A)
     assert play << SetLimit << SetRelease(1, True)
 
 

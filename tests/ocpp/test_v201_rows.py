@@ -498,10 +498,17 @@ def test_a_token_is_never_cut(value: str) -> None:
 
 
 def test_the_remote_start_is_named() -> None:
-    started = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="4711")
+    started = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="chargy/4711")
     assert (told(started) or {})["transactionInfo"]["remoteStartId"] == 4711
-    other = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="remote")
-    assert "remoteStartId" not in (told(other) or {})["transactionInfo"]
+    for of_others in ("remote", "owner/4711"):
+        assert "remoteStartId" not in (told(replace(started, remote_id=of_others)) or {})["transactionInfo"]
+
+
+@pytest.mark.parametrize("primary", [True, False])
+def test_a_remote_start_of_an_earlier_program_is_of_the_first_backend(primary: bool) -> None:
+    started = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="4711")
+    info = (told(started, replace(place(), primary=primary)) or {})["transactionInfo"]
+    assert info.get("remoteStartId") == (4711 if primary else None)
 
 
 def values(payload: dict[str, Any] | None, at: int = 0) -> list[tuple[Any, ...]]:

@@ -332,7 +332,8 @@ class AuthorizationBlock:
             yield reply("Rejected")
             return
         yield reply("Accepted")
-        remote_id, group, profile = request.remote_id or "remote", request.group or None, request.profile
+        remote_id = f"{reply.link}/{request.remote_id}" if request.remote_id else "remote"
+        group, profile = request.group or None, request.profile
         doubtful = why_closed_for(
             self._site, evse, request.token, group
         )  # the backend has to say whether it is of the group

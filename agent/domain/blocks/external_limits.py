@@ -23,6 +23,7 @@ from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import ExternalLimitReleased, ExternalLimitSet, TransactionUpdated, TriggerReason
 from agent.domain.orders import LogNote, Persist, Send, WakeMe
+from agent.domain.session.tx_points import send_to_backends
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, EvseId, Moment
 
@@ -257,7 +258,8 @@ class ExternalLimits:
             offline=not self._site.backend_online,
             rate_changed=True,
         )
-        yield from (Send(link, update) for link in self._site.config.links if link in self._config.rate_links)
+        links = [link for link in self._site.config.links if link in self._config.rate_links]
+        yield from send_to_backends(self._site, update, links=links)
 
     @handles_events(SessionClosed)
     def forget_rate(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:

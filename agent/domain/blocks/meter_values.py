@@ -26,12 +26,12 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import ChargingState, MeterSampled, Sample
-from agent.domain.orders import ReadMeter, Send, WakeMe
+from agent.domain.orders import ReadMeter, WakeMe
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.sampling import LIVE_S, next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
 from agent.domain.session.signed_readings import bill_of_reading
-from agent.domain.session.tx_points import idle_charging_state
+from agent.domain.session.tx_points import idle_charging_state, send_to_backends
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import frozen, replace
@@ -256,8 +256,7 @@ class MeterValues:
         at = min(now.stamp, stop.at) if stop else now.stamp  # readings that were sent until now came before the end
         samples = (Sample(context, reading, measurands),)
         message = MeterSampled(session, evse.number, samples, offline, charging, authorized, at=at)
-        for link in (only,) if only else self._site.config.links:
-            yield Send(link, message, to_sign)
+        yield from send_to_backends(self._site, message, to_sign, (only,) if only else None)
         return True
 
     def _keep_for_transaction_end(

@@ -11,8 +11,8 @@ from agent.domain.events import Event, EvseEvent, SituationChanged
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
-from agent.domain.orders import Send, SetLimit, WakeMe
-from agent.domain.session.tx_points import start_late_transaction
+from agent.domain.orders import SetLimit, WakeMe
+from agent.domain.session.tx_points import send_to_backends, start_late_transaction
 from agent.domain.session_records import Session
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.transaction import TxPoint
@@ -118,8 +118,7 @@ def report_transaction_update(
         session.id, evse.number, now.stamp, trigger, evse.progress.charging, offline=not s.backend_online,
         tariff_id=evse.pricing.take_unreported_tariff(session.id),
     )  # fmt: skip
-    for link in s.config.links:
-        yield Send(link, update)
+    yield from send_to_backends(s, update)
     yield situation_changed(evse)
 
 

@@ -3,7 +3,7 @@ energy: the session table decides about that, and asks here when a session begin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agent.domain.events import TransactionClosed, TransactionOpened
 from agent.domain.evse import EvseRecord, ServiceState, StationState
@@ -11,6 +11,7 @@ from agent.domain.functional_block import Yielded
 from agent.domain.messages import (
     ChargingState,
     Message,
+    MeterSampled,
     StopReason,
     TransactionAuthorized,
     TransactionEnded,
@@ -24,6 +25,7 @@ from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.session_records import Authorization, Session
 from agent.domain.stop_reason import PendingStop
 from agent.domain.transaction import Transaction, TxPoint
+from agent.model.fastclass import replace
 from agent.model.types import Moment, Reading, Stamp
 
 RIGHT_ENDED = frozenset(
@@ -46,9 +48,23 @@ UNPLUGGING = frozenset((TxPoint.EV_CONNECTED, TxPoint.POWER_PATH, TxPoint.ENERGY
 """Stop points that come with the vehicle's end of the cable, whether or not the authorization ends."""
 
 
-def send_to_backends(s: StationState, message: Message, to_sign: OcmfBill | None = None) -> Iterator[Yielded]:
-    for link in s.config.links:
-        yield Send(link, message, to_sign)
+_WITH_OFFLINE = (TransactionStarted, TransactionAuthorized, TransactionUpdated, MeterSampled, TransactionEnded)
+
+
+def send_to_backends(
+    s: StationState, message: Message, to_sign: OcmfBill | None = None, links: Iterable[str] | None = None
+) -> Iterator[Yielded]:
+    """Send the message to these links; None: to all. ``offline`` of the message is said of the first
+    backend, which authorizes. Another one gets whether its own connection is down now."""
+    for link in s.config.links if links is None else links:
+        yield Send(link, message if link == s.config.links[0] else _with_own_offline(s, link, message), to_sign)
+
+
+def _with_own_offline(s: StationState, link: str, message: Message) -> Message:
+    is_offline = not s.link_up.get(link, False)
+    if not isinstance(message, _WITH_OFFLINE) or message.offline is is_offline:
+        return message
+    return replace(message, offline=is_offline)
 
 
 def persist_transaction(tx: Transaction) -> Persist:

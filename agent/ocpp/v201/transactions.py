@@ -81,9 +81,13 @@ def _boundary_sample(
     return Sample(context, known, tuple(dict.fromkeys((ENERGY, *measurands))))
 
 
-def _add_remote_start_id(event: dict[str, Any], remote_id: str) -> None:
-    if remote_id.isascii() and remote_id.lstrip("-").isdigit():
-        event["transactionInfo"]["remoteStartId"] = int(remote_id)
+def _add_remote_start_id(event: dict[str, Any], remote_id: str, ctx: RowContext) -> None:
+    """Add the number of the request for the backend that has made it. A number without a link is of
+    an earlier program: it goes to the first backend."""
+    link, _, number = remote_id.rpartition("/")
+    is_own = link == ctx.link if link else ctx.primary
+    if is_own and number.isascii() and number.lstrip("-").isdigit():
+        event["transactionInfo"]["remoteStartId"] = int(number)
 
 
 def _add_reservation_id(event: dict[str, Any], reservation: str, ctx: RowContext) -> None:
@@ -98,7 +102,7 @@ def _encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, A
         "Started", message.session, message.at, trigger_reason(message.trigger), message.offline, ctx
     )
     event["transactionInfo"]["chargingState"] = message.charging.value
-    _add_remote_start_id(event, message.remote_id)
+    _add_remote_start_id(event, message.remote_id, ctx)
     _add_reservation_id(event, message.reservation, ctx)
     if message.token is not None:
         event["idToken"] = encode_id_token(message.token, ctx)
@@ -120,7 +124,7 @@ def _encode_authorized(message: TransactionAuthorized, ctx: RowContext) -> dict[
         "Updated", message.session, message.at, trigger_reason(message.trigger), message.offline, ctx
     )
     event["transactionInfo"]["chargingState"] = message.charging.value
-    _add_remote_start_id(event, message.remote_id)
+    _add_remote_start_id(event, message.remote_id, ctx)
     event["evse"] = encode_evse(message.evse)
     if message.placed:
         event["meterValue"] = encode_samples((_begin_sample(message, message.at, ctx),), ctx)
