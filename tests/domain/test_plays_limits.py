@@ -8,25 +8,29 @@ from typing import Any
 
 import pytest
 
+from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.csms_cost import Cost
 from agent.domain.events import (
     BoardChanged,
+    BoardOpened,
     CablePlugged,
     CostReceived,
     LimitReceived,
     MeterRead,
     RequestReceived,
+    TimeCame,
     TokenAuthorized,
     VehicleConnected,
 )
 from agent.domain.evse import SessionState
 from agent.domain.messages import ChargingState, SettlementReported, StopReason, TransactionUpdated, TriggerReason
-from agent.domain.orders import AuthorizeToken, Send, SetRelease
-from agent.domain.requests import RemoteStartRequest
+from agent.domain.orders import AuthorizeToken, Send, SetLimit, SetRelease
+from agent.domain.requests import RemoteStartRequest, SetChargingProfileRequest
 from agent.domain.terminal_messages import CommitPayment, VoidPayment
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.transaction import TxPoint
 from agent.model.types import Token, TokenType, TransactionLimit
-from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, Playbook, charging, energised, wh
+from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, UTC0_S, Playbook, charging, energised, wh
 from tests.domain.test_plays_payment import paid, till, unplugged
 from tests.support.reading_purposes import LIVE
 
@@ -178,6 +182,40 @@ def test_a_limit_outlives_the_agent() -> None:
     play.store["tx_limit"][session] = {"limit": "unreadable"}
     play.restart(state=PLUGGED).skip()
     assert play.store["tx_limit"] == {}, "one of another session, or unreadable, is forgotten"
+
+
+def with_ten_amperes() -> Playbook:
+    """A session whose backend offers 10 A, at the end of its energy."""
+    play = Playbook(**LIMITED)
+    ten_a = Schedule(Unit.A, (Period(0, 10.0),), None, UTC0_S)
+    profile = Profile(1, 0, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ten_a)
+    play.feed(RequestReceived(LINK, "p1", SetChargingProfileRequest(1, profile, True)))
+    charging(play.skip())
+    set_limit(play, energy_wh=5000)
+    return drawn(play, 5000)
+
+
+def levels_since(play: Playbook, begin: int) -> list[float | bool]:
+    """Limits and releases as they were ordered of the board since then."""
+    orders = [o for o in play.log[begin:] if isinstance(o, SetLimit | SetRelease)]
+    return [o.on if isinstance(o, SetRelease) else o.limit.current_a or 0.0 for o in orders]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_board_that_was_reopened_has_its_limit_before_energy_is_given_again(restarted: bool) -> None:
+    """It comes up at its own maximum, and the session was withheld at that time."""
+    play = with_ten_amperes()
+    reopened = BoardOpened(1, replace(PLUGGED, plugged_s=play.t_s), replace(play.traits, counts_plugged=True))
+    if restarted:
+        play.skip().restart()
+        play.feed(TimeCame(Timer(TimerKind.CHARGING_LIMITS)))  # the shares are computed before the board is there
+    begin = len(play.skip().log)
+    play.feed(reopened)
+    play.skip()
+    assert play.session().held
+    set_limit(play, energy_wh=8000)
+    levels = levels_since(play, begin)
+    assert (levels[-1], 10.0 in levels) == (True, True), levels
 
 
 def test_a_limit_ends_with_its_session() -> None:

@@ -12,6 +12,7 @@ import pytest
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import (
     BoardChanged,
+    BoardOpened,
     CablePlugged,
     ContactorClosed,
     ContactorOpened,
@@ -54,8 +55,8 @@ from agent.domain.terminal_messages import (
 )
 from agent.domain.timers import TimerKind
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
-from agent.model.board import EvseTraits
-from agent.model.types import AuthorizationStatus, Fault, ScreenName, Stamp, Token, TokenType, Verdict
+from agent.model.board import EvseTraits, Pilot
+from agent.model.types import AuthorizationStatus, Fault, Limit, ScreenName, Stamp, Token, TokenType, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,
@@ -1080,6 +1081,22 @@ def test_a_place_that_is_still_taken_is_still_paid_but_at_most_a_minute_of_the_t
     spent = record(play, payment)["cents"]
     assert 50 + 60 + 120 <= spent <= 50 + 60 + 60 + 120
     assert CommitPayment(0, payment, 7, spent) in play.log
+
+
+def test_a_board_that_was_reopened_has_the_limit_of_the_next_vehicle_before_its_energy() -> None:
+    """Its vehicle was full by itself when the board was lost. The session outlives the plug, and the limit stays."""
+    tariff = Tariff(kwh=Decimal("0.50"), occupancy=Decimal("0.60"))
+    play = till(tariff=tariff, settings={"stop_on_ev_disconnect": False})
+    paid(play)
+    play.feed(BoardChanged(1, replace(PLUGGED, cable_a=10)))
+    full = replace(PLUGGED, plugged_s=60, spent=True, cable_a=10)
+    play.feed(BoardChanged(1, full))
+    begin = len(play.skip().log)
+    play.feed(BoardOpened(1, replace(full, plugged_s=play.t_s), replace(play.traits, counts_plugged=True)))
+    for state in (replace(full, cable=True, pilot=Pilot.A, spent=False), replace(PLUGGED, cable_a=10)):
+        play.feed(BoardChanged(1, state))
+    orders = [o for o in play.skip().log[begin:] if isinstance(o, SetLimit | SetRelease)]
+    assert (orders[0], orders[-1]) == (SetLimit(1, Limit(10.0, 3)), SetRelease(1, True)), orders
 
 
 def EvseAt(play: Playbook) -> Any:

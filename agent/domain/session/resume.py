@@ -10,7 +10,7 @@ from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.faults import GRACE_S, blocks_charging, ends_session
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
-from agent.domain.orders import Persist, WakeMe
+from agent.domain.orders import Persist, SetLimit, WakeMe
 from agent.domain.session.common import (
     leads_to_states,
     report_charging_state,
@@ -112,8 +112,11 @@ def _resume_session(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[
     evse.state, evse.progress.charging, evse.progress.resumed = SessionState.ACTIVE, ChargingState.EV_CONNECTED, True
     session.alive_at, session.spent = now.stamp, evse.board.session_used
     yield Persist("session", session.id, session.to_record())
-    if not (session.held or session.spent):
+    if session.spent:  # it has no share now: the limit of its next vehicle replaces this one
+        yield SetLimit(evse.number, evse.charging_limit)
+    else:  # also where energy is withheld: it may be given again by a release alone
         yield from set_limit_before_release(s, evse, now)
+    if not (session.held or session.spent):
         yield from set_release(s, evse, True)
     yield from restart_settle_timer(s, evse, now)
     if session.spent:
