@@ -34,7 +34,8 @@ follows the conditions of a board from its registers to the contactor, the scree
   the driver's matter. The connector is Faulted in both while a fault blocks.
 * A session outlives a silent board by {board:g} s and a meter that is silent or implausible by `meter_grace_s` (60).
 * The current that the meter shows is watched too: more than the offer by 10 % and 0.5 A on one line for 7 s is
-  `OverCurrentFailure` until the vehicle has gone, whatever the board says.
+  `OverCurrentFailure` until the vehicle has gone, whatever the board says. Where the offer falls in these 7 s, each
+  current has to be above the highest offer of them: a vehicle has 5 s to follow every step.
 * What the meter shows while nothing is released is watched as well: more than 1 A (or 250 W) for 20 s is
   `ContactorWelded`, whatever the board says of its contactor. One that the board says is closed is
   `ContactorStuckClosed` {contactor:g} s after release was withdrawn, or after the agent has found it so; it is over

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from agent.domain.events import BoardChanged, ContactorOpened, RawMeterReading, VehicleLeft
+from agent.domain.charging.external_limit import ExternalLimitConfig
+from agent.domain.events import BoardChanged, ContactorOpened, ExternalLimitReported, RawMeterReading, VehicleLeft
 from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, StopReason
 from agent.domain.orders import SetRelease
@@ -61,6 +63,68 @@ def test_what_lasts_less_is_a_vehicle_that_follows() -> None:
     for _ in range(20):
         play = looked(drawing(play, 6, MOST_A + 5.0), 16.0).skip().wait(2).skip()
     assert play.state() is SessionState.ACTIVE
+
+
+FALL_S = 18
+"""From 16 to 7 A by half an ampere each second."""
+
+
+def offered_in_fall(second: float) -> float:
+    return 16.0 - 0.5 * min(max(second, 0.0), FALL_S)
+
+
+def lowered(play: Playbook, limit_a: float) -> Playbook:
+    """The energy manager reports a limit."""
+    play.skip().feed(ExternalLimitReported(limit_a))
+    return play.skip()
+
+
+def managed() -> Playbook:
+    """A vehicle that charges at a station with an energy manager, at 16 A for a while."""
+    play = lowered(charging(Playbook(external_limit=ExternalLimitConfig())), 16.0)
+    return drawing(play, 20, 16.0, every_s=10)
+
+
+def fall_of_offer(current_a: Callable[[float], float], every_s: int) -> Playbook:
+    """An energy manager that lowers its limit each second. ``current_a``: what the vehicle draws in each."""
+    play = managed()
+    for second in range(FALL_S + 22):
+        lowered(play, offered_in_fall(second))
+        if second % every_s == 1 % every_s:
+            looked(play, current_a(second)).skip()
+        play.wait(1).skip()
+    return play
+
+
+@pytest.mark.parametrize("every_s", [1, 2, 10])
+@pytest.mark.parametrize("late_s", [0, 4, 5, 6])
+def test_a_vehicle_that_follows_a_falling_offer_is_in_order(late_s: float, every_s: int) -> None:
+    """It has 5 s for each step, and the meter shows it a second later."""
+    play = fall_of_offer(lambda second: offered_in_fall(second - late_s), every_s)
+    assert (play.state(), play.evse().faults) == (SessionState.ACTIVE, set())
+
+
+def test_steps_between_two_looks_at_an_idle_meter_are_known() -> None:
+    """16, 14 and 12 A, ten seconds apart. Each look comes a second after a step."""
+    play = managed()
+    for before_a, offered_a in ((16.0, 14.0), (14.0, 12.0), (12.0, 10.0)):
+        lowered(play, offered_a).wait(1)
+        looked(play.skip(), before_a).skip().wait(9)
+    assert (play.state(), play.evse().faults) == (SessionState.ACTIVE, set())
+
+
+@pytest.mark.parametrize("every_s", [1, 2, 10])
+@pytest.mark.parametrize("current_a", [lambda s: 16.0, lambda s: offered_in_fall(s) * 1.1 + 6.0])
+def test_too_much_of_a_falling_offer_is_too_much(current_a: Callable[[float], float], every_s: int) -> None:
+    """A vehicle that follows nothing, and one that stays far above while it follows."""
+    play = fall_of_offer(current_a, every_s)
+    assert Fault.OVER_CURRENT in play.evse().faults
+
+
+def test_a_lower_offer_that_is_not_followed_ends_the_session_after_seven_seconds() -> None:
+    play = drawing(lowered(managed(), 10.0), 7, 16.0, every_s=1)
+    assert play.state() is SessionState.ACTIVE
+    assert looked(play, 16.0).skip().state() is not SessionState.ACTIVE
 
 
 def test_a_board_that_offers_less_than_was_ordered_is_believed() -> None:
