@@ -129,6 +129,19 @@ class EvseRecord:
         return self.open_at_start and not self.board.known
 
     @property
+    def board_lost(self) -> bool:
+        """Its board fell silent when its vehicle could draw, and was not opened since. What the board does now is not
+        known: one without a watchdog, or one that falls back to a current, goes on."""
+        order, is_silent = self.release_order, self.board.unheard or Fault.BOARD_SILENT in self.faults
+        could_draw = self.board.contactor_closed or order.given or not order.withdrawal_confirmed
+        return self.board.known and is_silent and self.board.vehicle_connected and could_draw
+
+    @property
+    def may_supply_unseen(self) -> bool:
+        """Its vehicle may draw what it was last offered, and no order reaches its board."""
+        return self.board_not_seen or self.board_lost
+
+    @property
     def maximum_a(self) -> float:
         """What outlet, board and the cable that is in can carry."""
         return min(a for a in (self.config.max_a, self.board.max_a, self.board.cable_a) if a is not None)

@@ -41,6 +41,8 @@ class BoardReport:
 
     known: bool = False
     """It has been opened in this process."""
+    unheard: bool = False
+    """It has been silent, and was not opened since."""
     cable_plugged: bool = False
     vehicle_connected: bool = False
     requests_energy: bool = False

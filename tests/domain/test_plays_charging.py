@@ -16,10 +16,12 @@ from agent.domain.events import (
     ClockTrusted,
     ContactorClosed,
     ContactorOpened,
+    FaultCleared,
     FaultRaised,
     LinkChanged,
     MeterRead,
     OfferChanged,
+    ReleaseWithdrawn,
     RequestReceived,
     StopWanted,
     TransactionAcknowledged,
@@ -754,6 +756,77 @@ def test_a_board_that_never_comes_back_keeps_its_share_until_somebody_has_seen_i
     assert (play.evse(2).session, limit(play.skip(), 1)) == (None, 20.0)
     play.feed(BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits))
     assert limit(play, 1) == 32.0
+
+
+def lose_board(play: Play, evse: int = 2) -> Play:
+    """Its data cable breaks. No order reaches it, and none is confirmed."""
+    play.confirms = False
+    play.skip().feed(FaultRaised(evse, Fault.BOARD_SILENT))
+    return play.skip().wait(0.1)
+
+
+def given_up(play: Play) -> Play:
+    """The session at the lost board is closed, although its meter still shows a current."""
+    play.skip().wait(20)
+    for attempt in (1, 2, 3):
+        play.skip().feed(MeterRead(2, end_reading(attempt), replace(wh(1100), current_a=(20.0,))))
+        play.skip().wait(6)
+    return play
+
+
+def test_a_board_that_is_lost_keeps_its_share_until_it_is_seen_again() -> None:
+    """One without a watchdog goes on, one with a fallback too. The session ends after ten seconds all the same."""
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    assert (play.evse(2).session, limit(play.skip(), 1)) == (None, 20.0)
+    play.wait(3600).skip().feed(FaultCleared(2, Fault.BOARD_SILENT))
+    play.skip().wait(1)
+    assert limit(play, 1) == 20.0, "it answers, and nothing is known yet of what it does"
+    play.skip().feed(BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits))
+    assert (limit(play.skip(), 1), play.evse(2).allowed_a) == (32.0, None)
+
+
+def test_a_vehicle_that_begins_while_a_board_is_lost_gets_what_is_left() -> None:
+    """Another one has left, whose place it takes. The session at the lost board is over as well."""
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    for event in (BoardChanged(1, replace(PLUGGED, cable=False, pilot=Pilot.A)), ReleaseWithdrawn(1)):
+        play.skip().feed(event)
+    play.skip().feed(MeterRead(1, end_reading(1), wh(1100)))
+    play.skip().wait(60)
+    plugged_and_begun(play, 1)
+    assert (play.state(1), limit(play, 1), play.levels[SetRelease, 1]) == (SessionState.ACTIVE, 20.0, True)
+
+
+@pytest.mark.parametrize("before_s", [0, 8])
+def test_a_lower_limit_of_a_board_that_is_lost_counts_as_not_obeyed(before_s: float) -> None:
+    """It was ordered a moment before the board counted as silent: the cable may have been broken already."""
+    play = fed(40.0, "RST", "RST")
+    put(play.skip(), profile(DEFAULT, (0, 6)), 2)
+    play.skip().wait(before_s)
+    lose_board(play).skip().wait(9)
+    assert limit(play, 1) == 20.0
+    put(play.skip(), profile(DEFAULT, (0, 8)), 2)
+    play.skip().wait(9)
+    assert limit(play, 1) == 20.0
+
+
+def test_a_board_that_is_lost_after_it_has_switched_off_has_no_share() -> None:
+    play = fed(40.0, "RST", "RST")
+    put(play.skip(), profile(DEFAULT, (0, 0)), 2)
+    for event in (ContactorOpened(2), VehiclePaused(2)):
+        play.skip().feed(event)
+    lose_board(play).skip().wait(20)
+    assert limit(play, 1) == 32.0
+
+
+def test_a_board_that_is_back_within_its_time_shares_again() -> None:
+    play = lose_board(fed(40.0, "RST", "RST"))
+    put(play.skip(), profile(DEFAULT, (0, 6)), 2)
+    play.skip().wait(6)
+    assert given(play) == (20.0, 20.0)
+    play.skip().feed(FaultCleared(2, Fault.BOARD_SILENT))
+    play.skip().feed(BoardOpened(2, CHARGING, play.traits))
+    play.skip().wait(6)
+    assert (play.state(2), given(play)) == (SessionState.ACTIVE, (32.0, 6.0))
 
 
 def test_a_board_that_was_not_seen_since_the_restart_learns_of_no_lower_limit() -> None:

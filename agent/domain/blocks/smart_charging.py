@@ -55,7 +55,7 @@ from agent.domain.serialization import UnreadableRecord, dump_record, load_recor
 from agent.domain.session_records import Session
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
-from agent.model.types import STATION, EvseId, Moment
+from agent.model.types import STATION, EvseId, Fault, Moment
 
 
 class SmartCharging:
@@ -240,7 +240,7 @@ class SmartCharging:
 
     @handles_events(SessionClosed)
     def remove_profiles_of_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        self._limits.forget_limit(self._site.evses[event.evse])
+        self._limits.forget_unused_share(self._site.evses[event.evse])
         yield from self._forget_profiles(
             *[n for n, i in self._site.charging_profiles.items() if i.profile.session == event.session]
         )
@@ -253,7 +253,9 @@ class SmartCharging:
     @handles_events(BoardOpened)
     def recompute_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Recompute while nothing flows here. Where a session goes on, its rules follow."""
-        if self._site.evses[event.evse].session is None:
+        evse = self._site.evses[event.evse]
+        if evse.session is None:
+            self._limits.forget_unused_share(evse)
             yield from self._limits.recompute_limits(now)
 
     @handles_events(BoardChanged)
@@ -267,7 +269,9 @@ class SmartCharging:
     @handles_events(FaultRaised, FaultCleared)
     def recompute_after_live_fault(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
         """Recompute after other blocks have added the fault, or removed it."""
-        if event.fault in LIVE:
+        if isinstance(event, FaultRaised) and event.fault is Fault.BOARD_SILENT and event.evse in self._site.evses:
+            self._limits.keep_unheard_share(self._site.evses[event.evse], now)
+        if event.fault in LIVE or event.fault is Fault.BOARD_SILENT:
             yield WakeMe(Timer(TimerKind.CHARGING_LIMITS), now.t_s)
 
     @handles_timer(TimerKind.CHARGING_LIMITS, TimerKind.STATE_SETTLED)

@@ -29,6 +29,9 @@ from agent.model.types import EvseId, Moment, Stamp
 YIELD_S = 5.0
 """How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A). Only then another one
 may get the current."""
+UNHEARD_S = 10.0
+"""How long a board may have heard nothing before it counts as silent (real seconds): three looks that were not
+answered, and a second opening that failed."""
 SAME_A = 1e-6
 """Currents that differ by less are the same."""
 PhaseCurrents: TypeAlias = tuple[float, float, float]
@@ -48,8 +51,8 @@ class StationLimits:
     def compute_starting_limit(self, evse: EvseRecord, now: Moment) -> None:
         """Compute the share of an EVSE before its session gets energy, as far as the others have
         left it already. Too little for it: none. Another EVSE that charged when the agent stopped,
-        and whose board was not opened since, still has what it was given then: its share, as far as
-        it is known."""
+        or when its board was lost, and whose board was not opened since, still has what it was
+        given then: its share, as far as it is known."""
         self._forget_currents_no_longer_drawn()
         running = self._evses_drawing_energy()
         table, at_s = self.profile_table(now), _axis_s(now)
@@ -100,8 +103,19 @@ class StationLimits:
         watts_per_a = {number: volts[number] / efficiency[number] for number in volts}
         return [*out, *(Budget(b.limit, watts_per_a) for b in bounds if b.unit is Unit.W)]
 
-    def forget_limit(self, evse: EvseRecord) -> None:
-        evse.allowed_a = None
+    def forget_unused_share(self, evse: EvseRecord) -> None:
+        """Forget the share of an EVSE without a session. One that cannot be asked, or cannot be switched off, keeps it:
+        that its session is over says nothing of its contactor."""
+        if not _may_draw_energy(evse):
+            evse.allowed_a = None
+
+    def keep_unheard_share(self, evse: EvseRecord, now: Moment) -> None:
+        """Keep for an EVSE whose board was lost what its vehicle was to leave: the order may not have reached the
+        board."""
+        currents_a, until_s = self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
+        if evse.board_lost and now.t_s < until_s + UNHEARD_S * self._site.config.io_s:
+            evse.allowed_a = max(evse.allowed_a or 0.0, *currents_a)
+            evse.allowed_phases = max(evse.used_phases, sum(a > 0 for a in currents_a))
 
     def _forget_currents_no_longer_drawn(self) -> None:
         """Forget what a vehicle may still draw once it draws nothing: what it had is another one's by
@@ -134,8 +148,8 @@ class StationLimits:
     def _claim_of_evse(self, evse: EvseRecord, own: Bound, alone: bool) -> Claim:
         """Return the claim of an EVSE. ``minChargingRate`` decides which EVSE waits when there is
         not enough for all. An EVSE that is alone does not wait, and one that cannot wait gets no
-        more for it. One whose board was not seen since the restart learns of no limit: it keeps
-        what it has."""
+        more for it. One whose board was not seen since the restart, or was lost, learns of no limit:
+        it keeps what it has."""
         if _keeps_what_it_has(evse):
             had_a = evse.allowed_a or 0.0
             return Claim(evse.number, had_a, had_a, insists=True)
@@ -211,12 +225,12 @@ class StationLimits:
 
 def _may_draw_energy(evse: EvseRecord) -> bool:
     """True if energy may flow: in a session (of a vehicle that takes any), at its end until the
-    contactor is open, on a board that went on by itself while the agent was away, and where it
-    cannot be switched off."""
+    contactor is open, on a board that may go on by itself while the agent is away or the board
+    cannot be reached, and where it cannot be switched off."""
     return (
         (evse.state is SessionState.ACTIVE and not evse.board.session_used)
         or (evse.state is SessionState.ENDING and _may_draw_now(evse))
-        or evse.board_not_seen
+        or evse.may_supply_unseen
         or (evse.board.vehicle_connected and bool(LIVE & evse.faults))
     )
 
@@ -224,14 +238,16 @@ def _may_draw_energy(evse: EvseRecord) -> bool:
 def _may_draw_now(evse: EvseRecord) -> bool:
     """True if the contactor is closed, or may be: the vehicle asks for energy, and release is given or
     its withdrawal is not confirmed. What the board reports of its contactor is up to one poll old. A
-    board that was not seen since the restart, or cannot switch off, may supply its vehicle too."""
+    board that was not seen since the restart, was lost, or cannot switch off, may supply its vehicle
+    too."""
     released = evse.release_order.given or not evse.release_order.withdrawal_confirmed
-    unseen = evse.board_not_seen or bool(LIVE & evse.faults)
+    unseen = evse.may_supply_unseen or bool(LIVE & evse.faults)
     return unseen or evse.board.contactor_closed or (released and evse.board.requests_energy)
 
 
 def _keeps_what_it_has(evse: EvseRecord) -> bool:
-    return evse.board_not_seen and bool(evse.allowed_a)
+    """True if no limit reaches its board. One that was not seen since the restart has first to get a share."""
+    return (evse.board_lost and evse.allowed_a is not None) or (evse.board_not_seen and bool(evse.allowed_a))
 
 
 def _phase_currents(current_a: float, phases: int) -> PhaseCurrents:
