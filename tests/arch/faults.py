@@ -39,7 +39,7 @@ follows the conditions of a board from its registers to the contactor, the scree
 * What the meter shows while nothing is released is watched as well: more than 1 A (or 250 W) for 20 s is
   `ContactorWelded`, whatever the board says of its contactor. One that the board says is closed is
   `ContactorStuckClosed` {contactor:g} s after release was withdrawn, or after the agent has found it so; it is over
-  when the contactor opens. No plug is unlocked meanwhile, on any request.
+  when the contactor opens. No plug is unlocked and no session begins meanwhile, on any request.
 * A board that shows release without a session is withdrawn at once, each time; the third time within a minute is
   `ContactorStuckClosed` too, until the board shows that release is gone.
 * The meter's voltages are watched on alternating current: a line below 150 V is `UnderVoltage`, one above 280 V

@@ -10,22 +10,22 @@ import pytest
 from agent.domain.events import (
     BoardChanged,
     CardPresented,
-    ContactorClosed,
     ContactorOpened,
     FaultRaised,
     MeterFailed,
     MeterRead,
     RequestReceived,
+    TokenAuthorized,
     UnlockTried,
 )
 from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, FaultNoted
 from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send, SetRelease, Unlock
-from agent.domain.reading_purposes import ReadingKind, end_reading
+from agent.domain.reading_purposes import ReadingKind, begin_reading, end_reading
 from agent.domain.requests import UnlockConnectorRequest
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Reading, ScreenName
-from tests.domain.playbook import EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh
+from tests.domain.playbook import ACCEPTED, EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, Play, profile, put
 from tests.support.reading_purposes import POLL, UNLOCK
 
@@ -88,6 +88,30 @@ def test_nobody_begins_at_it() -> None:
     assert play.screens[1].name is ScreenName.REFUSED
 
 
+@pytest.mark.parametrize("how", ["free", "card"])
+def test_no_session_begins_in_the_time_that_it_has_to_open(how: str) -> None:
+    """The fault is not known after a restart until the contactor has had its time. With release it would never be."""
+    play = Playbook(free_vending=how == "free")
+    play.restart(state=LIVE)
+    if how == "card":
+        play.skip().feed(CardPresented(1, A))
+        play.feed(TokenAuthorized("token:1", A, ACCEPTED))
+    for attempt in (1, 2, 3):
+        play.skip().feed(MeterRead(1, begin_reading(attempt), wh(1200)))
+        play.skip().wait(5)
+    assert not [o for o in play.log if isinstance(o, SetRelease) and o.on]
+    assert (play.skip().evse().session, play.evse().faults) == (None, {STUCK})
+
+
+def test_a_session_begins_when_the_contactor_has_opened() -> None:
+    play = Playbook(free_vending=True)
+    play.restart(state=LIVE).skip().feed(MeterRead(1, begin_reading(1), wh(1200)))
+    assert (play.skip().evse().session, play.screens[1].detail) == (None, "unavailable")
+    play.skip().feed(ContactorOpened(1))
+    play.skip().wait(6).skip().feed(MeterRead(1, begin_reading(2), wh(1200)))
+    assert play.state() is SessionState.ACTIVE
+
+
 def test_at_the_end_of_a_session_too() -> None:
     play = over(charging(Playbook()), contactor=True)
     assert STUCK in play.evse().faults
@@ -115,11 +139,14 @@ def test_one_that_takes_its_time_is_none() -> None:
 
 
 def test_release_that_was_given_meanwhile_begins_the_time_anew() -> None:
-    play = Playbook()
-    play.feed(ContactorClosed(1))
-    play.skip().wait(8).skip()
-    charging(play)
-    play.skip().wait(1).skip().feed(CardPresented(1, A))
+    """A pause is over before the contactor has opened."""
+    play = charging(Play())
+    put(play, profile(DEFAULT, (0, 0.0)), 1)
+    play.skip().wait(2)
+    put(play.skip(), profile(DEFAULT, (0, 16.0)), 1)
+    play.skip().wait(7)
+    assert play.evse().release_order.given
+    play.skip().feed(CardPresented(1, A))
     assert not play.evse().release_order.given
     play.skip().wait(5).skip()
     assert STUCK not in play.evse().faults

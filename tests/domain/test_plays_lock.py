@@ -212,10 +212,10 @@ def test_somebody_elses_session_keeps_its_cable() -> None:
         play.feed(event)
     for asked in [o for o in play.log if isinstance(o, AuthorizeToken)]:
         play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
+    assert not freed(play.feed(ContactorOpened(1)))
     play.feed(MeterRead(1, begin_reading(1), wh(1200)))
     assert play.state() is SessionState.ACTIVE
     assert wishes(play) == []
-    assert not freed(play.feed(ContactorOpened(1)))
     play.skip().restart(5)
     assert not freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
 

@@ -126,7 +126,8 @@ def _authorization_dropped(evse: EvseRecord, event: Event) -> AuthorizationDropp
         return AuthorizationDropped(evse.number, "timeout", StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
     if isinstance(event, StopWanted):
         return AuthorizationDropped(evse.number, "stopped", event.reason, event.trigger)
-    return AuthorizationDropped(evse.number, "unavailable" if isinstance(event, MeterFailed) else "stopped")
+    no_session = isinstance(event, MeterFailed | MeterRead)
+    return AuthorizationDropped(evse.number, "unavailable" if no_session else "stopped")
 
 
 @leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
@@ -146,12 +147,19 @@ def vehicle_left_before_session(s: StationState, evse: EvseRecord, event: Event,
     yield from _await_vehicle(s, evse, now)
 
 
+def _is_beginning_refused(s: StationState, evse: EvseRecord) -> bool:
+    """Return whether no session may begin now. A contactor that is closed although no session has release may be stuck:
+    its guard has not decided yet, and with release it could not see that any more."""
+    is_live = evse.board.contactor_closed and not evse.release_order.given
+    return is_live or s.stopping or s.service_state(evse) is ServiceState.FAULTED
+
+
 @leads_to_states(SessionState.ACTIVE, SessionState.AUTHORIZED, SessionState.FREE, SessionState.OCCUPIED)
 def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """Put the session on disk, then report it, then give release: the register is known."""
     if event.purpose != begin_reading(evse.progress.begin_try):
         return
-    if s.stopping or s.service_state(evse) is ServiceState.FAULTED:
+    if _is_beginning_refused(s, evse):
         yield from drop_authorization(s, evse, event, now)
         return
     if evse.board.session_used:  # known since: the authorization waits until the vehicle is plugged in again
