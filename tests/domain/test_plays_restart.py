@@ -103,6 +103,31 @@ def test_a_proven_plug_resumes_however_late_the_agent_comes_to_it() -> None:
     assert play.state() == SessionState.ACTIVE
 
 
+@pytest.mark.parametrize(("plugged_s", "resumes"), [(35_997.0, True), (35_993.0, True), (35_990.0, False)])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_clocks_that_drift_apart_overnight_are_no_power_loss(plugged_s: float, resumes: bool, restarts: bool) -> None:
+    """A second in ten hours is 28 ppm; crystals and corrected clocks do more."""
+    play = counting()
+    for _ in range(359):
+        play.feed(MeterRead(1, LIVE, wh(1500)))
+        play.skip().wait(100)
+    if restarts:
+        play.skip().restart(0)
+    play.skip().feed(BoardOpened(1, there(plugged_s=plugged_s), COUNTS))
+    assert released(play) is resumes
+
+
+@pytest.mark.parametrize("seen_s", [1, 4, 8, 100])
+def test_the_drift_of_a_long_absence_lets_no_other_car_in(seen_s: float) -> None:
+    """It was plugged in as soon as the agent was away, and stays for a week."""
+    play = charging(Playbook(traits=COUNTS)).wait(seen_s).skip()
+    play.feed(MeterRead(1, LIVE, wh(1100)))
+    play.feed(StopRequested())
+    week_s = 7 * 86_400.0
+    play.skip().restart(week_s, state=there(plugged_s=week_s - 2))
+    assert not released(play)
+
+
 def test_another_car_does_not_resume_however_late_the_agent_comes_to_it() -> None:
     play = counting().restart(3000)
     asked_at = play.now.stamp

@@ -30,6 +30,9 @@ RECOVER_S = 300.0
 
 ANSWER_WITHIN_S = 5
 """How long a board may take to answer (real seconds): in so short a time no other vehicle is plugged in."""
+DRIFT = 200e-6
+"""How far the clocks of board and station may differ, as a part of the time: cheap crystals over the range of
+temperatures, and a clock that is being corrected."""
 
 
 class Plugged(Protocol):
@@ -47,9 +50,10 @@ def plug_is_uninterrupted(s: StationState, evse: EvseRecord, session: Plugged, e
 
     With a board that counts the seconds since the plug: when the board was asked, the count must
     have covered the whole time since we saw the plug (it is floored to a second, and we saw the
-    plug after it happened, so one second is all the benefit of the doubt). Where the answer took
-    longer than ``ANSWER_WITHIN_S``, the count must have covered all but so much of the time until
-    the answer. Without a counter: the time away must be short. A rebooted kernel proves nothing."""
+    plug after it happened, so one second and the drift of the clocks are all the benefit of the
+    doubt). Where the answer took longer than ``ANSWER_WITHIN_S``, the count must have covered all
+    but so much of the time until the answer. Without a counter: the time away must be short. A
+    rebooted kernel proves nothing."""
     if not evse.board.vehicle_connected or session.plugged_at is None:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
@@ -57,10 +61,20 @@ def plug_is_uninterrupted(s: StationState, evse: EvseRecord, session: Plugged, e
     if evse.traits.counts_plugged and plugged_s is not None and same_boot:
         asked, answered = event.asked_at or now.stamp, event.answered_at or now.stamp
         counted_s = max(asked.t_s, answered.t_s - ANSWER_WITHIN_S * io_s)
-        return plugged_s + io_s >= counted_s - session.plugged_at.t_s
+        passed_s = counted_s - session.plugged_at.t_s
+        return plugged_s + io_s + _drift_s(session, passed_s, io_s) >= passed_s
     if session.alive_at.boot != now.stamp.boot:
         return False
     return not evse.traits.counts_plugged and now.t_s - session.alive_at.t_s <= s.config.resume_within_s
+
+
+def _drift_s(session: Plugged, passed_s: float, io_s: float) -> float:
+    """Return by how much the clocks may differ after this time. It never lets another vehicle pass, whose count is at
+    most the time since the last sign of life: a plug that was seen for a moment only has to be counted exactly."""
+    if session.plugged_at is None or session.alive_at.boot != session.plugged_at.boot:
+        return 0.0
+    seen_s = session.alive_at.t_s - session.plugged_at.t_s
+    return max(0.0, min(DRIFT * passed_s, (seen_s - (ANSWER_WITHIN_S + 1) * io_s) / 2))
 
 
 def await_board(evse: EvseRecord, session: Session) -> None:
