@@ -72,6 +72,10 @@ class ReleaseOrder:
     """What is ordered of the board now."""
     requested: bool = False
     """The session may have energy; ``given`` follows it, except in a pause."""
+    paused: bool = False
+    """It was withdrawn by a limit, and is given again when there is enough current."""
+    resumes_at_s: float | None = None
+    """When a pause is over if there is enough current until then; None: there is not now."""
     withdrawal_confirmed: bool = False
     """The board has followed the last withdrawal."""
 

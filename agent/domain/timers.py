@@ -18,6 +18,8 @@ class TimerKind(StrEnum):
     """A vehicle that has left stays away."""
     STATE_SETTLED = auto()
     """The charging state is settled; a vehicle has had its time to ask for energy."""
+    PAUSE_END = auto()
+    """There has been enough current for so long that a pause is over."""
     END_REGISTER = auto()
     """The contactor has had the time to open, or the register of the end is read again."""
     SESSION_RECOVERY = auto()
@@ -120,6 +122,7 @@ SESSION_TIMERS = (
     TimerKind.CONNECTION_TIMEOUT,
     TimerKind.UNPLUG_BOUNCE,
     TimerKind.STATE_SETTLED,
+    TimerKind.PAUSE_END,
     TimerKind.END_REGISTER,
     TimerKind.SESSION_RECOVERY,
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.domain.charging.external_limit import ExternalLimitConfig
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import (
     BoardChanged,
@@ -16,6 +17,7 @@ from agent.domain.events import (
     ClockTrusted,
     ContactorClosed,
     ContactorOpened,
+    ExternalLimitReported,
     FaultCleared,
     FaultRaised,
     LinkChanged,
@@ -30,7 +32,7 @@ from agent.domain.events import (
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import SessionState
+from agent.domain.evse import LEAST_A, SessionState
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelease
 from agent.domain.reading_purposes import begin_reading, end_reading
@@ -249,11 +251,60 @@ def test_below_six_amperes_the_session_pauses_and_goes_on(amperes: float) -> Non
     assert play.skip().wait(60.1) << SetLimit(1, Limit(0.0, 3)) << SetRelease(1, False) << PAUSED
     assert play >> [OfferChanged(1, False), VehiclePaused(1), ContactorOpened(1)]
     assert play.state() is SessionState.ACTIVE
-    assert play.wait(60) << SetLimit(1, Limit(10.0, 3)) << SetRelease(1, True)
+    assert play.wait(60) << SetLimit(1, Limit(10.0, 3))
+    assert play.wait(4.8)
+    assert play.wait(0.2) << SetRelease(1, True)
     assert play >> [OfferChanged(1, True), VehicleReady(1)]
     assert play >> ContactorClosed(1) << RUNS
     assert len([m for m in play.told if type(m).__name__ == "TransactionStarted"]) == 1
     assert play.ended() == []
+
+
+def releases(play: Play) -> list[bool]:
+    return [o.on for o in play.log if isinstance(o, SetRelease)]
+
+
+def swinging(seconds: int, *limits_a: float) -> Play:
+    """A limit of an energy manager that changes each second."""
+    play = charging(Play(external_limit=ExternalLimitConfig()))
+    for _, limit_a in zip(range(seconds), itertools.cycle(limits_a), strict=False):
+        play.skip().feed(ExternalLimitReported(limit_a))
+        if limit_a < LEAST_A and play.evse().board.contactor_closed:
+            play.feed(ContactorOpened(1))
+        play.skip().wait(1)
+    return play
+
+
+def test_a_limit_that_swings_around_the_least_does_not_switch_the_contactor_each_time() -> None:
+    """It pauses at once, and goes on when there has been enough for a while, whatever more there is meanwhile."""
+    play = swinging(60, 6.1, 5.9)
+    assert releases(play) == [True, False]
+    play.skip().wait(60)
+    assert releases(play) == [True, False], "5.9 A was the last word"
+    for limit_a in (6.1, 6.6, 7.1, 7.6, 8.1):
+        play.skip().feed(ExternalLimitReported(limit_a))
+        assert releases(play) == [True, False]
+        play.skip().wait(1)
+    assert releases(play) == [True, False, True]
+
+
+def test_a_pause_that_is_over_is_forgotten_with_its_session() -> None:
+    play = swinging(3, 6.1, 5.9)
+    play.skip().feed(StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
+    play.skip().wait(30)
+    assert releases(play)[:2] == [True, False]
+    assert True not in releases(play)[2:]
+
+
+def test_what_withholds_energy_in_a_pause_goes_before_its_end() -> None:
+    """The token is not valid any more, and the backend lets its session stay open."""
+    play = charging(Play(settings={"stop_on_invalid_id": False}))
+    put(play, profile(DEFAULT, (0, 0.0)))
+    put(play.skip(), profile(DEFAULT, (0, 10.0)))
+    play.skip().wait(2)
+    play.skip().feed(TransactionAcknowledged(LINK, play.session().id, "42", REFUSED))
+    play.skip().wait(30)
+    assert True not in releases(play)[1:]
 
 
 def test_a_session_that_begins_in_a_pause_waits_without_energy() -> None:

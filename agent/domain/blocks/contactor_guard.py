@@ -53,8 +53,15 @@ class ContactorGuard:
     @handles_events(*_SEEN)
     def detect_stuck_contactor(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses.get(event.evse)
-        if evse is None:
-            return
+        if evse is not None:
+            yield from self._watch_contactor(evse, now)
+
+    @handles_timer(TimerKind.PAUSE_END)
+    def watch_contactor_after_pause(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        """Note that release was given: a contactor that is closed now has its time again when that is withdrawn."""
+        yield from self._watch_contactor(self._site.evses[event.timer.evse], now)
+
+    def _watch_contactor(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         n, stuck = evse.number, _is_stuck(evse)
         if stuck and n not in self._reported | self._stuck_timers:
             self._stuck_timers.add(n)

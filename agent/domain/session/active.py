@@ -31,7 +31,7 @@ from agent.domain.session.common import (
     restart_settle_timer,
 )
 from agent.domain.session.end import end_session
-from agent.domain.session.release import pause_release, set_release
+from agent.domain.session.release import await_lasting_current, pause_release, set_release
 from agent.domain.session.tx_points import UNPLUGGING
 from agent.domain.session_records import EnergyHolder
 from agent.domain.timers import Timer, TimerKind
@@ -65,6 +65,10 @@ def active_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now
         yield from end_session(
             s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now
         )
+    if event.timer.kind is TimerKind.PAUSE_END and evse.release_order.resumes_at_s is not None:
+        yield from set_release(s, evse, True)
+        yield from restart_settle_timer(s, evse, now)
+        yield from report_charging_state(s, evse, now)
     if event.timer.kind is not TimerKind.STATE_SETTLED:
         return
     evse.progress.state_settled = True
@@ -126,8 +130,9 @@ def vehicle_left(s: StationState, evse: EvseRecord, event: VehicleLeft, now: Mom
 
 def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
     """Apply another limit. Below the minimum the session pauses: release is withdrawn, and nothing
-    ends. With current again release is given back where it was requested. Where release is given
-    once only, the limit alone carries the pause."""
+    ends. When there has been enough current for ``RESUME_S``, release is given back where it was
+    requested. A session that had none yet is released at once. Where release is given once only, the
+    limit alone carries the pause."""
     yield SetLimit(evse.number, evse.charging_limit)
     if evse.traits.one_release and evse.release_order.given:
         if not evse.paused_by_limit:
@@ -138,6 +143,8 @@ def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, 
             yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
     elif evse.paused_by_limit and evse.release_order.given:
         yield from pause_release(s, evse)
+    elif evse.release_order.paused:
+        yield from await_lasting_current(evse, now)
     elif evse.release_order.requested and not evse.release_order.given:
         yield from set_release(s, evse, True)
         yield from restart_settle_timer(s, evse, now)
