@@ -8,9 +8,13 @@ from typing import Any
 
 from agent.domain.charging.station_limits import YIELD_S
 from agent.domain.events import (
+    BoardOpened,
     CablePlugged,
     ContactorClosed,
     ContactorOpened,
+    Event,
+    FaultCleared,
+    FaultRaised,
     MeterRead,
     OfferChanged,
     ReleaseWithdrawn,
@@ -19,9 +23,12 @@ from agent.domain.events import (
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.orders import ReadMeter, SetLimit, SetRelease
+from agent.domain.orders import Order, ReadMeter, SetLimit, SetRelease
 from agent.domain.requests import RemoteStartRequest, RemoteStopRequest
-from tests.domain.playbook import LINK, B, Playbook, wh
+from agent.model.board import Pilot
+from agent.model.fastclass import replace
+from agent.model.types import Fault
+from tests.domain.playbook import LINK, PLUGGED, B, Playbook, wh
 from tests.support.domain_state import configure
 
 FEED_A = 40.0
@@ -32,23 +39,53 @@ NUMBERS = itertools.count(1)
 
 class FeedWatch(Playbook):
     """Three outlets on one feed. A vehicle whose contactor is closed draws the most that it was offered in the last
-    ``YIELD_S``, but nothing from before the contactor closed. The domain learns of contactors when reported."""
+    ``YIELD_S``, but nothing from before the contactor closed. The domain learns of contactors when reported. A board
+    whose cable is broken goes on with what it has, until it is opened again with its own maximum."""
 
     QUIET = (*Playbook.QUIET, ReadMeter)
 
     def __init__(self, **options: Any) -> None:
+        self.cut_off: dict[int, bool] = {}
+        """Boards that no order reaches, and whether each has release."""
         super().__init__(
             evses=len(EVSES), feed_a=FEED_A, settings={"phase_switching": True}, resume_within_s=600.0, **options
         )
         self.offers: dict[int, deque[tuple[float, dict[str, float]]]] = {n: deque() for n in EVSES}
         self.asks_energy = dict.fromkeys(EVSES, False)
         self.closed = dict.fromkeys(EVSES, False)
+        self.confirms = False  # those do that are not cut off
         self.looked_at = 0
         for number, rotation in zip(EVSES, ROTATIONS, strict=True):
             configure(self.evse(number), phases=len(rotation), rotation=rotation)
 
+    def feed(self, event: Event) -> list[Order]:
+        orders = super().feed(event)
+        for order in orders:
+            if isinstance(order, SetRelease) and not order.on and order.evse not in self.cut_off:
+                self.feed(ReleaseWithdrawn(order.evse))
+        return orders
+
+    def cut_board_off(self, evse: int, noticed_s: float) -> None:
+        """Its cable breaks, which is noticed a moment later."""
+        if evse not in self.cut_off:
+            self.cut_off[evse] = self.released(evse)
+            self.wait_and_check(noticed_s)
+            self.feed_and_check(FaultRaised(evse, Fault.BOARD_SILENT))
+
+    def reach_board_again(self, evse: int) -> None:
+        """It answers, and a moment later it is opened: without release, and at its maximum."""
+        if evse not in self.cut_off:
+            return
+        self.feed_and_check(FaultCleared(evse, Fault.BOARD_SILENT))
+        self.wait_and_check(0.2)
+        del self.cut_off[evse]
+        self.levels[SetRelease, evse] = self.closed[evse] = False
+        self.offers[evse].append((self.t_s, dict.fromkeys(ROTATIONS[evse - 1], self.evse(evse).config.max_a)))
+        pilot = Pilot.C if self.asks_energy[evse] else Pilot.B
+        self.feed_and_check(BoardOpened(evse, replace(PLUGGED, pilot=pilot), self.traits))
+
     def begin_session(self, evse: int) -> None:
-        if self.evse(evse).session is not None:
+        if self.evse(evse).session is not None or evse in self.cut_off:
             return
         if not self.evse(evse).board.vehicle_connected:
             self.feed_and_check(CablePlugged(evse), VehicleConnected(evse))
@@ -62,6 +99,8 @@ class FeedWatch(Playbook):
             self.feed_and_check(self.request(RemoteStopRequest(session.id)))
 
     def set_asking(self, evse: int, on: bool) -> None:
+        if evse in self.cut_off:
+            return
         self.asks_energy[evse] = on
         self.feed_and_check((VehicleReady if on else VehiclePaused)(evse))
 
@@ -83,7 +122,7 @@ class FeedWatch(Playbook):
     answered = 0
 
     def report_contactors(self) -> None:
-        for number in EVSES:
+        for number in (n for n in EVSES if n not in self.cut_off):
             if self.closed[number] != self.evse(number).board.contactor_closed:
                 self.feed_and_check((ContactorClosed if self.closed[number] else ContactorOpened)(number))
             if not self.released(number) and not self.closed[number]:
@@ -91,7 +130,7 @@ class FeedWatch(Playbook):
         self.answer_readings()
 
     def released(self, evse: int) -> bool:
-        return bool(self.levels.get((SetRelease, evse), False))
+        return self.cut_off.get(evse, bool(self.levels.get((SetRelease, evse), False)))
 
     def check_feed(self) -> None:
         drawn_a = self.drawn_currents()
@@ -101,7 +140,7 @@ class FeedWatch(Playbook):
     def drawn_currents(self) -> list[dict[str, float]]:
         """What each vehicle draws at most now: amperes by the phases of the feed."""
         for order in self.log[self.looked_at :]:
-            if isinstance(order, SetLimit):
+            if isinstance(order, SetLimit) and order.evse not in self.cut_off:
                 used = ROTATIONS[order.evse - 1][: order.limit.phases or 3]
                 self.offers[order.evse].append((self.t_s, dict.fromkeys(used, order.limit.current_a or 0.0)))
         self.looked_at = len(self.log)

@@ -26,6 +26,12 @@ STEPS = st.one_of(
     st.tuples(st.just("report")),
     st.tuples(st.just("wait"), st.sampled_from((0.5, 1.0, 2.0, 4.0, 6.0))),
 )
+CABLE_STEPS = st.one_of(
+    st.tuples(st.just("cut off"), st.sampled_from(EVSES), st.sampled_from((0.0, 1.0, 4.0))),
+    st.tuples(st.just("reach"), st.sampled_from(EVSES)),
+    st.tuples(st.just("wait"), st.just(15.0)),
+)
+"""Nothing of what is ordered meanwhile reaches a board that is cut off: no new limit of the whole station either."""
 
 
 def default_profile(evse: int, amperes: float, phases: int | None, unit: Unit) -> SetChargingProfileRequest:
@@ -49,6 +55,10 @@ def take_step(play: FeedWatch, step: str, *rest: Any) -> None:
             play.stop_session(rest[0])
         case "begin":
             play.begin_session(rest[0])
+        case "cut off":
+            play.cut_board_off(*rest)
+        case "reach":
+            play.reach_board_again(rest[0])
         case "report":
             play.report_contactors()
         case "wait":
@@ -80,7 +90,10 @@ A_PHASE_OF_A_RAISE_THAT_IS_HELD_BACK_FALLS_FOR_ANOTHER = [
 @example([("profile", 1, 20, 1, Unit.A), ("wait", 6.0), ("clear", 1), ("wait", 6.0)])
 @example([("pause", 1), ("report",), ("wait", 1.0), ("begin", 3), ("report",), ("wait", 1.0), ("ready", 1)])
 @example([("profile", 2, 6, 3, Unit.A), ("wait", 0.5), ("stop", 2), ("wait", 1.0), ("begin", 2), ("wait", 1.0)])
-@given(st.lists(STEPS, min_size=1, max_size=25))
+@example([("cut off", 1, 1.0), ("wait", 6.0), ("wait", 6.0), ("report",), ("wait", 6.0), ("begin", 3), ("wait", 6.0)])
+@example([("cut off", 1, 0.0), ("profile", 1, 6, None, Unit.A), ("wait", 6.0), ("reach", 1), ("wait", 6.0)])
+@example([("profile", 2, 10, None, Unit.A), ("wait", 6.0), ("cut off", 2, 0.0), ("reach", 2), ("wait", 6.0)])
+@given(st.lists(st.one_of(STEPS, CABLE_STEPS), min_size=1, max_size=25))
 def test_no_phase_of_the_feed_is_exceeded_by_vehicles_that_follow_late(steps: list[Any]) -> None:
     play = FeedWatch()
     for number in EVSES[:2]:
