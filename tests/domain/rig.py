@@ -551,8 +551,11 @@ class Rig:
                 and evse.release_order.requested
                 and not self.site.stopping
                 and self.site.store_ok
+                and not evse.board_lost  # nothing reaches it, and what it had is kept for it
             ):
-                assert evse.release_order.given or evse.paused_by_limit, "neither paused nor charging"
+                resumes_at_s = evse.release_order.resumes_at_s
+                resumes = resumes_at_s is not None and resumes_at_s >= self.now.t_s
+                assert evse.release_order.given or evse.paused_by_limit or resumes, "neither paused nor charging"
                 assert evse.traits.one_release or not (evse.release_order.given and evse.paused_by_limit), (
                     "charging in a pause"
                 )

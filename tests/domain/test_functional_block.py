@@ -54,7 +54,8 @@ def test_a_handler_of_all_timers_is_refused() -> None:
 
 
 def test_every_kind_of_timer_has_its_owner() -> None:
-    """A settled charging state also changes the limits of the other EVSEs; a timer of a payment also
+    """A settled charging state also changes the limits of the other EVSEs; the guard of the contactor sees the release
+    that the end of a pause gives; a timer of a payment also
     changes the screens of its terminal. The ceiling of a session whose terminal is that of another station has a block
     of its own, in the place of that of a terminal of its own."""
     owners: Counter[TimerKind] = Counter()
@@ -64,5 +65,9 @@ def test_every_kind_of_timer_has_its_owner() -> None:
                 marked = (vars(m)["marks"] for m in vars(thing).values() if callable(m) and hasattr(m, "marks"))
                 owners.update(kind for kinds, _ in marked for kind in kinds if isinstance(kind, TimerKind))
     assert set(TimerKind) - owners.keys() == {TimerKind.STORE_RETRY}
-    assert {k for k, n in owners.items() if n > 1} == {TimerKind.STATE_SETTLED, *PAYMENT_TIMERS}
+    assert {k for k, n in owners.items() if n > 1} == {
+        TimerKind.STATE_SETTLED,
+        TimerKind.PAUSE_END,
+        *PAYMENT_TIMERS,
+    }
     assert {k: n for k, n in owners.items() if n > 2} == {TimerKind.PAYMENT_CEILING: 3}
