@@ -108,3 +108,59 @@ def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> No
 def test_the_shape_is_that_of_the_migrations() -> None:
     """After a new migration, put the new value into ``schema.SHAPE``."""
     assert migrations.schema_checksum(migrations.create_in_memory()) == migrations.SHAPE
+
+
+def test_a_program_that_comes_back_can_go_on_with_the_file_of_a_newer_one() -> None:
+    """After a new migration: it only adds, and ``LEAST_READER`` is the schema before it (decision 42)."""
+    assert len(MIGRATIONS) == 5 or len(MIGRATIONS) > migrations.LEAST_READER
+
+
+NEWER = """
+    CREATE TABLE meters(serial TEXT PRIMARY KEY) WITHOUT ROWID;
+    ALTER TABLE facts ADD COLUMN made INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN made INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE numbers ADD COLUMN made INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX outbox_made ON outbox(made);
+"""
+
+
+def _install_newer_program(monkeypatch: pytest.MonkeyPatch, least_reader: int) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, NEWER))
+    monkeypatch.setattr(migrations, "LEAST_READER", least_reader)
+    monkeypatch.setattr(migrations, "SHAPE", migrations.schema_checksum(migrations.create_in_memory()))
+
+
+async def test_a_system_that_falls_back_goes_on_with_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The update migrated the store and its boot was not accepted. Then the update comes once more."""
+    path = tmp_path / "agent.db"
+    store = await Store.open(path)
+    await store.commit([Put("note", "1", {"by": "the old system"})], [("chargy", started("s1"))])
+    await store.close()
+    with monkeypatch.context() as newer:
+        _install_newer_program(newer, len(MIGRATIONS))
+        store = await Store.open(path)
+        await store.commit([Put("note", "2", {"by": "the new system"})], [("chargy", started("s2"))])
+        await store.close()
+    for n in (3, 4):  # its witness is that of the newer program, then its own
+        store = await Store.open(path)
+        assert (store.set_aside, store.lost) == (None, "")
+        await store.commit([Put("note", str(n), {"by": "the old system"})], [("chargy", started(f"s{n}"))])
+        assert sorted((await store.read_facts())["note"]) == [str(i) for i in range(1, n + 1)]
+        await store.close()
+    with monkeypatch.context() as newer:
+        _install_newer_program(newer, len(MIGRATIONS))
+        store = await Store.open(path)
+        assert sorted((await store.read_facts())["note"]) == ["1", "2", "3", "4"]
+        assert [row.session for row in await store.oldest_rows("chargy", 9)] == ["s1", "s2", "s3", "s4"]
+        await store.close()
+
+
+async def test_a_store_that_a_newer_program_has_changed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "agent.db"
+    with monkeypatch.context() as newer:
+        _install_newer_program(newer, 0)
+        await (await Store.open(path)).close()
+    with pytest.raises(StoreRefused, match="newer program"):
+        await Store.open(path)

@@ -36,7 +36,7 @@ def put_facts(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
         else:
             kind, key = one.kind, encoding.escape_surrogates(one.key)
             row = (kind, key, encoding.seal_text(encoding.to_json_text(one.value), kind, key))
-            db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
+            db.execute("INSERT OR REPLACE INTO facts(kind, key, body) VALUES(?,?,?)", row)
 
 
 ARCHIVED = ("payment_archive", "receipt")

@@ -49,6 +49,12 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+LEAST_READER = 0
+"""The oldest schema whose program can go on with a file of the present one; 0: no older one can. A system whose boot is
+not accepted falls back to the one before it (decision 42), and the store is the same: a migration may only add tables,
+indexes, and columns with a default at the end, so that this is the schema before it."""
+READER = "least_reader"
+"""Row of ``sqlite_sequence`` with it."""
 SHAPE = 0xB1ABA12F
 """``schema_checksum`` of the present schema: a bit that flips in the name of a column is found before it is missed."""
 PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "cache_size=-256")
@@ -77,7 +83,9 @@ def connect_store(path: Path, least: int = 0) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(check)
         _check_schema_version(db, least)
         migrate_schema(db, path)
-        if schema_checksum(db) != SHAPE:
+        if not (
+            _is_of_readable_successor(db) if _schema_version(db) > len(MIGRATIONS) else schema_checksum(db) == SHAPE
+        ):
             raise sqlite3.DatabaseError("its tables are not those that this program makes")
     except UnicodeDecodeError as e:  # the driver's, over the text of SQLite about a damaged schema
         db.close()
@@ -102,28 +110,54 @@ def schema_checksum(db: sqlite3.Connection) -> int:
     return zlib.crc32("\n".join(text for (text,) in db.execute(sql)).encode())
 
 
+def _schema_version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _is_left_readable(db: sqlite3.Connection) -> bool:
+    """Return whether a newer program has written that this one can go on with the file."""
+    if _schema_version(db) <= len(MIGRATIONS):
+        return False
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (READER,)).fetchone()
+    return row is not None and isinstance(row[0], int) and 0 < row[0] <= len(MIGRATIONS)
+
+
+def _is_of_readable_successor(db: sqlite3.Connection) -> bool:
+    """Return whether the tables begin with all columns that this program knows."""
+    known = create_in_memory()
+    tables = [name for (name,) in known.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+    columns = [[[c[1] for c in d.execute(f"PRAGMA table_info({t})")] for t in tables] for d in (known, db)]
+    known.close()
+    return all(there[: len(ours)] == ours for ours, there in zip(*columns, strict=True))
+
+
 def _check_schema_version(db: sqlite3.Connection, least: int) -> None:
     """Refuse a version that the witness knows to be wrong: a bit that has flipped is damage, no other program."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version = _schema_version(db)
     empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-    if not empty and 0 < least <= len(MIGRATIONS) and not least <= version <= len(MIGRATIONS):
+    is_known = least <= version <= len(MIGRATIONS) or _is_left_readable(db)
+    if not empty and 0 < least <= len(MIGRATIONS) and not is_known:
         raise sqlite3.DatabaseError(f"its version is damaged ({version}, it was {least})")
 
 
 def migrate_schema(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    """Bring the file to the present schema. One that a newer program has left readable stays as it is."""
+    version = _schema_version(db)
+    if version == len(MIGRATIONS) or _is_left_readable(db):
+        return
     if version > len(MIGRATIONS):
         raise StoreRefused(
             f"{path}: was written by a newer program (schema {version}, this one knows {len(MIGRATIONS)}); "
             "install that version again, or move the file away after saving it"
         )
-    if version == len(MIGRATIONS):
-        return
     db.execute("BEGIN IMMEDIATE")
     for statement in ";".join(MIGRATIONS[version:]).split(";"):
         if statement.strip():
             db.execute(statement)
     db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    db.execute("DELETE FROM sqlite_sequence WHERE name=?", (READER,))
+    db.execute("INSERT INTO sqlite_sequence VALUES(?, ?)", (READER, LEAST_READER))
     db.execute("COMMIT")
 
 

@@ -31,8 +31,8 @@ NO_ROOTS: Mapping[str, int] = {}
 NUMBER_ANEW = """
     UPDATE outbox SET number = (SELECT count(*) FROM outbox AS o WHERE o.link = outbox.link
                                 AND o.session = outbox.session AND o.seq < outbox.seq);
-    INSERT OR REPLACE INTO numbers SELECT link, session, max(number) + 1 FROM outbox WHERE session <> ''
-                                   GROUP BY link, session;
+    INSERT OR REPLACE INTO numbers(link, session, next)
+        SELECT link, session, max(number) + 1 FROM outbox WHERE session <> '' GROUP BY link, session;
 """
 """Each message's place in its session, for a queue that was written without (schema 1 and 2)."""
 NUMBERED_COLUMNS = 7
@@ -140,7 +140,7 @@ def write_tables(db: sqlite3.Connection, saved: Saved) -> None:
     columns = {t: [c[1] for c in db.execute(f"PRAGMA table_info({t})")] for t in saved}
     db.execute("BEGIN IMMEDIATE")
     for table, rows in saved.items():
-        for row in rows:
+        for row in (r[: len(columns[table])] for r in rows):  # a newer program may have added columns
             names = ",".join(columns[table][: len(row)])
             marks = ",".join("?" * len(row))
             db.execute(f"INSERT OR IGNORE INTO {table}({names}) VALUES({marks})", row)

@@ -148,7 +148,8 @@ class Store:
         if kind == TransactionEnded.__name__:
             self._file.db.execute("DELETE FROM numbers WHERE link=? AND session=?", where)
         else:
-            self._file.db.execute("INSERT OR REPLACE INTO numbers VALUES(?,?,?)", (*where, number + 1))
+            row = (*where, number + 1)
+            self._file.db.execute("INSERT OR REPLACE INTO numbers(link, session, next) VALUES(?,?,?)", row)
         return number
 
     # --- the queue ---------------------------------------------------------------------------------------------
