@@ -27,6 +27,12 @@ ARCHIVE = "payment_archive"
 _CLOSED = (PayState.COMMITTED, PayState.VOIDED)
 
 
+def is_other_card(p: Payment, event: PaymentApproved) -> bool:
+    """Return whether the approval is for another card than the one that was read for this payment:
+    a late answer for an earlier driver."""
+    return event.card is not None and event.card.is_another(p.card)
+
+
 class PaymentBook:
     """All payments that are not forgotten (``done``: finished ones), and which terminals can be asked. ``io_s``: domain
     seconds of a real one."""
@@ -106,6 +112,21 @@ class PaymentBook:
         while number > 0 and number not in known:
             yield number
             number += step
+
+    def is_repeated_approval(self, event: PaymentApproved, asked: Payment | None) -> bool:
+        """Return whether the terminal has reported once more a hold that another driver charges on.
+        ``asked``: the payment that the report came with. While its bank is being asked the report is
+        its own, but for one with the mark of the other driver's card."""
+        if asked is not None and asked.state is PayState.AUTH_PENDING and not is_other_card(asked, event):
+            return False
+        needed = self.payments_at_terminal(
+            event.terminal, PayState.AUTHORIZED, PayState.ACTIVE, PayState.FINAL_KNOWN, PayState.COMMIT_PENDING
+        )
+        serial = self.open.get(event.terminal, "")
+        return any(
+            p is not asked and p.reservation == event.reservation and p.serial == serial and not is_other_card(p, event)
+            for p in needed
+        )
 
     def record_hold(self, p: Payment, event: PaymentApproved) -> None:
         """Record the bank's hold, under the number that the present terminal has given."""

@@ -300,13 +300,17 @@ class PayterTerminal:
                 log.debug("terminal %s: message %02X has nothing new", self._link.name, frame.header)
 
     def _receive_approval(self, frame: Frame) -> None:
-        """Report every approval: one without an offer has to be voided."""
+        """Report every approval: one without an offer has to be voided. A repeated one is none: the bank was not asked
+        since, and a driver may charge on that hold."""
         partial = frame.header == From.PARTIAL
         at = 8 if partial else 4
         if len(frame.payload) < at:
             self._link.fail_link(garbled_error(self._link.name, "an approval without its number"))
             return
         number = int.from_bytes(frame.payload[:4], "big")
+        if number in self._open and self._read is None:
+            log.warning("terminal %s: it has reported the hold of session %d again", self._link.name, number)
+            return
         if number in self._open and self._settings.session_ids_unique:
             log.error("terminal %s: it has given session %d a second time; one of the two stays open there",
                       self._link.name, number)  # fmt: skip

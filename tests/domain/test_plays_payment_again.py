@@ -6,17 +6,38 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import ContactorOpened, MeterRead
+from agent.domain.events import CablePlugged, ContactorOpened, MeterRead, VehicleConnected
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason
 from agent.domain.orders import Feedback
 from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.repeated_card import BEGUN_S
-from agent.domain.terminal_messages import AuthorizePayment, BankCardRead, CancelPayment, PaymentCancelled
+from agent.domain.terminal_messages import (
+    AuthorizePayment,
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    PaymentApproved,
+    PaymentCancelled,
+    VoidPayment,
+)
 from agent.model.bank_card import BankCard
 from agent.model.types import ScreenName, Sign
-from tests.domain.playbook import Playbook, wh
-from tests.domain.test_plays_payment import CARD, OTHER, PLUG, energised, offer, paid, tapped, till
+from tests.domain.playbook import Like, Playbook, wh
+from tests.domain.test_plays_payment import (
+    AMOUNT,
+    CARD,
+    OTHER,
+    PLUG,
+    charge,
+    energised,
+    offer,
+    paid,
+    record,
+    tapped,
+    till,
+    unplugged,
+)
 from tests.support.reading_purposes import LIVE
 
 
@@ -127,3 +148,36 @@ def test_the_pause_is_real_time() -> None:
     play.wait(2).skip()
     read_again(play)
     assert stop_of(play) is StopReason.LOCAL
+
+
+# --- a terminal that repeats an approval ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("card", "is_other_asked"),
+    [(None, False), (CARD, False), (CARD, True)],
+    ids=["without a mark", "with its mark", "while the next bank is asked"],
+)
+def test_an_approval_that_is_reported_again_keeps_the_hold(card: BankCard | None, is_other_asked: bool) -> None:
+    """The driver charges on it: to void it would release the money that the session costs."""
+    play = till(evses=2)
+    charging = paid(play)
+    other = offer(play)
+    assert other != charging
+    if is_other_asked:
+        (play.skip() >> (CablePlugged(2), VehicleConnected(2))).skip()
+        play.feed(BankCardRead(0, other, OTHER))
+        assert record(play, other)["state"] == "AuthPending"
+    play.skip().feed(PaymentApproved(0, other, 7, AMOUNT, card=card))
+    assert not [o for o in play.log if isinstance(o, VoidPayment)]
+    assert (record(play, charging)["state"], play.state()) == ("Active", SessionState.ACTIVE)
+    play.skip()
+    if is_other_asked:
+        play.feed(PaymentApproved(0, other, 8, AMOUNT, card=OTHER))
+        assert record(play, other)["state"] == "Authorised"
+    else:
+        play.wait(30).skip()
+        assert tapped(play.skip(), OTHER, number=8) != other, "the terminal has ended the offer: there is another one"
+    charge(play.skip(), 3000, 100)
+    unplugged(play, 3000)
+    assert Like(CommitPayment, payment=charging) in play.log

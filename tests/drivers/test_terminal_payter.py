@@ -181,6 +181,16 @@ async def test_an_approval_that_crosses_the_cancel_is_told(tmp_path: Path) -> No
         assert (await apollo.books()).holds == {}
 
 
+async def test_an_approval_that_is_sent_again_is_reported_once(tmp_path: Path) -> None:
+    """While the terminal waits for the next card: the driver of the first one charges on that hold."""
+    async with running(tmp_path) as apollo, apollo.opened() as port:
+        first = await hold(apollo, port)
+        await apollo.spoil("approval_again", code=commands.To.START)
+        second = await hold(apollo, port, last4="5678")
+        assert second.reservation != first.reservation
+        assert set((await apollo.books()).holds) == {first.reservation, second.reservation}
+
+
 @pytest.mark.parametrize("what", ["garbage", "wrong_magic", "bad_checksum", "split", "merge"])
 async def test_noise_on_the_line(tmp_path: Path, what: str) -> None:
     """Spoils the card's message; what cannot be repaired ends the offer, it does not stay open for ever."""

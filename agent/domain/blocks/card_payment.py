@@ -38,12 +38,12 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import AuthorizeToken, WakeMe
+from agent.domain.orders import AuthorizeToken, LogNote, WakeMe
 from agent.domain.outlet_claims import OutletClaims
 from agent.domain.payable_outlets import PayableOutlets
 from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
 from agent.domain.payment_amount import amounts_of_offer, describe_payment, payment_value_checks
-from agent.domain.payment_journal import UNUSED_S, payment_timer
+from agent.domain.payment_journal import UNUSED_S, is_other_card, payment_timer
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.repeated_card import RepeatedCards
 from agent.domain.terminal_messages import (
@@ -256,7 +256,10 @@ class CardPayments:
     @handles_events(PaymentApproved)
     def take_bank_approval(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
         p = self._journal.find_payment(event.payment) or self._journal.find_abandoned_payment(event)
-        if p is None or p.reservation not in (None, event.reservation) or _is_other_card(p, event):
+        if self._journal.is_repeated_approval(event, p):
+            yield from self._ignore_repeated_approval(event, p, now)
+            return
+        if p is None or p.reservation not in (None, event.reservation) or is_other_card(p, event):
             p = self._record_unknown_payment(event, now)
         before = p.state
         yield from self._journal.apply_payment_event(p, event, now)
@@ -265,6 +268,13 @@ class CardPayments:
         elif before is PayState.AUTH_PENDING and not p.withdrawn:  # the bank holds too little
             yield CardRefused(self._outlets.screen_of(p.evse), "declined")
         yield from self._journal.seek_unreported_holds(event.terminal, now, event.reservation)
+        yield from self._refresh_screens(event.terminal)
+
+    def _ignore_repeated_approval(self, event: PaymentApproved, p: Payment | None, now: Moment) -> Iterator[Yielded]:
+        """Keep the hold, on which a driver charges. The terminal has ended the offer that it reported it for."""
+        yield LogNote(event.terminal, f"the hold {event.reservation} was reported again: ignored", "payment")
+        if p is not None and p.state in (PayState.NEW, PayState.CARD_READ):
+            yield from self._journal.apply_payment_event(p, PaymentCancelled(event.terminal, p.id), now)
         yield from self._refresh_screens(event.terminal)
 
     def _record_unknown_payment(self, event: PaymentApproved, now: Moment) -> Payment:
@@ -382,12 +392,6 @@ class CardPayments:
 def _begins_nothing_here(p: Payment) -> bool:
     """True if the payment pays already, has paid, or is granted at a satellite, which may begin with it any moment."""
     return p.state is not PayState.AUTHORIZED or bool(p.satellite)
-
-
-def _is_other_card(p: Payment, event: PaymentApproved) -> bool:
-    """True if the approval is for another card than the one that was read: a late answer for an
-    earlier driver."""
-    return event.card is not None and event.card.is_another(p.card)
 
 
 def _plugged_since(evse: EvseRecord, at: Stamp) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-ON_COMMAND = ("lose_reply", "delay_reply", "refuse", "event_first", "result_first", "hang_up")
+ON_COMMAND = ("lose_reply", "delay_reply", "refuse", "event_first", "result_first", "hang_up", "approval_again")
 ON_SENDING = ("garbage", "bad_checksum", "wrong_magic", "split", "merge")
 NOISE = bytes.fromhex("00AAFF3CCCAA10AA023C9000")
 
@@ -16,6 +16,7 @@ class TerminalFaults:
 
     ``what`` is the kind, ``code`` the command that it applies to, ``s`` a delay, ``detail`` the reason of a refusal.
     ``result_first``: the command has a result of its own, and what it causes is sent after the delay.
+    ``approval_again``: the approval that was sent last is sent once more, before the command is carried out.
     """
 
     waiting: list[dict[str, Any]] = field(default_factory=list)

@@ -19,6 +19,7 @@ from drivers.sim.pty_line import PtyLine
 
 TICK_S = 0.1
 PIECE_S = 0.004
+APPROVALS = (0x31, 0x35)
 Json = dict[str, Any]
 
 
@@ -41,6 +42,7 @@ class Server:
         self._heard_s = 0.0
         self._lose = False
         self._delay_s = 0.0
+        self._approval = (0x00, b"\x00")
         self._changed: list[asyncio.Event] = []
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -122,6 +124,8 @@ class Server:
             return True
         if item["what"] == "event_first":
             self._queue_reply(0x38, b"\xff")
+        if item["what"] == "approval_again":
+            self._queue_reply(*self._approval)
         if item["what"] == "result_first":
             self._queue_reply(0x00, b"\x00")
         self._lose = item["what"] == "lose_reply"
@@ -131,6 +135,8 @@ class Server:
     def _queue_reply(self, code: int, body: bytes) -> None:
         if self._lose and code in (0x00, 0x24, 0x27, 0x44, 0x45, 0x46):
             return
+        if code in APPROVALS:
+            self._approval = (code, body)
         self._out.put_nowait(
             (self._mischief.apply_sending_fault(encode_block(code, body, self._ear.wide)), self._delay_s)
         )
