@@ -268,6 +268,17 @@ def test_both_sides_restart_while_energy_flows() -> None:
     assert commits(pair) == [CommitPayment(0, payment, 7, 100)]
 
 
+def test_the_end_after_a_power_cut_of_the_satellite_says_its_cost() -> None:
+    pair = SharedTerminal()
+    pair.begin_charging()
+    pair.draw(2000)
+    pair.restart_satellite(plugged=False)
+    pair.answer_readings()
+    ended = pair.backend_messages(TransactionEnded)[-1]
+    assert ended.cost is not None
+    assert ended.cost.cents == 100
+
+
 def test_a_restart_of_the_satellite_before_the_confirmation_gives_no_energy() -> None:
     pair = SharedTerminal()
     pair.plug()

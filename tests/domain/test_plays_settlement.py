@@ -47,7 +47,7 @@ from agent.domain.terminal_messages import (
 from agent.domain.transaction import TxPoint
 from agent.model.bank_card import Settlement
 from agent.model.types import DirectPayment, ScreenName, Token, TokenType
-from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, REFUSED, Playbook, charging, wh
+from tests.domain.playbook import ACCEPTED, EMPTY, LINK, PLUGGED, REFUSED, Playbook, charging, wh
 from tests.domain.test_plays_payment import (
     AMOUNT,
     CARD,
@@ -218,6 +218,16 @@ def test_the_cost_waits_for_a_transaction_that_outlives_its_session() -> None:
     play.feed(VehicleLeft(1))
     play.skip()
     assert play.ended()[-1].cost.cents == 250
+
+
+def test_the_end_after_a_power_cut_says_what_is_settled() -> None:
+    """The vehicle is gone: the session ends before it is resumed."""
+    play = till(**REPORTED)
+    payment = paid(play)
+    charge(play, 3000, 100).skip().restart(new_boot=True, state=EMPTY).skip()
+    play.feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(6001)))
+    play.skip()
+    assert sent(play, TransactionEnded).cost.cents == record(play, payment)["cents"] == 250
 
 
 def test_without_a_card_the_station_says_no_cost() -> None:

@@ -286,6 +286,7 @@ class PaymentSettlement:
                 yield WakeMe(payment_timer(TimerKind.PAYMENT_LOST_SESSION, p), now.t_s + RECOVER_S)
             elif p.usage is not None:  # take the newer record: card and backend get one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
+                self._update_bill(self._site.evses[session.evse], p)  # its end may come before it is resumed
         yield from self._update_payment_fault(now)
 
     def _stop_unreadable_payment(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:

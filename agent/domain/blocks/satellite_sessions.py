@@ -288,6 +288,7 @@ class SatelliteSessions:
             evse = open_sessions.get(g.session)
             if evse is not None and evse.session is not None and g.usage is not None:
                 evse.session.last_wh = max(evse.session.last_wh, g.usage.wh)
+                self._update_bill(evse, g)
                 if not g.is_confirmed:
                     yield WakeMe(_confirmation_timer(g), now.t_s + CONFIRM_S * self._site.config.io_s)
             elif g.supply is None:
