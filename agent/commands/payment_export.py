@@ -82,6 +82,7 @@ def _export_row(entry: Entry, timezone: str) -> Row:
         "settled_utc_s": settled_s,
         "outlet": entry["evse"],
         "terminal": entry["serial"] or str(entry["terminal"]),
+        "serial": entry["serial"],
         "hold": entry["reservation"],
         "held_cents": entry["held_cents"],
         "owed_cents": entry["owed_cents"],

@@ -170,10 +170,14 @@ def _payments_by_name(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def _payment_of_booking(
     booking: Booking, by_name: Mapping[str, list[Row]], booked: Mapping[str, list[Booking]]
 ) -> Row | None:
-    """Return the payment of a booking. An acquirer may give a reference again after some time: one that was charged
-    with this amount and has no booking yet comes first, then one with this amount, then one that was charged."""
+    """Return the payment of a booking. A terminal without a serial number may be any that the file names. An acquirer
+    may give a reference again after some time: one that was charged with this amount and has no booking yet comes
+    first, then one with this amount, then one that was charged."""
+    serial = booking.terminal.lower()
     here = [
-        r for r in by_name.get(booking.reference.lower(), ()) if booking.terminal.lower() in ("", r["terminal"].lower())
+        r
+        for r in by_name.get(booking.reference.lower(), ())
+        if "" in (serial, r["serial"]) or serial == r["serial"].lower()
     ]
     charged = [r for r in here if _booked_cents(r) is not None]
     same = [r for r in charged if _booked_cents(r) == abs(booking.cents)]

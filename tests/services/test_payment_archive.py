@@ -306,6 +306,16 @@ def test_what_a_file_may_say_otherwise_is_no_difference() -> None:
     assert [d.kind for d in find_differences(rows, [], [ours[0], short])] == ["amount"]
 
 
+def test_a_terminal_that_says_no_serial_number_may_be_any_of_the_file() -> None:
+    paid = replace(stored(1, random.Random(1)), serial="", acquirer=AcquirerRecord("H1"))
+    assert paid.cents is not None
+    bookings = [Booking("f:2", "H1", paid.cents, "EUR", "SN9")]
+    assert bookings_of_station([paid.serial], bookings) == bookings
+    assert find_differences([row_of(paid)], [paid.token.value], bookings) == []
+    other = replace(paid, serial="SN8")
+    assert {d.kind for d in find_differences([row_of(other)], [other.token.value], bookings)} == {"missing", "unknown"}
+
+
 def test_a_refund_belongs_to_the_payment_with_its_amount() -> None:
     """The acquirer has given one reference to three payments, of which the first was released."""
     made = [replace(stored(n, random.Random(n)), acquirer=AcquirerRecord("H1")) for n in (3, 4, 5)]
