@@ -14,6 +14,7 @@ from agent.domain.events import (
     BoardChanged,
     BoardOpened,
     CablePlugged,
+    ClockTrusted,
     ContactorClosed,
     ContactorOpened,
     FaultCleared,
@@ -671,6 +672,22 @@ def test_a_bill_that_is_not_charged_is_told_before_the_terminal_lets_go(restarte
     (play.skip() >> OPENED).skip()
     (play >> PaymentSettled(0, payment, Settlement.DONE)).skip()
     assert play.statuses[1].faults == ()
+
+
+def test_the_time_of_that_report_outlasts_a_power_cut_without_a_clock() -> None:
+    play, _ = committing()
+    play >> TerminalLost(0)
+    _pass(play, 35 * 3600)
+    utc_s = play.now.utc_s
+    assert utc_s is not None
+    play.trusted = False
+    play.skip().restart(new_boot=True, state=EMPTY).skip()
+    play.trusted = True
+    play.clock_off_s += utc_s - (play.now.utc_s or 0.0)
+    (play >> ClockTrusted()).skip()
+    assert play.statuses[1].faults == ()
+    _pass(play, 3700)
+    assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
 
 
 def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_and_told_in_the_end() -> None:

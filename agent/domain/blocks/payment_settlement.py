@@ -12,6 +12,7 @@ from agent.domain.blocks.web_payment_estimate import counts_as_charging
 from agent.domain.driver_cost import DriverBill
 from agent.domain.events import (
     BoardOpened,
+    ClockTrusted,
     FaultCleared,
     FaultRaised,
     HoldRaised,
@@ -206,6 +207,12 @@ class PaymentSettlement:
         yield from self._journal.apply_payment_event(p, ended, now)
         yield from self._arm_charge_alarm(p, now)
         yield from self._update_payment_fault(now)
+
+    @handles_events(ClockTrusted)
+    def arm_alarms_on_clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        """Arm the alarms by the real age of the payments: after a power cut it is not known before."""
+        for p in self._journal.payments.values():
+            yield from self._arm_charge_alarm(p, now)
 
     def _arm_charge_alarm(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Wake to check that the payment is charged in time."""
