@@ -103,3 +103,9 @@ class DriverBill:
 
         cost = transaction_cost(self.tariff, final_usage(self.usage, meter_wh, at, now), self.held_cents or None)
         return replace(cost, tariff_id=self.tariff_id, begun=self.begun, periods=self.periods)
+
+
+def bill_so_far(session: str, tariff: Tariff, usage: Usage, held_cents: int) -> DriverBill:
+    """Return the bill of a session that runs, or has not ended in order yet."""
+    cents = min(tariff.total_cents(usage), held_cents)
+    return DriverBill(session, cents, held_cents, tariff.currency, tariff=tariff, usage=usage)

@@ -28,6 +28,8 @@ class PayableOutlets:
         """By terminal and EVSE, as its offers were last compared with them."""
         self._last_prices: dict[EvseId, Mapping[EvseId, Tariff]] = {}
         """Likewise, with the last price of each EVSE that has none now."""
+        self.asked: dict[EvseId, EvseId] = {}
+        """By terminal: the outlet for which the bank is asked, or was asked last in its present offer."""
 
     def may_begin(self) -> bool:
         """True if a session may begin: it can go on, and the backend is reached or not needed.
@@ -68,6 +70,11 @@ class PayableOutlets:
     def offered_evses(self, p: Payment, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs that may be used and whose price was offered, best first."""
         return [e for e in self.unclaimed_evses(p.terminal, now) if e.number in p.prices]
+
+    def outlets_of_decline(self, terminal: EvseId, now: Moment) -> list[EvseId]:
+        """Return the outlet whose driver was declined: the one that the bank was asked for, or where it would be."""
+        first = [e.number for e in self.ranked_open_evses(terminal, now)[:1]]
+        return [self.asked.pop(terminal)] if terminal in self.asked else first
 
     def known_tariffs(self, terminal: EvseId, now: Moment) -> dict[EvseId, Tariff]:
         """Return the tariff at each EVSE of this terminal, as far as it is known."""

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 from agent.domain.events import Event
 from agent.domain.functional_block import Yielded
 from agent.domain.orders import Persist
-from agent.domain.payment import Payment, PaymentTerms, PayState
+from agent.domain.payment import Payment, PaymentTerms, PayState, payment_reference
 from agent.domain.terminal_messages import PaymentApproved
 from agent.domain.timers import Timer, TimerKind
-from agent.model.types import EvseId, Moment, Token
+from agent.model.types import EvseId, Moment, Token, TokenType
 
 AUTH_S = 180.0
 """How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""
@@ -112,6 +112,13 @@ class PaymentBook:
         while number > 0 and number not in known:
             yield number
             number += step
+
+    def add_unknown_payment(self, event: PaymentApproved, id_: str, now: Moment) -> Payment:
+        """Record money that is held without a request of ours (any more). It gets a record of its
+        own, to be released."""
+        token = Token(payment_reference(self.terms.prefix, id_), TokenType.LOCAL)
+        p = self.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
+        return p
 
     def is_repeated_approval(self, event: PaymentApproved, asked: Payment | None) -> bool:
         """Return whether the terminal has reported once more a hold that another driver charges on.

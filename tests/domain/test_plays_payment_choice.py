@@ -113,6 +113,16 @@ def test_two_cars_wait_and_the_driver_is_asked_before_the_bank(number: int) -> N
     assert play.state(number) is SessionState.BEGINNING
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_bank_that_declines_is_shown_at_the_outlet_that_was_chosen(number: int) -> None:
+    play = two(1, 2)
+    payment = read(play)
+    play.feed(ButtonPressed(f"outlet-{number}"))
+    play.skip().feed(PaymentDeclined(0, payment, "not enough money"))
+    play.skip()
+    assert asked(play, "declined") == {number}
+
+
 def test_the_button_may_come_before_the_card() -> None:
     play = two(1, 2)
     play.feed(ButtonPressed("outlet-1"))

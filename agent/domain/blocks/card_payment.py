@@ -139,6 +139,7 @@ class CardPayments:
         p = Payment(id_, terminal, token, amount_cents, now.stamp, most_cents=most_cents, language=site.language)
         p.prices = self._outlets.presented_prices[terminal]
         self._journal.payments[id_] = p
+        self._outlets.asked.pop(terminal, None)
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
 
     def value_checks(self) -> ValueChecks:
@@ -163,8 +164,8 @@ class CardPayments:
         yield WakeMe(Timer(TimerKind.CARD_OFFER, event.terminal), until_s)
         yield from self._refresh_screens(event.terminal)
         if isinstance(event, PaymentDeclined):
-            for evse in self._outlets.ranked_open_evses(event.terminal, now)[:1]:
-                yield CardRefused(self._outlets.screen_of(evse.number), "declined")
+            for number in self._outlets.outlets_of_decline(event.terminal, now):
+                yield CardRefused(self._outlets.screen_of(number), "declined")
 
     def _refresh_screens(self, terminal: EvseId) -> Iterator[Yielded]:
         yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
@@ -228,6 +229,7 @@ class CardPayments:
         driver's."""
         p.tariff = p.prices[evse.number]
         p.satellite = self._outlets.satellite_of(evse)
+        self._outlets.asked[p.terminal] = evse.number
         movable = len(evses) > 1 and not evse.board.vehicle_connected and not named
         yield from self._journal.apply_payment_event(p, PaymentPlaced(p.id, evse.number, movable), now)
         yield SituationChanged(self._outlets.screen_of(evse.number))
@@ -260,7 +262,7 @@ class CardPayments:
             yield from self._ignore_repeated_approval(event, p, now)
             return
         if p is None or p.reservation not in (None, event.reservation) or is_other_card(p, event):
-            p = self._record_unknown_payment(event, now)
+            p = self._journal.add_unknown_payment(event, self._site.collaborators.new_id(), now)
         before = p.state
         yield from self._journal.apply_payment_event(p, event, now)
         if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORIZED:
@@ -271,19 +273,11 @@ class CardPayments:
         yield from self._refresh_screens(event.terminal)
 
     def _ignore_repeated_approval(self, event: PaymentApproved, p: Payment | None, now: Moment) -> Iterator[Yielded]:
-        """Keep the hold, on which a driver charges. The terminal has ended the offer that it reported it for."""
+        """Keep the hold, on which a driver charges. The offer that it was reported for has ended at the terminal."""
         yield LogNote(event.terminal, f"the hold {event.reservation} was reported again: ignored", "payment")
         if p is not None and p.state in (PayState.NEW, PayState.CARD_READ):
             yield from self._journal.apply_payment_event(p, PaymentCancelled(event.terminal, p.id), now)
         yield from self._refresh_screens(event.terminal)
-
-    def _record_unknown_payment(self, event: PaymentApproved, now: Moment) -> Payment:
-        """Record money that is held without a request of ours (any more). It gets a record of its
-        own, to be released."""
-        id_ = self._site.collaborators.new_id()
-        token = Token(payment_reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
-        p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
-        return p
 
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         asks = self._site.settings.bool_value("payment_authorize_first") and not p.satellite  # which asks its own
@@ -369,17 +363,11 @@ class CardPayments:
         elif not has_authorization(self._site, p):
             yield from self._refuse_payment(p, "unavailable", now)
         else:
-            yield from self._show_agreed_price(p)
+            yield from _show_agreed_price(self._site, p)
 
     def is_token_used_up(self, token: Token) -> bool:
         p = self._journal.payment_of_token(token)
         return p is not None and _begins_nothing_here(p)
-
-    def _show_agreed_price(self, p: Payment) -> Iterator[Yielded]:
-        grant = self._site.evses[p.evse].authorization
-        if grant is not None and grant.token.matches_token(p.token):
-            grant.tariff, grant.payment = p.tariff, describe_payment(self._site.settings, p)
-            yield SituationChanged(p.evse)
 
     @handles_events(AuthorizationDropped)
     def withdraw_unused_payment(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
@@ -387,6 +375,13 @@ class CardPayments:
             waits = p.state is PayState.AUTHORIZED and p.evse == event.evse
             if waits and p.id not in self._outlets.being_authorized and not has_authorization(self._site, p):
                 yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, "no session was begun"), now)
+
+
+def _show_agreed_price(site: StationState, p: Payment) -> Iterator[Yielded]:
+    grant = site.evses[p.evse].authorization
+    if grant is not None and grant.token.matches_token(p.token):
+        grant.tariff, grant.payment = p.tariff, describe_payment(site.settings, p)
+        yield SituationChanged(p.evse)
 
 
 def _begins_nothing_here(p: Payment) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.blocks.csms_settlement import is_left_to_csms
 from agent.domain.blocks.payment_ceiling import PaymentCeiling, payment_age_s
 from agent.domain.blocks.web_payment_estimate import counts_as_charging
-from agent.domain.driver_cost import DriverBill
+from agent.domain.driver_cost import DriverBill, bill_so_far
 from agent.domain.events import (
     BoardOpened,
     ClockTrusted,
@@ -146,10 +146,7 @@ class PaymentSettlement:
     def _update_bill(self, evse: EvseRecord, p: Payment) -> None:
         assert p.tariff is not None
         assert p.usage is not None
-        cents = min(p.tariff.total_cents(p.usage), p.held_cents)
-        evse.pricing.bill = DriverBill(
-            p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff, usage=p.usage
-        )
+        evse.pricing.bill = bill_so_far(p.session, p.tariff, p.usage, p.held_cents)
 
     @handles_events(PaymentRaised)
     def apply_raised_hold(self, event: PaymentRaised, now: Moment) -> Iterator[Yielded]:
@@ -280,7 +277,7 @@ class PaymentSettlement:
             yield from self._arm_charge_alarm(p, now)
             if p.state is not PayState.ACTIVE or p.satellite:  # a satellite knows what its session has used
                 continue
-            session = self._session_of_payment(p)
+            session = _session_of_payment(self._site, p)
             if p.usage is not None:  # time that its record does not cover was not observed, however the session ends
                 stop = session.stop if session is not None else None
                 p.usage = p.usage.advance_over_absence(now.stamp if stop is None else stop.at, KEEP_S)
@@ -304,10 +301,6 @@ class PaymentSettlement:
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.value.endswith(payment_reference("", payment)):
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
-
-    def _session_of_payment(self, p: Payment) -> Session | None:
-        sessions = (e.session for e in self._site.evses.values())
-        return next((s for s in sessions if s is not None and s.id == p.session), None)
 
     @handles_events(BoardOpened)
     def ask_lost_registers(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
@@ -398,6 +391,11 @@ def own_receipt_address(site: StationState, p: Payment) -> str:
 def makes_receipts_elsewhere(site: StationState) -> bool:
     """True if a backend makes the receipts (``csms_receipts``), and can be informed of what it is to make them of."""
     return site.settings.bool_value("csms_receipts") and bool(site.config.settlement_links)
+
+
+def _session_of_payment(site: StationState, p: Payment) -> Session | None:
+    sessions = (e.session for e in site.evses.values())
+    return next((s for s in sessions if s is not None and s.id == p.session), None)
 
 
 def _is_uncertain(p: Payment) -> bool:

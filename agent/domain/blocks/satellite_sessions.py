@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.blocks.web_payment_estimate import counts_as_charging
-from agent.domain.driver_cost import DriverBill
+from agent.domain.driver_cost import DriverBill, bill_so_far
 from agent.domain.events import (
     MeterRead,
     SessionClosed,
@@ -172,10 +172,7 @@ class SatelliteSessions:
     def _update_bill(self, evse: EvseRecord, g: SatelliteGrant) -> None:
         """Show what the session comes to. What is charged is the master's to say."""
         assert g.usage is not None
-        cents = min(g.tariff.total_cents(g.usage), g.held_cents)
-        evse.pricing.bill = DriverBill(
-            g.session, cents, g.held_cents, g.tariff.currency, tariff=g.tariff, usage=g.usage
-        )
+        evse.pricing.bill = bill_so_far(g.session, g.tariff, g.usage, g.held_cents)
 
     def _check_ceiling(
         self, evse: EvseRecord, g: SatelliteGrant, now: Moment, unseen_s: float = 0.0
