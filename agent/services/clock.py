@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.model.fastclass import frozen
+from agent.model.fastclass import frozen, replace
 from agent.model.types import Moment, Stamp
 
 BUILT_UTC_S = 1_764_028_800.0
@@ -45,15 +45,18 @@ class Scale:
 @frozen
 class Boot:
     """A kernel boot as it is remembered. ``last_utc_s``: the latest UTC that is known to lie in it; of a boot whose
-    time was never known, the earliest that its end can have been."""
+    time was never known, the earliest that its end can have been. ``is_preliminary``: the first backend has not said
+    this offset."""
 
     number: int
     id: str
     offset_s: float | None = None
     last_utc_s: float | None = None
+    is_preliminary: bool = False
 
     def to_record(self) -> dict[str, Any]:
-        return {"id": self.id, "offset_s": self.offset_s, "last_utc_s": self.last_utc_s}
+        record = {"id": self.id, "offset_s": self.offset_s, "last_utc_s": self.last_utc_s}
+        return {**record, "is_preliminary": True} if self.is_preliminary else record
 
 
 class Clock:
@@ -90,7 +93,6 @@ class Clock:
             self._boots[last.number] = last
         self.boot = last
         self._doubts: list[float] = []
-        self._is_preliminary = False
 
     def _t_s(self) -> float:
         return self._scale.scaled_s + (self._boottime() - self._scale.real_s) * self.rate
@@ -134,22 +136,22 @@ class Clock:
         if is_preliminary and (self.boot.offset_s is not None or round_trip_s > PRELIMINARY_ROUND_TRIP_MAX_S):
             return
         if self.boot.offset_s is None:
-            self._is_preliminary = is_preliminary
-            self._set_offset(offset, t_s)
+            self._set_offset(offset, t_s, is_preliminary)
             return
-        if self.hurried or round_trip_s > ROUND_TRIP_MAX_S:
+        was_preliminary = self.boot.is_preliminary
+        if self.hurried or (round_trip_s > ROUND_TRIP_MAX_S and not was_preliminary):
             return  # a hurried clock cannot be compared with a real one
-        was_preliminary, self._is_preliminary = self._is_preliminary, False
         if abs(offset - self.boot.offset_s) <= STEP_S:
             self._doubts.clear()
+            self._keep_boot(replace(self.boot, is_preliminary=False))
             return
         self._doubts = [*(d for d in self._doubts if abs(d - offset) <= STEP_S), offset]
         if was_preliminary or len(self._doubts) >= STEADY:
             self._set_offset(offset, t_s)
 
-    def _set_offset(self, offset_s: float, t_s: float) -> None:
+    def _set_offset(self, offset_s: float, t_s: float, is_preliminary: bool = False) -> None:
         self._doubts.clear()
-        self._keep_boot(Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s))
+        self._keep_boot(Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s, is_preliminary))
         self._changed(self.boot)
 
     def _keep_boot(self, boot: Boot) -> None:
@@ -159,7 +161,7 @@ class Clock:
         """The present boot, alive until now: to be made durable now and then and before what is billed, so that a
         later boot that never learns the time is not put before it."""
         now = self.now().stamp
-        self._keep_boot(Boot(now.boot, self.boot.id, self.boot.offset_s, self.utc_s(now)))
+        self._keep_boot(replace(self.boot, last_utc_s=self.utc_s(now)))
         return self.boot
 
 
@@ -167,9 +169,8 @@ def _parse_boot(key: str, record: Any) -> Boot | None:
     """None: no boot at all. A time in it that cannot be is forgotten, the rest is good."""
     if not (key.isdecimal() and isinstance(record, Mapping) and isinstance(record.get("id"), str)):
         return None
-    return Boot(
-        int(key), record["id"], _plausible_utc_s(record.get("offset_s")), _plausible_utc_s(record.get("last_utc_s"))
-    )
+    offset_s, last_utc_s = (_plausible_utc_s(record.get(name)) for name in ("offset_s", "last_utc_s"))
+    return Boot(int(key), record["id"], offset_s, last_utc_s, record.get("is_preliminary") is True)
 
 
 def _plausible_utc_s(utc_s: Any) -> float | None:

@@ -191,6 +191,25 @@ def test_a_preliminary_time_that_the_first_backend_confirms_stays():
     assert clock.now().utc_s == UTC
 
 
+def test_a_preliminary_time_gives_way_to_a_first_backend_that_answers_slowly():
+    """As over GPRS: half of the round trip is the most that its time is off."""
+    clock = Clock({}, boot_id="a", boottime=Watch())
+    clock.heard_utc(UTC + 3600, 0.0, is_preliminary=True)
+    clock.heard_utc(UTC, 8.0)
+    assert clock.now().utc_s == UTC + 4.0
+
+
+def test_a_preliminary_time_outlives_the_agent_as_such():
+    stored = {}
+    clock = Clock({}, boot_id="a", boottime=Watch(), changed=lambda boot: stored.update({"1": boot.to_record()}))
+    clock.heard_utc(UTC + 3600, 0.0, is_preliminary=True)
+    for record in (stored["1"], clock.mark_boot_alive().to_record()):
+        again = Clock({"1": record}, boot_id="a", boottime=Watch())
+        again.heard_utc(UTC, 0.0)
+        assert again.now().utc_s == UTC
+        assert "is_preliminary" not in again.boot.to_record()
+
+
 def test_an_answer_that_came_much_too_late_says_no_time():
     clock = Clock({}, boot_id="a", boottime=Watch())
     clock.heard_utc(UTC, 121.0, is_preliminary=True)
