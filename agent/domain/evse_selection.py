@@ -39,10 +39,12 @@ class EvseSelection:
         trapped = [e for e in evses.values() if e.holds_only_kept_cable]
         if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
             return of_group[0], False, []
+        named = self._outlet_selection.find_chosen_outlet(list(evses.values()), now)
         open_ = [
             e
             for e in evses.values()
-            if not why_closed_for(self._site, e, event.token) and not self._claims.is_asked_about(e.number)
+            if not why_closed_for(self._site, e, event.token)
+            and (e is named or not self._claims.is_asked_about(e.number))
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_

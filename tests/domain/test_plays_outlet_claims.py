@@ -376,3 +376,28 @@ def test_a_right_at_a_satellite_does_not_move_to_the_outlet_of_a_grant_that_is_a
     assert tokens(pair.satellite) == [A.value, None]
     pair.feed_satellite(TokenAuthorized(order.request, order.token, ACCEPTED))
     assert tokens(pair.satellite) == [A.value, reference(payment)]
+
+
+# --- an outlet that the driver has named -----------------------------------------------------------------------------
+
+
+def test_a_badge_begins_at_the_outlet_of_its_button_and_at_no_other() -> None:
+    """The hold of the driver whose bank is being asked is given back (decision 21)."""
+    play = two(1, 2)
+    payment = read(play)
+    (play.skip() >> ButtonPressed("outlet-2")).skip()
+    assert at(play, payment) == 2
+    (play.wait(40).skip() >> ButtonPressed("outlet-2")).skip()
+    play.feed(CardPresented(0, A))
+    assert question(play).evse == 2
+
+
+def test_a_bank_card_pays_for_the_outlet_of_its_button_and_for_no_other() -> None:
+    play = two(1, 2)
+    (play.skip() >> ButtonPressed("outlet-2")).skip()
+    play.feed(CardPresented(0, A))
+    assert question(play).evse == 2
+    (play.skip() >> ButtonPressed("outlet-2")).skip()
+    payment = read(play)
+    assert no_bank(play)
+    assert CancelPayment(0, payment) in play.log

@@ -181,3 +181,15 @@ def test_an_approval_that_is_reported_again_keeps_the_hold(card: BankCard | None
     charge(play.skip(), 3000, 100)
     unplugged(play, 3000)
     assert Like(CommitPayment, payment=charging) in play.log
+
+
+def test_an_approval_that_is_reported_again_ends_no_question_about_another_card() -> None:
+    """The terminal goes on waiting for the bank of the card that it has read."""
+    play = till(evses=2)
+    paid(play)
+    other = offer(play)
+    play.feed(BankCardRead(0, other, OTHER))
+    assert play.screens[2].name is ScreenName.CHOOSE_OUTLET
+    play.skip().feed(PaymentApproved(0, other, 7, AMOUNT, card=CARD))
+    assert offer(play) == other, "no other one"
+    assert play.screens[2].name is ScreenName.CHOOSE_OUTLET

@@ -209,7 +209,12 @@ class CardPayments:
             first = self._journal.terms.terminals[p.terminal][0]
             yield CardRefused(first, "other_price" if is_repriced else "unavailable")
             return
-        named = self._outlet_selection.find_chosen_outlet(evses, now)
+        named = self._outlet_selection.find_chosen_outlet(self._outlets.ranked_open_evses(p.terminal, now), now)
+        if named is not None and named not in evses and named.number in p.prices:
+            yield from self._withdraw_payment(p, "the chosen outlet is another driver's", now)
+            yield CardRefused(self._outlets.screen_of(named.number), "unavailable")
+            return
+        named = named if named in evses else None
         why, among = (
             ("", evses) if named else self._outlets.question_for_payer(p, evses, self._outlet_selection.has_buttons)
         )
@@ -273,9 +278,10 @@ class CardPayments:
         yield from self._refresh_screens(event.terminal)
 
     def _ignore_repeated_approval(self, event: PaymentApproved, p: Payment | None, now: Moment) -> Iterator[Yielded]:
-        """Keep the hold, on which a driver charges. The offer that it was reported for has ended at the terminal."""
+        """Keep the hold, on which a driver charges. The offer that it was reported for has ended at the terminal, but
+        for one of another card."""
         yield LogNote(event.terminal, f"the hold {event.reservation} was reported again: ignored", "payment")
-        if p is not None and p.state in (PayState.NEW, PayState.CARD_READ):
+        if p is not None and p.state in (PayState.NEW, PayState.CARD_READ) and not is_other_card(p, event):
             yield from self._journal.apply_payment_event(p, PaymentCancelled(event.terminal, p.id), now)
         yield from self._refresh_screens(event.terminal)
 
