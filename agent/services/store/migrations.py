@@ -53,8 +53,8 @@ LEAST_READER = 0
 """The oldest schema whose program can go on with a file of the present one; 0: no older one can. A system whose boot is
 not accepted falls back to the one before it (decision 42), and the store is the same: a migration may only add tables,
 indexes, and columns with a default at the end, so that this is the schema before it."""
-READER = "least_reader"
-"""Row of ``sqlite_sequence`` with it."""
+COUNTERS, READER = "sqlite_sequence", "least_reader"
+"""Table and row with it."""
 SHAPE = 0xB1ABA12F
 """``schema_checksum`` of the present schema: a bit that flips in the name of a column is found before it is missed."""
 PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "cache_size=-256")
@@ -117,9 +117,9 @@ def _schema_version(db: sqlite3.Connection) -> int:
 
 def _is_left_readable(db: sqlite3.Connection) -> bool:
     """Return whether a newer program has written that this one can go on with the file."""
-    if _schema_version(db) <= len(MIGRATIONS):
+    if _schema_version(db) <= len(MIGRATIONS) or not db.execute(f"PRAGMA table_info({COUNTERS})").fetchall():
         return False
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (READER,)).fetchone()
+    row = db.execute(f"SELECT seq FROM {COUNTERS} WHERE name=?", (READER,)).fetchone()
     return row is not None and isinstance(row[0], int) and 0 < row[0] <= len(MIGRATIONS)
 
 
@@ -156,8 +156,8 @@ def migrate_schema(db: sqlite3.Connection, path: Path) -> None:
         if statement.strip():
             db.execute(statement)
     db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-    db.execute("DELETE FROM sqlite_sequence WHERE name=?", (READER,))
-    db.execute("INSERT INTO sqlite_sequence VALUES(?, ?)", (READER, LEAST_READER))
+    db.execute(f"DELETE FROM {COUNTERS} WHERE name=?", (READER,))
+    db.execute(f"INSERT INTO {COUNTERS} VALUES(?, ?)", (READER, LEAST_READER))
     db.execute("COMMIT")
 
 
