@@ -132,9 +132,7 @@ class EvseRecord:
     def board_lost(self) -> bool:
         """Its board fell silent when its vehicle could draw, and was not opened since. What the board does now is not
         known: one without a watchdog, or one that falls back to a current, goes on."""
-        order, is_silent = self.release_order, self.board.unheard or Fault.BOARD_SILENT in self.faults
-        could_draw = self.board.contactor_closed or order.given or not order.withdrawal_confirmed
-        return self.board.known and is_silent and self.board.vehicle_connected and could_draw
+        return self.board.unheard and self.board.lost and self.board.vehicle_connected
 
     @property
     def may_supply_unseen(self) -> bool:

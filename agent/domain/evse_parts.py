@@ -43,6 +43,8 @@ class BoardReport:
     """It has been opened in this process."""
     unheard: bool = False
     """It has been silent, and was not opened since."""
+    lost: bool = False
+    """Its vehicle could draw when it fell silent. What is ordered of it later says nothing: it does not arrive."""
     cable_plugged: bool = False
     vehicle_connected: bool = False
     requests_energy: bool = False

@@ -35,18 +35,22 @@ FEED_A = 40.0
 ROTATIONS = ("RST", "STR", "R")
 EVSES = tuple(range(1, len(ROTATIONS) + 1))
 NUMBERS = itertools.count(1)
+OPENING_S = 4.0
 
 
 class FeedWatch(Playbook):
     """Three outlets on one feed. A vehicle whose contactor is closed draws the most that it was offered in the last
     ``YIELD_S``, but nothing from before the contactor closed. The domain learns of contactors when reported. A board
-    whose cable is broken goes on with what it has, until it is opened again with its own maximum."""
+    whose cable is broken goes on with what it has, until it is opened again with its own maximum. Its contactor opens
+    ``OPENING_S`` later: until then its vehicle goes on with what it had."""
 
     QUIET = (*Playbook.QUIET, ReadMeter)
 
     def __init__(self, **options: Any) -> None:
         self.cut_off: dict[int, bool] = {}
         """Boards that no order reaches, and whether each has release."""
+        self.opening: dict[int, tuple[float, dict[str, float]]] = {}
+        """Boards whose contactor opens since they were opened: until when, and what their vehicles draw until then."""
         super().__init__(
             evses=len(EVSES), feed_a=FEED_A, settings={"phase_switching": True}, resume_within_s=600.0, **options
         )
@@ -79,10 +83,13 @@ class FeedWatch(Playbook):
         self.feed_and_check(FaultCleared(evse, Fault.BOARD_SILENT))
         self.wait_and_check(0.2)
         del self.cut_off[evse]
+        if self.closed[evse]:
+            self.opening[evse] = self.t_s + OPENING_S, self.highest_offer(evse)
         self.levels[SetRelease, evse] = self.closed[evse] = False
         self.offers[evse].append((self.t_s, dict.fromkeys(ROTATIONS[evse - 1], self.evse(evse).config.max_a)))
         pilot = Pilot.C if self.asks_energy[evse] else Pilot.B
-        self.feed_and_check(BoardOpened(evse, replace(PLUGGED, pilot=pilot), self.traits))
+        first = replace(PLUGGED, pilot=pilot, contactor=evse in self.opening)
+        self.feed_and_check(BoardOpened(evse, first, self.traits))
 
     def begin_session(self, evse: int) -> None:
         if self.evse(evse).session is not None or evse in self.cut_off:
@@ -123,9 +130,10 @@ class FeedWatch(Playbook):
 
     def report_contactors(self) -> None:
         for number in (n for n in EVSES if n not in self.cut_off):
-            if self.closed[number] != self.evse(number).board.contactor_closed:
-                self.feed_and_check((ContactorClosed if self.closed[number] else ContactorOpened)(number))
-            if not self.released(number) and not self.closed[number]:
+            closed = self.closed[number] or number in self.opening
+            if closed != self.evse(number).board.contactor_closed:
+                self.feed_and_check((ContactorClosed if closed else ContactorOpened)(number))
+            if not self.released(number) and not closed:
                 self.feed_and_check(ReleaseWithdrawn(number))
         self.answer_readings()
 
@@ -150,9 +158,16 @@ class FeedWatch(Playbook):
             while len(offers) > 1 and (offers[1][0] <= self.t_s - YIELD_S or not self.closed[number]):
                 offers.popleft()
             self.closed[number] = closed
-            if closed:
-                drawn_a.append({phase: max(a.get(phase, 0.0) for _, a in offers) for phase in "RST"})
+            until_s, had_a = self.opening.get(number, (0.0, {}))
+            if self.t_s >= until_s:
+                self.opening.pop(number, None)
+                had_a = {}
+            offered_a = self.highest_offer(number) if closed else {}
+            drawn_a.append({phase: max(a.get(phase, 0.0) for a in (offered_a, had_a)) for phase in "RST"})
         return drawn_a
+
+    def highest_offer(self, evse: int) -> dict[str, float]:
+        return {phase: max(a.get(phase, 0.0) for _, a in self.offers[evse]) for phase in "RST"}
 
     def wait_and_check(self, seconds: float) -> None:
         for _ in range(int(seconds * 10)):

@@ -27,7 +27,7 @@ STEPS = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from((0.5, 1.0, 2.0, 4.0, 6.0))),
 )
 CABLE_STEPS = st.one_of(
-    st.tuples(st.just("cut off"), st.sampled_from(EVSES), st.sampled_from((0.0, 1.0, 4.0))),
+    st.tuples(st.just("cut off"), st.sampled_from(EVSES), st.sampled_from((0.0, 1.0, 4.0, 20.0))),
     st.tuples(st.just("reach"), st.sampled_from(EVSES)),
     st.tuples(st.just("wait"), st.just(15.0)),
 )
@@ -93,6 +93,8 @@ A_PHASE_OF_A_RAISE_THAT_IS_HELD_BACK_FALLS_FOR_ANOTHER = [
 @example([("cut off", 1, 1.0), ("wait", 6.0), ("wait", 6.0), ("report",), ("wait", 6.0), ("begin", 3), ("wait", 6.0)])
 @example([("cut off", 1, 0.0), ("profile", 1, 6, None, Unit.A), ("wait", 6.0), ("reach", 1), ("wait", 6.0)])
 @example([("profile", 2, 10, None, Unit.A), ("wait", 6.0), ("cut off", 2, 0.0), ("reach", 2), ("wait", 6.0)])
+@example([("cut off", 2, 4.0), ("wait", 15.0), ("wait", 15.0), ("report",), ("reach", 2), ("wait", 6.0)])
+@example([("profile", 2, 6, None, Unit.A), ("cut off", 2, 20.0), ("wait", 15.0), ("reach", 2), ("wait", 6.0)])
 @given(st.lists(st.one_of(STEPS, CABLE_STEPS), min_size=1, max_size=25))
 def test_no_phase_of_the_feed_is_exceeded_by_vehicles_that_follow_late(steps: list[Any]) -> None:
     play = FeedWatch()

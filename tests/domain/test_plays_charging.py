@@ -847,7 +847,7 @@ def test_a_vehicle_that_begins_while_a_board_is_lost_gets_what_is_left() -> None
     assert (play.state(1), limit(play, 1), play.levels[SetRelease, 1]) == (SessionState.ACTIVE, 20.0, True)
 
 
-@pytest.mark.parametrize("before_s", [0, 8])
+@pytest.mark.parametrize("before_s", [0, 8, 20, 60])
 def test_a_lower_limit_of_a_board_that_is_lost_counts_as_not_obeyed(before_s: float) -> None:
     """It was ordered a moment before the board counted as silent: the cable may have been broken already."""
     play = fed(40.0, "RST", "RST")
@@ -867,6 +867,66 @@ def test_a_board_that_is_lost_after_it_has_switched_off_has_no_share() -> None:
         play.skip().feed(event)
     lose_board(play).skip().wait(20)
     assert limit(play, 1) == 32.0
+
+
+def test_a_board_that_was_withheld_when_it_fell_silent_has_no_share() -> None:
+    """The end of its session withdraws release once more, which is not confirmed: that says nothing of the vehicle."""
+    play = fed(40.0, "RST", "RST", settings={"stop_on_invalid_id": False})
+    play.skip().feed(TransactionAcknowledged(LINK, play.session(2).id, "42", REFUSED))
+    play.skip().feed(ContactorOpened(2))
+    play = given_up(lose_board(play))
+    assert (play.evse(2).session, limit(play, 1)) == (None, 32.0)
+
+
+def test_a_board_that_fell_silent_in_a_pause_has_no_share_when_the_pause_ends() -> None:
+    """The release that the end of the pause gives does not reach it."""
+    play = fed(40.0, "RST", "RST")
+    put(play.skip(), profile(DEFAULT, (0, 0)), 2)
+    play.skip().feed(ContactorOpened(2))
+    put(play.skip(), profile(DEFAULT, (0, 20)), 2)
+    lose_board(play.skip().wait(2)).skip().wait(9)
+    assert play.evse(2).release_order.given
+    given_up(play)
+    assert (play.evse(2).session, limit(play, 1)) == (None, 32.0)
+
+
+def test_a_board_that_works_again_follows_limits_although_its_fault_is_still_raised() -> None:
+    """It flaps: its supervisor clears the fault only some time later. It fails once more before that."""
+    play = lose_board(fed(40.0, "RST", "RST"))
+    play.confirms = True
+    play.skip().feed(BoardOpened(2, CHARGING, play.traits))
+    put(play.skip(), profile(DEFAULT, (0, 6)), 2)
+    play.skip().wait(6)
+    assert (play.state(2), given(play)) == (SessionState.ACTIVE, (32.0, 6.0))
+    lose_board(play)
+    put(play.skip(), profile(DEFAULT, (0, 16)), 2)
+    play.skip().wait(1)
+    assert (play.evse(2).board_lost, given(play)) == (True, (20.0, 6.0))
+
+
+@pytest.mark.parametrize("ends", [ContactorOpened(2), VehicleLeft(2)], ids=lambda e: type(e).__name__)
+def test_a_board_that_is_opened_while_its_contactor_is_closed_keeps_its_share_until_it_opens(ends: Any) -> None:
+    """Its session is over, so the opening withdraws release. A board may take seconds to open under load."""
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    play.skip().feed(FaultCleared(2, Fault.BOARD_SILENT))
+    play.skip().feed(BoardOpened(2, replace(CHARGING, pwm=False), play.traits))
+    play.skip().wait(9)
+    assert (play.evse(2).session, limit(play, 1)) == (None, 20.0)
+    play.skip().feed(ends)
+    assert (limit(play.skip(), 1), play.evse(2).allowed_a) == (32.0, None)
+
+
+def test_a_session_that_goes_on_at_less_yields_before_the_other_vehicle_gets_more() -> None:
+    """Its contactor was closed all the time, and its vehicle takes a moment to follow the lower offer."""
+    play = lose_board(fed(40.0, "RST", "RST"))
+    put(play.skip(), profile(DEFAULT, (0, 6)), 2)
+    play.skip().wait(6)
+    play.skip().feed(FaultCleared(2, Fault.BOARD_SILENT))
+    play.skip().feed(BoardOpened(2, CHARGING, play.traits))
+    play.skip().wait(4)
+    assert (play.state(2), given(play)) == (SessionState.ACTIVE, (20.0, 6.0))
+    play.skip().wait(1.5)
+    assert given(play) == (32.0, 6.0)
 
 
 def test_a_board_that_is_back_within_its_time_shares_again() -> None:

@@ -367,6 +367,20 @@ async def test_a_device_that_opens_and_fails_for_ever_is_a_fault():
     assert task.done(), "a failing device used to swallow the cancellation"
 
 
+async def test_a_board_that_is_opened_and_fails_is_silent_once_more_although_its_fault_was_not_cleared(monkeypatch):
+    """What is known of it is old again: the domain has heard of the opening in between."""
+    monkeypatch.setattr(supervisor, "FLAPPING", -1)  # each opening counts as one of many
+    board = Board()
+    k, events = keeper(board, [Unreachable("x"), Unreachable("x")])
+    task = asyncio.create_task(k.run())
+    board.states_.put_nowait(Unreachable("again"))
+    board.states_.put_nowait(EvseState(Pilot.A))
+    await until(lambda: board.did.count(("open",)) == 2 and isinstance(events[-1], BoardOpened))
+    assert [type(e) for e in events] == [FaultRaised, BoardOpened, FaultRaised, BoardOpened]
+    k.prepare_to_stop()
+    task.cancel()
+
+
 async def test_a_level_that_is_refused_is_told_and_not_fatal():
     """Who charges goes on with what was confirmed before; a driver that cannot promise that has withdrawn release."""
     board = Board()

@@ -47,7 +47,7 @@ class BoardStateBlock:
         elif board.plugged_at is None or event.traits.counts_plugged:
             board.plugged_at = _estimate_plugged_at(state, event.answered_at or now.stamp)
         board.known, evse.traits = True, event.traits  # before the cable is looked at
-        board.unheard = False
+        board.unheard = board.lost = False
         board.session_used = state.spent
         board.cable_plugged = _is_cable_present(evse, state)
         board.vehicle_connected, board.requests_energy = state.vehicle_connected, state.requests_energy
@@ -115,9 +115,13 @@ class BoardStateBlock:
 
     @handles_events(FaultRaised)
     def note_silent_board(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
-        """Note that what is known of the board is old from now on, also when it answers: until it was opened."""
-        if event.fault is Fault.BOARD_SILENT and event.evse in self._site.evses:
-            self._site.evses[event.evse].board.unheard = True
+        """Note that what is known of the board is old from now on, also when it answers: until it was opened. Whether
+        its vehicle could draw is decided now: an end of the session that is ordered later changes nothing there."""
+        evse = self._site.evses.get(event.evse)
+        if event.fault is Fault.BOARD_SILENT and evse is not None and not evse.board.unheard:
+            board, order = evse.board, evse.release_order
+            could_draw = board.contactor_closed or order.given or not order.withdrawal_confirmed
+            board.unheard, board.lost = True, board.known and could_draw
         return iter(())
 
     # The facts themselves keep the state, so that a playbook can report them without a board.

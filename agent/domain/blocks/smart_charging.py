@@ -30,6 +30,7 @@ from agent.domain.events import (
     BoardChanged,
     BoardOpened,
     ClockTrusted,
+    ContactorOpened,
     FaultCleared,
     FaultRaised,
     SessionClosed,
@@ -246,13 +247,15 @@ class SmartCharging:
         )
         yield from self._limits.recompute_limits(now)
 
-    @handles_events(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
+    @handles_events(ClockTrusted, VehicleConnected, VehicleReady, VehiclePaused)
     def recompute_after_change(self, event: Any, now: Moment) -> Iterator[Yielded]:
         yield from self._limits.recompute_limits(now)
 
-    @handles_events(BoardOpened)
-    def recompute_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """Recompute while nothing flows here. Where a session goes on, its rules follow."""
+    @handles_events(BoardOpened, ContactorOpened, VehicleLeft)
+    def release_share_without_session(
+        self, event: BoardOpened | ContactorOpened | VehicleLeft, now: Moment
+    ) -> Iterator[Yielded]:
+        """Give the share away where nothing flows any more, and recompute. A session has rules of its own for that."""
         evse = self._site.evses[event.evse]
         if evse.session is None:
             self._limits.forget_unused_share(evse)

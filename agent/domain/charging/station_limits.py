@@ -29,9 +29,10 @@ from agent.model.types import EvseId, Moment, Stamp
 YIELD_S = 5.0
 """How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A). Only then another one
 may get the current."""
-UNHEARD_S = 10.0
-"""How long a board may have heard nothing before it counts as silent (real seconds): three looks that were not
-answered, and a second opening that failed."""
+UNHEARD_S = 60.0
+"""How long a board may have heard nothing before it counts as silent (real seconds): looks that were not answered, a
+withdrawal that is tried several times, and a second opening that failed, on a line that is shared with other boards.
+Too long costs a little room after a silence, too short exceeds the feed."""
 SAME_A = 1e-6
 """Currents that differ by less are the same."""
 PhaseCurrents: TypeAlias = tuple[float, float, float]
@@ -57,6 +58,7 @@ class StationLimits:
         running = self._evses_drawing_energy()
         table, at_s = self.profile_table(now), _axis_s(now)
         owns = {e.number: bound_of_evse(table, self.outlet_of_evse(e, now), at_s) for e in running}
+        had_currents_a = _phase_currents(evse.allowed_a or 0.0, evse.used_phases)
         evse.allowed_phases = owns[evse.number].phases
         claims = [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running]
         others = [e for e in running if e is not evse]
@@ -69,6 +71,9 @@ class StationLimits:
         allowed_a = min(fair_a[evse.number], room_a(budgets, taken_a, evse.number))
         least_a = next(c.least_a for c in claims if c.evse == evse.number)
         evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
+        lowered = _any_above(had_currents_a, _phase_currents(evse.allowed_a, evse.used_phases))
+        if lowered and evse.board.contactor_closed:  # the vehicle goes on
+            self._note_still_drawn(evse, had_currents_a, now)
 
     def _evses_drawing_energy(self) -> list[EvseRecord]:
         """Return the EVSEs with a share in the station's maximum, in the order in which they
@@ -164,25 +169,30 @@ class StationLimits:
         draw anyway: vehicles take a moment to follow, whatever is reported in between. A phase more
         is a raise too, a phase less leaves room only when the vehicle has followed. Return when to
         look again."""
-        until_s = now.t_s + max(YIELD_S, 2 * self._site.config.io_s)
         had_a = {e.number: _phase_currents(e.allowed_a or 0.0, had_phases[e.number]) for e in running}
         wanted_a = {e.number: _phase_currents(wanted[e.number], e.used_phases) for e in running}
         for e in running:
             if _any_above(had_a[e.number], wanted_a[e.number]) and _may_draw_now(e):
-                self._site.still_drawn[e.number] = _highest(had_a[e.number], self._still_drawn_a(e, now)), until_s
+                self._note_still_drawn(e, had_a[e.number], now)
         down = [e for e in running if any(self._still_drawn_a(e, now))]
         up = [e for e in running if _any_above(wanted_a[e.number], had_a[e.number])]
         again_s = math.inf
         for evse in up:
             if others := [self._site.still_drawn[e.number][1] - now.t_s for e in down if e is not evse]:
                 may_draw_a = had_a[evse.number]
-                if self._draws_until_s(evse) - now.t_s >= max(others):  # otherwise the others yield after it has
+                # otherwise the others yield after it has; what is paused is about to draw nothing
+                if any(may_draw_a) and self._draws_until_s(evse) - now.t_s >= max(others):
                     may_draw_a = _highest(may_draw_a, self._still_drawn_a(evse, now))
                 # on no more phases than it has: a phase that falls for another's sake would not be waited for
                 evse.allowed_phases = min(evse.used_phases, had_phases[evse.number])
                 wanted[evse.number] = min(wanted[evse.number], *may_draw_a[: evse.used_phases])
                 again_s = min(again_s, max(others))
         return again_s
+
+    def _note_still_drawn(self, evse: EvseRecord, had_a: PhaseCurrents, now: Moment) -> None:
+        """Note what a vehicle was offered until now: it may draw that until it has followed."""
+        until_s = now.t_s + max(YIELD_S, 2 * self._site.config.io_s)
+        self._site.still_drawn[evse.number] = _highest(had_a, self._still_drawn_a(evse, now)), until_s
 
     def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> PhaseCurrents:
         currents_a, until_s = self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
@@ -226,11 +236,13 @@ class StationLimits:
 def _may_draw_energy(evse: EvseRecord) -> bool:
     """True if energy may flow: in a session (of a vehicle that takes any), at its end until the
     contactor is open, on a board that may go on by itself while the agent is away or the board
-    cannot be reached, and where it cannot be switched off."""
+    cannot be reached, without a session while the contactor is closed (a board that was just opened
+    may take seconds to open it), and where it cannot be switched off."""
     return (
         (evse.state is SessionState.ACTIVE and not evse.board.session_used)
         or (evse.state is SessionState.ENDING and _may_draw_now(evse))
         or evse.may_supply_unseen
+        or (evse.session is None and evse.board.vehicle_connected and evse.board.contactor_closed)
         or (evse.board.vehicle_connected and bool(LIVE & evse.faults))
     )
 

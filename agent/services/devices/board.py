@@ -236,6 +236,9 @@ class BoardSupervisor(DeviceSupervisor):
         for order in self._others:
             self._report_not_done(order)
         self._others = []
+        if self._raised is not None and self._opening_told is not None:
+            self._post_fault(FaultRaised(self.evse, self._raised))  # still raised, and silent once more
+        self._opening_told = None
         await super()._on_failure(error)
 
 
