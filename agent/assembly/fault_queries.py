@@ -61,6 +61,6 @@ async def answer_faults(
         return {"error": f"do must be one of {', '.join(ACTIONS)}, evses a list of numbers"}
     found = [r for r in rows() if evses is None or r["evse"] in evses]
     if do == "clear":
-        for number in sorted({r["evse"] for r in found if r["latched"]}):
+        for number in sorted({r["evse"] for r in found if r["latched"] or r["fault"] == Fault.BOARD_SILENT}):
             await clear(number)
     return {"faults": found, "running": True}

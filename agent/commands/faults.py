@@ -122,9 +122,11 @@ def _place_name(row: Row) -> str:
 
 
 async def _clear_faults(file: StationFile, evses: Sequence[EvseId] | None) -> int:
-    before = [r for r in (await _query_faults(file, "clear", evses))["faults"] if r["latched"]]
+    said = await _query_faults(file, "clear", evses)
+    before = [r for r in said["faults"] if r["latched"]]
     if not before:
         print("nothing is latched; what else is wrong goes by itself when its cause does: chargy-agent faults list")
+        _print_boards_given_up(said["faults"])
         return 0
     print("resetting the boards and reading them for some seconds")
     left = await _wait_for_boards(file, sorted({r["evse"] for r in before}))
@@ -132,7 +134,15 @@ async def _clear_faults(file: StationFile, evses: Sequence[EvseId] | None) -> in
         stays = (row["evse"], row["fault"]) in left
         what = without_markdown(describe_fault(Fault(row["fault"]))[0])
         print(f"{_place_name(row)}: {what} ({row['fault']}): " + ("the board still shows it" if stays else "cleared"))
+    _print_boards_given_up(said["faults"])
     return 1 if left else 0
+
+
+def _print_boards_given_up(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row["fault"] == Fault.BOARD_SILENT:
+            free = "what was kept of the feed for its vehicle is free, unless its session is still open"
+            print(f"{_place_name(row)}: its board does not answer; {free}")
 
 
 async def _wait_for_boards(file: StationFile, evses: Sequence[EvseId]) -> set[tuple[EvseId, str]]:

@@ -208,6 +208,11 @@ class FaultsAcknowledged(EvseEvent):
 
 
 @frozen
+class BoardGivenUp(EvseEvent):
+    """A person has looked at a board that cannot be reached, or it was reset: its vehicle draws nothing."""
+
+
+@frozen
 class FaultCleared(EvseEvent):
     """A fault is over."""
 

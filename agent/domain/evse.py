@@ -103,6 +103,9 @@ class EvseRecord:
     # charging/station_limits.py
     allowed_a: float | None = None
     allowed_phases: int | None = None
+    share_kept: bool = False
+    """Its session is over, its board could not be asked, and its share is on disk: a restart says nothing of its
+    vehicle."""
     pricing: Pricing = field(default_factory=Pricing)
     # blocks/kept_cables.py
     kept: KeptCable | None = None
@@ -125,8 +128,8 @@ class EvseRecord:
 
     @property
     def board_not_seen(self) -> bool:
-        """It charged when the agent stopped; its board has not been opened since."""
-        return self.open_at_start and not self.board.known
+        """It charged when the agent stopped, or was lost before; its board has not been opened since."""
+        return (self.open_at_start or self.share_kept) and not (self.board.known or self.board.given_up)
 
     @property
     def board_lost(self) -> bool:

@@ -45,6 +45,8 @@ class BoardReport:
     """It has been silent, and was not opened since."""
     lost: bool = False
     """Its vehicle could draw when it fell silent. What is ordered of it later says nothing: it does not arrive."""
+    given_up: bool = False
+    """A person, or a reset, says that its vehicle draws nothing, and it was not opened since."""
     cable_plugged: bool = False
     vehicle_connected: bool = False
     requests_energy: bool = False

@@ -20,6 +20,7 @@ from agent.domain.events import (
     ExternalLimitReported,
     FaultCleared,
     FaultRaised,
+    FaultsAcknowledged,
     LinkChanged,
     MeterRead,
     OfferChanged,
@@ -42,6 +43,7 @@ from agent.domain.requests import (
     ClearChargingProfilesRequest,
     CompositeScheduleRequest,
     RemoteStartRequest,
+    ResetRequest,
     SetChargingProfileRequest,
     SetVariablesRequest,
 )
@@ -927,6 +929,75 @@ def test_a_session_that_goes_on_at_less_yields_before_the_other_vehicle_gets_mor
     assert (play.state(2), given(play)) == (SessionState.ACTIVE, (20.0, 6.0))
     play.skip().wait(1.5)
     assert given(play) == (32.0, 6.0)
+
+
+def test_a_vehicle_that_leaves_while_its_session_stays_open_leaves_its_share_to_the_other_one() -> None:
+    play = fed(40.0, "RST", "RST", settings={"stop_on_ev_disconnect": False})
+    play.skip().feed(VehicleLeft(2))
+    play.skip().wait(6)
+    assert (play.state(2), limit(play, 1)) == (SessionState.ACTIVE, 32.0)
+
+
+def lost_over_restart() -> Play:
+    """The session at a lost board is over, and the agent was restarted since. The first board is back."""
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    assert play.store["kept_share"] == {"2": {"amperes": 20.0, "phases": 3}}
+    play.skip().restart(2)
+    play.skip().feed(BoardOpened(1, CHARGING, play.traits))
+    play.skip().wait(6)
+    assert limit(play, 1) == 20.0
+    return play
+
+
+def test_a_restart_does_not_forget_the_share_of_a_lost_board() -> None:
+    play = lost_over_restart()
+    play.skip().feed(BoardOpened(2, replace(CHARGING, pwm=False), play.traits))
+    play.skip().wait(6)
+    assert limit(play, 1) == 20.0, "its contactor is still closed"
+    play.skip().feed(ContactorOpened(2))
+    assert (limit(play.skip(), 1), play.store["kept_share"]) == (32.0, {})
+
+
+def test_a_second_restart_does_not_forget_the_share_of_a_board_that_never_came_back() -> None:
+    play = fed(40.0, "RST", "RST")
+    for _ in range(2):
+        play.skip().restart(2)
+        play.skip().feed(BoardOpened(1, CHARGING, play.traits))
+        play.skip().wait(301)
+        play.skip().feed(MeterRead(2, end_reading(1), wh(1100)))
+        assert (play.skip().evse(2).session, limit(play, 1)) == (None, 20.0)
+    play.skip().feed(FaultsAcknowledged(2))
+    assert (limit(play.skip(), 1), play.store["kept_share"]) == (32.0, {})
+
+
+def test_a_person_who_has_looked_gives_the_share_of_a_lost_board_away() -> None:
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    play.skip().feed(FaultsAcknowledged(1))
+    assert limit(play, 1) == 20.0, "this is the other one"
+    play.skip().feed(FaultsAcknowledged(2))
+    assert (limit(play.skip(), 1), play.store["kept_share"]) == (32.0, {})
+    assert Fault.RESET_FAILURE not in play.skip().wait(30).evse(2).faults
+
+
+def test_a_hard_reset_of_the_outlet_gives_the_share_of_a_lost_board_away() -> None:
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    ask(play.skip(), ResetRequest(hard=True, evse=2))
+    assert (limit(play.skip(), 1), play.store["kept_share"]) == (32.0, {})
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_hard_reset_of_the_station_gives_the_share_of_a_lost_board_away(hard: bool) -> None:
+    play = given_up(lose_board(fed(40.0, "RST", "RST")))
+    play.store["restart"] = {"ordered": {"reason": "RemoteReset", "hard": hard}}
+    play.skip().restart(2)
+    play.skip().feed(BoardOpened(1, CHARGING, play.traits))
+    play.skip().wait(6)
+    assert limit(play, 1) == (32.0 if hard else 20.0)
+
+
+def test_a_share_that_cannot_be_read_is_set_aside() -> None:
+    play = Play(store={"kept_share": {"1": {"amperes": "many", "phases": 3}}})
+    assert (play.store["kept_share"], "kept_share/1" in play.store["poisoned"]) == ({}, True)
 
 
 def test_a_board_that_is_back_within_its_time_shares_again() -> None:

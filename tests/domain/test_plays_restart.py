@@ -255,7 +255,7 @@ def test_the_board_never_comes_back() -> None:
     assert play.screens[1].name is ScreenName.PAUSED
     play.wait(300)
     assert play.screens[1].name is ScreenName.PREPARING
-    assert ends(play)
+    assert ends(play) << kept("kept_share", "1", amperes=32.0)
 
 
 def test_the_board_does_not_come_back_and_its_fault_waits_for_it() -> None:

@@ -48,6 +48,7 @@ async def test_what_where_and_what_to_do(s: Street) -> None:
     assert await s.command("faults", "list", "1") == (0, "nothing is wrong\n")
     code, said = await s.command("faults", "clear")
     assert (code, said.splitlines()[0].split(";")[0]) == (0, "nothing is latched")
+    assert "outlet 2: its board does not answer; what was kept of the feed" in said
     assert (await s.command("faults", "clear", "3"))[0] == 2
 
 

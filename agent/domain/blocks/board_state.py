@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from agent.domain.events import (
     BayChanged,
     BoardChanged,
+    BoardGivenUp,
     BoardOpened,
     CablePlugged,
     CableRemoved,
@@ -47,7 +48,7 @@ class BoardStateBlock:
         elif board.plugged_at is None or event.traits.counts_plugged:
             board.plugged_at = _estimate_plugged_at(state, event.answered_at or now.stamp)
         board.known, evse.traits = True, event.traits  # before the cable is looked at
-        board.unheard = board.lost = False
+        board.unheard = board.lost = board.given_up = False
         board.session_used = state.spent
         board.cable_plugged = _is_cable_present(evse, state)
         board.vehicle_connected, board.requests_energy = state.vehicle_connected, state.requests_energy
@@ -122,6 +123,12 @@ class BoardStateBlock:
             board, order = evse.board, evse.release_order
             could_draw = board.contactor_closed or order.given or not order.withdrawal_confirmed
             board.unheard, board.lost = True, board.known and could_draw
+        return iter(())
+
+    @handles_events(BoardGivenUp)
+    def note_given_up_board(self, event: BoardGivenUp, now: Moment) -> Iterator[Yielded]:
+        board = self._site.evses[event.evse].board
+        board.lost, board.given_up = False, True
         return iter(())
 
     # The facts themselves keep the state, so that a playbook can report them without a board.

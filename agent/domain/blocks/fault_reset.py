@@ -7,7 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.blocks.fault_latching import FaultLatching
-from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAcknowledged, Started, TimeCame
+from agent.domain.events import (
+    BoardGivenUp,
+    BoardOpened,
+    FaultCleared,
+    FaultRaised,
+    FaultsAcknowledged,
+    Started,
+    TimeCame,
+)
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import blocks_charging
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
@@ -42,6 +50,7 @@ class FaultReset:
         self._retries_left[number] = self._site.settings.int_value("reset_retries")
         self._latching.set_acknowledged(number, True)
         yield ClearFaults(number)
+        yield from self._give_up_unseen_board(number)
         yield from self._schedule_fault_check(self._site.evses[number], now)
 
     def _schedule_fault_check(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
@@ -59,6 +68,14 @@ class FaultReset:
         """Reset at once."""
         if self._site.evses[event.evse].latched:
             yield from self.reset_evse_faults(event.evse, now)
+        else:
+            yield from self._give_up_unseen_board(event.evse)
+
+    def _give_up_unseen_board(self, number: int) -> Iterator[Yielded]:
+        """A board that cannot be reached, and whose session is over, keeps nothing for its vehicle any more."""
+        evse = self._site.evses[number]
+        if evse.session is None and evse.may_supply_unseen:
+            yield BoardGivenUp(number)
 
     @handles_timer(TimerKind.FAULT_RESET)
     def check_reset_outcome(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

@@ -25,9 +25,10 @@ from agent.domain.charging.profiles import (
     profile_problem,
     profiles_conflict,
 )
-from agent.domain.charging.station_limits import StationLimits
+from agent.domain.charging.station_limits import KEPT_SHARE, StationLimits
 from agent.domain.events import (
     BoardChanged,
+    BoardGivenUp,
     BoardOpened,
     ClockTrusted,
     ContactorOpened,
@@ -81,6 +82,23 @@ class SmartCharging:
                 yield Persist("charging_profile", key, None)
             else:
                 self._site.charging_profiles[profile.id] = found
+
+    @handles_events(Started)
+    def restore_kept_shares(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        """Restore the shares of boards that could not be asked when their sessions ended. A hard reset of the station
+        gives them up."""
+        ordered = event.remembered.get("restart", {}).get("ordered") or {}
+        is_reset = "Reset" in str(ordered.get("reason", "")) and bool(ordered.get("hard"))
+        for key, record in event.remembered.get(KEPT_SHARE, {}).items():
+            evse = self._site.evses.get(int(key)) if key.isdecimal() else None
+            if is_reset or evse is None or evse.session is not None:
+                yield Persist(KEPT_SHARE, key, None)
+                continue
+            try:
+                self._limits.restore_kept_share(evse, record)
+            except (KeyError, TypeError, ValueError) as e:
+                yield Persist("poisoned", f"{KEPT_SHARE}/{key}", {"record": record, "why": str(e)})
+                yield Persist(KEPT_SHARE, key, None)
 
     def _open_sessions(self) -> Iterator[Session]:
         return (e.session for e in self._site.evses.values() if e.session is not None)
@@ -237,28 +255,33 @@ class SmartCharging:
             profile, session.profile = replace(session.profile, session=session.id), None
             yield from self._forget_profiles(*({profile.id} & self._site.charging_profiles.keys()))
             yield from self._install_profile(event.evse, profile)
+        yield from self._limits.store_kept_share(self._site.evses[event.evse])
         yield from self._limits.recompute_limits(now)
 
     @handles_events(SessionClosed)
     def remove_profiles_of_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        self._limits.forget_unused_share(self._site.evses[event.evse])
+        evse = self._site.evses[event.evse]
+        self._limits.forget_unused_share(evse)
         yield from self._forget_profiles(
             *[n for n, i in self._site.charging_profiles.items() if i.profile.session == event.session]
         )
         yield from self._limits.recompute_limits(now)
+        yield from self._limits.store_kept_share(evse)
 
     @handles_events(ClockTrusted, VehicleConnected, VehicleReady, VehiclePaused)
     def recompute_after_change(self, event: Any, now: Moment) -> Iterator[Yielded]:
         yield from self._limits.recompute_limits(now)
 
-    @handles_events(BoardOpened, ContactorOpened, VehicleLeft)
+    @handles_events(BoardGivenUp, BoardOpened, ContactorOpened, VehicleLeft)
     def release_share_without_session(
-        self, event: BoardOpened | ContactorOpened | VehicleLeft, now: Moment
+        self, event: BoardGivenUp | BoardOpened | ContactorOpened | VehicleLeft, now: Moment
     ) -> Iterator[Yielded]:
         """Give the share away where nothing flows any more, and recompute. A session has rules of its own for that."""
         evse = self._site.evses[event.evse]
         if evse.session is None:
             self._limits.forget_unused_share(evse)
+            yield from self._limits.store_kept_share(evse)
+        if evse.session is None or isinstance(event, VehicleLeft):  # it asks for nothing now
             yield from self._limits.recompute_limits(now)
 
     @handles_events(BoardChanged)

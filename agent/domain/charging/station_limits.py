@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from agent.domain.charging.composite_schedule import (
     Bound,
@@ -21,7 +21,7 @@ from agent.domain.events import LimitChanged
 from agent.domain.evse import FEED, EvseRecord, SessionState, StationState
 from agent.domain.faults import LIVE
 from agent.domain.functional_block import Yielded
-from agent.domain.orders import WakeMe
+from agent.domain.orders import Persist, WakeMe
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
 from agent.model.types import EvseId, Moment, Stamp
@@ -38,6 +38,8 @@ SAME_A = 1e-6
 PhaseCurrents: TypeAlias = tuple[float, float, float]
 """Amperes of L1, L2 and L3 of an outlet; 0: a phase that is not used."""
 NO_CURRENTS: PhaseCurrents = (0.0, 0.0, 0.0)
+KEPT_SHARE = "kept_share"
+"""Kind of the record of a share that is kept."""
 LONG_AGO = Stamp(0, 0.0)
 EARLY_S = 0.001
 """A timer that fires this much too early counts as due."""
@@ -113,6 +115,23 @@ class StationLimits:
         that its session is over says nothing of its contactor."""
         if not _may_draw_energy(evse):
             evse.allowed_a = None
+
+    def store_kept_share(self, evse: EvseRecord) -> Iterator[Yielded]:
+        """Store the share of an EVSE without a session that keeps it, since its board could not be asked. Forget it on
+        disk when it is forgotten here."""
+        is_kept = evse.session is None and bool(evse.allowed_a) and (evse.may_supply_unseen or evse.share_kept)
+        if is_kept or evse.share_kept:
+            evse.share_kept = is_kept
+            record = {"amperes": evse.allowed_a, "phases": evse.used_phases}
+            yield Persist(KEPT_SHARE, str(evse.number), record if is_kept else None)
+
+    def restore_kept_share(self, evse: EvseRecord, record: Mapping[str, Any]) -> None:
+        """Restore what ``store_kept_share`` has stored. Raises ``KeyError``, ``TypeError`` or ``ValueError`` where the
+        record cannot be read."""
+        amperes, phases = float(record["amperes"]), int(record["phases"])
+        if not (0 < amperes < math.inf and 1 <= phases <= len(NO_CURRENTS)):
+            raise ValueError(f"{amperes} A of {phases} phases")
+        evse.allowed_a, evse.allowed_phases, evse.share_kept = amperes, phases, True
 
     def keep_unheard_share(self, evse: EvseRecord, now: Moment) -> None:
         """Keep for an EVSE whose board was lost what its vehicle was to leave: the order may not have reached the
@@ -242,9 +261,14 @@ def _may_draw_energy(evse: EvseRecord) -> bool:
         (evse.state is SessionState.ACTIVE and not evse.board.session_used)
         or (evse.state is SessionState.ENDING and _may_draw_now(evse))
         or evse.may_supply_unseen
-        or (evse.session is None and evse.board.vehicle_connected and evse.board.contactor_closed)
+        or (evse.session is None and evse.board.vehicle_connected and _is_contactor_closed(evse))
         or (evse.board.vehicle_connected and bool(LIVE & evse.faults))
     )
+
+
+def _is_contactor_closed(evse: EvseRecord) -> bool:
+    """True if the board shows it closed. What it showed before it was given up is not true any more."""
+    return evse.board.contactor_closed and not evse.board.given_up
 
 
 def _may_draw_now(evse: EvseRecord) -> bool:
