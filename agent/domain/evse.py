@@ -313,6 +313,8 @@ class StationState:
     # charging/station_limits.py
     still_drawn: dict[EvseId, tuple[PhaseCurrents, float]] = field(default_factory=dict)
     """What a vehicle may still draw although it is offered less by now, and until when."""
+    lowered_offers: dict[EvseId, list[tuple[PhaseCurrents, float]]] = field(default_factory=dict)
+    """What a vehicle was offered before its offer was lowered, and when: each order of the last minute."""
 
     @property
     def stopping(self) -> bool:

@@ -862,6 +862,16 @@ def test_a_lower_limit_of_a_board_that_is_lost_counts_as_not_obeyed(before_s: fl
     assert limit(play, 1) == 20.0
 
 
+def test_none_of_several_lower_limits_before_a_silence_counts_as_obeyed() -> None:
+    """A manager lowers in steps. The cable may have been broken before the first of them."""
+    play = fed(40.0, "RST", "RST")
+    for amperes in (12, 6):
+        put(play.skip(), profile(DEFAULT, (0, amperes)), 2)
+        play.skip().wait(8)
+    lose_board(play).skip().wait(9)
+    assert limit(play, 1) == 20.0
+
+
 def test_a_board_that_is_lost_after_it_has_switched_off_has_no_share() -> None:
     play = fed(40.0, "RST", "RST")
     put(play.skip(), profile(DEFAULT, (0, 0)), 2)

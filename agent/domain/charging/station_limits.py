@@ -136,10 +136,14 @@ class StationLimits:
     def keep_unheard_share(self, evse: EvseRecord, now: Moment) -> None:
         """Keep for an EVSE whose board was lost what its vehicle was to leave: the order may not have reached the
         board."""
-        currents_a, until_s = self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
-        if evse.board_lost and now.t_s < until_s + UNHEARD_S * self._site.config.io_s:
+        for currents_a, _ in self._lately_offered(evse, now) if evse.board_lost else ():
             evse.allowed_a = max(evse.allowed_a or 0.0, *currents_a)
             evse.allowed_phases = max(evse.used_phases, sum(a > 0 for a in currents_a))
+
+    def _lately_offered(self, evse: EvseRecord, now: Moment) -> list[tuple[PhaseCurrents, float]]:
+        """Return what was offered before each order to take less that the board may not have heard, and when."""
+        since_s = now.t_s - max(YIELD_S, 2 * self._site.config.io_s) - UNHEARD_S * self._site.config.io_s
+        return [offer for offer in self._site.lowered_offers.get(evse.number, ()) if offer[1] > since_s]
 
     def _forget_currents_no_longer_drawn(self) -> None:
         """Forget what a vehicle may still draw once it draws nothing: what it had is another one's by
@@ -147,6 +151,7 @@ class StationLimits:
         for evse in self._site.evses.values():
             if not (_may_draw_energy(evse) and _may_draw_now(evse)):
                 self._site.still_drawn.pop(evse.number, None)
+                self._site.lowered_offers.pop(evse.number, None)
 
     def recompute_limits(self, now: Moment) -> Iterator[Yielded]:
         self._forget_currents_no_longer_drawn()
@@ -212,6 +217,7 @@ class StationLimits:
         """Note what a vehicle was offered until now: it may draw that until it has followed."""
         until_s = now.t_s + max(YIELD_S, 2 * self._site.config.io_s)
         self._site.still_drawn[evse.number] = _highest(had_a, self._still_drawn_a(evse, now)), until_s
+        self._site.lowered_offers[evse.number] = [*self._lately_offered(evse, now), (had_a, now.t_s)]
 
     def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> PhaseCurrents:
         currents_a, until_s = self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
