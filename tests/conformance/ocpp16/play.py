@@ -172,6 +172,7 @@ class Play(Street):
         await self.tap(token)
         await self.told("Finishing")
         await self.leave()
+        await self.empty()  # the cache learns from the answer to the end as well
         self.begin()
 
     async def never(self, action: str, within_s: float = 0.5) -> None:
@@ -211,8 +212,8 @@ class Play(Street):
         for number in self._reserved:
             await self.cancel(number)
         self._reserved.clear()
-        await self.ask("ClearCache")
         await super().end()
+        await self.ask("ClearCache")  # after the last answer, from which the cache learns
         await self.station.until(lambda p: all(e["screen"] != "refused" for e in p["evses"]))  # or the next one sees it
 
 
