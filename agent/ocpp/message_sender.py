@@ -14,7 +14,7 @@ from agent.ocpp.outbound.authorize_queue import AuthorizeQueue
 from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.durable_queues import DurableQueues
 from agent.ocpp.outbound.heartbeat import Heartbeat
-from agent.ocpp.outbound.status_queue import QueuedStatus, StatusQueue
+from agent.ocpp.outbound.status_queue import ALL_SETTLED, QueuedStatus, StatusQueue
 from agent.ocpp.transport.backoff import growing_pause_s
 from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer
 
@@ -139,7 +139,7 @@ class MessageSender:
         be sent (1.6 4.2)."""
         if self._boot.status not in ("Accepted", "Pending"):
             return None
-        settled = 2**62 if self.heartbeat.time_wait_left_s() else self.queues.transactions.settled_for_status()
+        settled = ALL_SETTLED if self.heartbeat.time_wait_left_s() else self.queues.transactions.settled_for_status()
         return self.statuses.take_due(self._ctx.clock.now().t_s, settled, self._boot.status == "Pending")
 
     def idle_time_s(self) -> float:

@@ -300,8 +300,8 @@ class PayterTerminal:
                 log.debug("terminal %s: message %02X has nothing new", self._link.name, frame.header)
 
     def _receive_approval(self, frame: Frame) -> None:
-        """Report every approval: one without an offer has to be voided. A repeated one is none: the bank was not asked
-        since, and a driver may charge on that hold."""
+        """Report every approval: one without an offer has to be voided. But one with the number of an open hold is
+        reported once, if no card was read since: the bank was not asked again, and a driver may charge on that hold."""
         partial = frame.header == From.PARTIAL
         at = 8 if partial else 4
         if len(frame.payload) < at:

@@ -1,4 +1,4 @@
-"""A second backend is told of its own connection and of its own requests, not of those of the first."""
+"""A second backend gets the state of its own connection and its own requests, not those of the first."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.dialect import StatusProjection
 
 KEPT_MAX = 200
+ALL_SETTLED = 2**62
+"""Of the billed messages, for the comparison with ``barrier``: a status waits for none of them."""
 
 
 @frozen

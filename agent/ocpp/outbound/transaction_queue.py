@@ -39,6 +39,7 @@ from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.outbound.sample_merging import SampleMerging
 from agent.ocpp.outbound.sample_removal import SampleRemoval
+from agent.ocpp.outbound.status_queue import ALL_SETTLED
 from agent.ocpp.outbound.version_handover import VersionHandover, VersionInUse
 from agent.ocpp.transport.backoff import growing_pause_s
 from agent.ocpp.wire.calls import NOT_OFFERED
@@ -89,7 +90,7 @@ class TransactionQueue:
     def settled_for_status(self) -> int:
         """Return ``rows.settled`` for the comparison with a status barrier: statuses do not wait
         for a backlog or for a row that is retried later."""
-        return 2**62 if self.is_pausing or self.rows.waiting_count > BACKLOG else self.rows.settled
+        return ALL_SETTLED if self.is_pausing or self.rows.waiting_count > BACKLOG else self.rows.settled
 
     def due_in_s(self) -> float | None:
         owes = self.rows.waiting_count or self._handover_due or self._dead_letters.is_store_behind
