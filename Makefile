@@ -14,7 +14,7 @@ SEED ?=
 
 # Compiled modules are kept, whatever the environment says: the tests start some 400 processes of the agent.
 unexport PYTHONDONTWRITEBYTECODE
-# Of all modules. Reading them anew takes as long as a hundred tests; all workers at once would each do all of it.
+# Of all modules. Reading them again takes as long as a hundred tests; all workers at once would each do all of it.
 WARM := build/.collected
 SOURCES = $(shell find agent drivers config tests -name '*.py')
 
@@ -39,7 +39,7 @@ help:
 	@echo 'make conformance  the certification cases; a green run goes to docs/conformance-run.json, docs/conformance.md'
 	@echo 'make bench      what the agent costs, beside the floors (ARGS="--rounds 3 start" picks)'
 	@echo 'make deb        the Debian package of a board, in dist/ (ARGS="--revision 2" builds the next of one version)'
-	@echo 'make docs       writes the generated documents anew'
+	@echo 'make docs       writes the generated documents again'
 	@echo 'make lock       renews $(LOCK) from what pyproject.toml allows today'
 	@echo 'make clean      removes what was built, and $(VENV)'
 
@@ -65,7 +65,7 @@ contracts: $(VENV)/.dev
 pytest: $(VENV)/.dev $(WARM)
 	@echo '== tests';     $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs --junitxml=build/tests.xml $(ARGS)
 
-# What cannot be collected is told by the tests themselves.
+# What cannot be collected is reported by the tests themselves.
 $(WARM): $(SOURCES) | $(VENV)/.dev
 	@$(BIN)/python -m compileall -q agent drivers config || true
 	@$(BIN)/python -m pytest --collect-only -qq tests >/dev/null 2>&1 || true

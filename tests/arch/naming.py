@@ -82,7 +82,7 @@ def prose_files() -> list[Path]:
         for end in ("*.py", "*.toml", "*.md", "*.html")
         for p in (ROOT / room).rglob(end)
     ]
-    return sorted([*found, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+    return sorted([*found, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def main() -> int:
