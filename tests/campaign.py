@@ -102,7 +102,7 @@ def _unfinished(file: Path) -> dict[str, Any]:
         sys.exit(f"--resume: {file} is not there: nothing was ended before its end")
     record: dict[str, Any] = json.loads(file.read_text("utf-8"))
     if record["commit"] != _git("rev-parse", "HEAD"):
-        sys.exit(f"--resume: {file} is of commit {record['commit'][:8]}: check that out, or begin anew")
+        sys.exit(f"--resume: {file} is of commit {record['commit'][:8]}: check that out, or begin again")
     return record
 
 

@@ -38,7 +38,7 @@ def test_the_same_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "map, line =" in said
 
 
-def test_whoever_reads_may_have_seen_enough() -> None:
+def test_who_reads_may_have_seen_enough() -> None:
     """``chargy-agent drivers | head``"""
     reads, writes = os.pipe()
     os.close(reads)
@@ -57,7 +57,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info.mkdir()
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: acme\nVersion: 2.1\nProvides-Extra: bus\n"
-        'Requires-Dist: a-bus-nobody-has>=1; extra == "bus"\nRequires-Dist: pyserial; extra == "bus"\n'
+        'Requires-Dist: an-unknown-bus>=1; extra == "bus"\nRequires-Dist: pyserial; extra == "bus"\n'
     )
     (info / "entry_points.txt").write_text(
         "[chargy_agent.drivers]\nacme_good = acme:DRIVER\nacme_extra = acme:DRIVER [bus]\n"
@@ -70,9 +70,9 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_broken_is_a_row_too(foreign: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = {r.name: r for r in drivers.installed_drivers()}
     assert (rows["acme_good"].package, rows["acme_good"].version, rows["acme_good"].trouble) == ("acme", "2.1", "")
-    assert rows["acme_extra"].missing == ("a-bus-nobody-has",)
+    assert rows["acme_extra"].missing == ("an-unknown-bus",)
     assert "cannot be imported" in rows["acme_gone"].trouble
     assert "is no agent.ports.driver.Driver" in rows["acme_other"].trouble
     assert rows["meter_modbus"].trouble == "", "the others are not spoilt"
     assert main(["drivers"]) == 1
-    assert "not installed: a-bus-nobody-has" in capsys.readouterr().out
+    assert "not installed: an-unknown-bus" in capsys.readouterr().out

@@ -105,7 +105,7 @@ MISTAKES = {
     "no TOML at all": ("[station]", "[station", ["is not valid TOML", ":2:9: "]),
     "no EVSE": (GOOD[GOOD.index("[[evse]]") :], "", ["evse: at least one EVSE is needed"]),
     "a URL without a scheme": ('"ws://127.0.0.1:9"', '"127.0.0.1:9"', ["backend.url", "ws:// or wss://"]),
-    "a version nobody speaks": ("[backend]", '[backend]\nversions = ["1.7"]', ["versions", "1.7"]),
+    "an unknown version": ("[backend]", '[backend]\nversions = ["1.7"]', ["versions", "1.7"]),
     "a password that is missing": ("[backend]", "[backend]\nsecurity_profile = 1", ["needs password"]),
     "a setting that is nearly right": (
         "[[evse]]", "[settings]\nsample_intervall_s = 5\n[[evse]]",
@@ -158,13 +158,13 @@ def test_check_says_what_where_and_what_was_meant(tmp_path: Path, name: str) -> 
     assert list(tmp_path.iterdir()) == [path]  # judging a file touches nothing
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("state_dir", "statedir").replace("number = 1", "number = true")
     _, complaints = said("check", written(tmp_path, text))
     assert len(complaints.splitlines()) >= 2
 
 
-def test_mistakes_in_devices_are_told_beside_those_in_tables(tmp_path: Path) -> None:
+def test_mistakes_in_devices_are_reported_beside_those_in_tables(tmp_path: Path) -> None:
     text = GOOD.replace("state_dir", "statedir").replace("number = 1\n", "number = 1\ndisplay = { driver = 'png' }\n")
     _, complaints = said("check", written(tmp_path, text.replace('"charx_sec"', '"charx"')))
     for what in ("station.statedir", "evse[1].display.driver: no driver is called 'png'", "did you mean 'charx_sec'?"):
@@ -238,8 +238,8 @@ def test_a_state_dir_that_is_a_file(tmp_path: Path) -> None:
     assert str(tmp_path / "state") in text
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, a place where nobody may write")
-def test_a_state_dir_where_nobody_may_write(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, a place where writing is refused")
+def test_a_state_dir_where_no_one_may_write(tmp_path: Path) -> None:
     code, text = said("run", written(tmp_path, GOOD.replace('"state"', '"/proc/chargy-agent"')))
     assert code == 2
     assert "/proc/chargy-agent" in text
@@ -295,7 +295,7 @@ def test_a_corrupt_store_is_set_aside_and_the_station_lives(tmp_path: Path, dama
 # --- what is missing around the station -----------------------------------------------------------------------------
 
 
-def test_devices_that_are_not_there_are_told_and_the_station_lives(tmp_path: Path) -> None:
+def test_devices_that_are_not_there_are_reported_and_the_station_lives(tmp_path: Path) -> None:
     path = written(tmp_path)
     with running(path) as process:
         for device in ("evse[1].board", "evse[1].meter"):
@@ -306,7 +306,7 @@ def test_devices_that_are_not_there_are_told_and_the_station_lives(tmp_path: Pat
     assert "Traceback" not in path.with_name("run.log").read_text()
 
 
-def test_a_status_socket_that_cannot_be_is_told_and_the_station_lives(tmp_path: Path) -> None:
+def test_a_status_socket_that_cannot_be_is_reported_and_the_station_lives(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD.replace("[backend]", f'status_socket = "/tmp/{"x" * 120}"\n[backend]'))
     with running(path) as process:
         assert "shorter" in wait_for(path, "status socket")
@@ -314,7 +314,7 @@ def test_a_status_socket_that_cannot_be_is_told_and_the_station_lives(tmp_path: 
         assert process.poll() is None
 
 
-def test_a_busy_page_port_is_told(tmp_path: Path) -> None:
+def test_a_busy_page_port_is_reported(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

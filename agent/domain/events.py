@@ -570,7 +570,7 @@ class TokenAccepted(EvseEvent):
     """The TxProfile that a remote start brought."""
     wait_s: float | None = None
     """How long the authorization waits for a vehicle. None: as long as others."""
-    judged_by: Judge = Judge.NOBODY
+    judged_by: Judge = Judge.UNJUDGED
     tariff: Tariff | None = None
     """The tariff agreed with a driver who pays without a contract."""
     payment: DirectPayment | None = None

@@ -49,7 +49,7 @@ class Holder:
     """The driver who charges, as far as a record may state it."""
 
     token: Token | None = None
-    judged_by: Judge = Judge.NOBODY
+    judged_by: Judge = Judge.UNJUDGED
     """The party that has decided that the driver may charge."""
     price: str = ""
     """The price that was agreed (``ocmf_tariff_text``)."""

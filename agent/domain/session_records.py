@@ -37,7 +37,7 @@ class Authorization:
     """What was agreed with a driver who pays without a contract."""
     payment: DirectPayment | None = None
     """The payment that the token stands for."""
-    judged_by: Judge = Judge.NOBODY
+    judged_by: Judge = Judge.UNJUDGED
     web: bool = False
     """The remote start that an outlet was kept for: its driver has paid at a web page."""
     needs_confirmation: bool = False
@@ -92,7 +92,7 @@ class Session:
     spent: bool = False
     web: bool = False
     """Paid at a web page: there is no card."""
-    judged_by: Judge = Judge.NOBODY
+    judged_by: Judge = Judge.UNJUDGED
     price: str = ""
     """What was agreed with a driver who pays without a contract, in the words of signed records."""
     payment: DirectPayment | None = None

@@ -170,7 +170,7 @@ class AuthorizationStatus(StrEnum):
 class Judge(StrEnum):
     """The party that has decided that a driver may charge here."""
 
-    NOBODY = ""
+    UNJUDGED = ""
     AUTHORIZE = "Authorize"
     LIST = "LocalList"
     CACHE = "Cache"

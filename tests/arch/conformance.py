@@ -73,7 +73,7 @@ def _version(title: str, dialect: Dialect) -> list[str]:
     lines += [f"| {a} | {_request(dialect.request_row(a))} |" for a in actions]
     lines += ["", "### What the station sends", "", "| fact | as |", "|---|---|"]
     return lines + [
-        f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, *REPORTS, AuthorizeToken)
+        f"| {m.__name__} | {_reported_row(dialect.message_row(m))} |" for m in (*MESSAGES, *REPORTS, AuthorizeToken)
     ]
 
 
@@ -123,7 +123,7 @@ def _request(row: RequestRow | FixedAnswer | NotOffered | None) -> str:
     return "answered" if row else "MISSING"
 
 
-def _told(row: MessageRow | NotExpressible | None) -> str:
+def _reported_row(row: MessageRow | NotExpressible | None) -> str:
     if isinstance(row, NotExpressible):
         return f"not sent: {row.reason}"
     if row is None:

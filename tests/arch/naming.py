@@ -75,10 +75,10 @@ def forbidden_words(path: Path) -> Iterator[str]:
 
 
 def prose_files() -> list[Path]:
-    """Where people read: the product, its configuration, the documents that are written by hand."""
+    """Where people read: the product, its configuration, its tests, the documents."""
     found = [
         p
-        for room in (*ROOMS, "config")
+        for room in (*ROOMS, "config", "tests", "deb", "systemd")
         for end in ("*.py", "*.toml", "*.md", "*.html")
         for p in (ROOT / room).rglob(end)
     ]

@@ -168,7 +168,7 @@ def test_tmpfiles_makes_the_folders_for_the_agent_alone() -> None:
     modes = re.findall(
         r"^[dz] (\S+)\s+(\d+)", (SYSTEMD / "chargy-agent.tmpfiles.conf").read_text("utf-8"), re.MULTILINE
     )
-    assert all(mode[-1] == "0" for _, mode in modes), "nobody else reads"
+    assert all(mode[-1] == "0" for _, mode in modes), "no other user reads"
 
 
 JOURNALD = {

@@ -272,7 +272,7 @@ async def test_an_answer_against_the_schema_is_written_down() -> None:
 @pytest.mark.parametrize(
     ("wish", "status"),
     [
-        ({"station": "NOBODY", "action": "Reset"}, 409),
+        ({"station": "UNKNOWN", "action": "Reset"}, 409),
         ({"station": "CP-1"}, 400),
         ({"station": "CP-1", "action": "MakeCoffee"}, 400),
         (b"{", 400),
@@ -371,10 +371,10 @@ async def test_sigterm_ends_it_with_a_station_on_the_line(stdin: str) -> None:
         port = int(said.split("ws://127.0.0.1:")[1].split("/")[0])
         async with websockets.connect(f"ws://127.0.0.1:{port}/CP", subprotocols=["ocpp1.6"], proxy=None):
             if child.stdin:
-                child.stdin.write('{"station": "NOBODY", "action": "Reset"}\n')
+                child.stdin.write('{"station": "UNKNOWN", "action": "Reset"}\n')
                 child.stdin.flush()
                 answer = json.loads(await asyncio.to_thread(child.stdout.readline))
-                assert "NOBODY" in answer["error"]
+                assert "UNKNOWN" in answer["error"]
             child.send_signal(signal.SIGTERM)
             # the server's own default would wait for 10 s
             assert await asyncio.to_thread(child.wait, stretched(5)) == 0

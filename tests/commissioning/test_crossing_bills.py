@@ -18,7 +18,7 @@ def begun(ledger: Ledger, message: str, given: str | None = None, at: str = T0) 
 
 @pytest.mark.parametrize("given", [(None, NAME), (NAME, None)])
 @pytest.mark.parametrize("ended", [0, 1])
-def test_it_is_told_in_both_and_ended_in_one(given: tuple[str | None, str | None], ended: int) -> None:
+def test_it_is_reported_in_both_and_ended_in_one(given: tuple[str | None, str | None], ended: int) -> None:
     journal = io.StringIO()
     ledger = Ledger(journal)
     ids = [begun(ledger, f"m{n}", name) for n, name in enumerate(given)]
@@ -42,7 +42,7 @@ def test_two_sessions_of_one_version_are_two() -> None:
     assert [v.kind for v in ledger.violations] == ["overlap"]
 
 
-def test_a_start_that_is_told_again_under_another_id_is_one_transaction() -> None:
+def test_a_start_that_is_reported_again_under_another_id_is_one_transaction() -> None:
     """Also when the station was restarted in between, and its clock was set by a second."""
     ledger = Ledger()
     ids = {ledger.record_start("CP-1", f"message {n}", 1, "04A1B2C3", 100, f"2026-11-25T10:00:0{n}Z") for n in range(3)}

@@ -95,7 +95,7 @@ class Like:
         return f"{self.kind.__name__}~{self.wanted}"
 
 
-def told(kind: type[Message], link: str = LINK, /, **wanted: Any) -> Like:
+def sent_message(kind: type[Message], link: str = LINK, /, **wanted: Any) -> Like:
     return Like(Send, link=link, message=Like(kind, **wanted))
 
 
@@ -163,7 +163,7 @@ class Playbook:
         """How far the clock was set ahead meanwhile; time itself (``t_s``) goes on as it does."""
         self.traits = traits or EvseTraits(tethered=bool(options.get("tethered")))
         self.store: dict[str, dict[str, Any]] = store or {}
-        self.told: list[Message] = []
+        self.sent_messages: list[Message] = []
         self.log: list[Order] = []
         self._fresh()
         if not cold:
@@ -265,7 +265,7 @@ class Playbook:
         return session
 
     def ended(self) -> list[Any]:
-        return [m for m in self.told if type(m).__name__ == "TransactionEnded"]
+        return [m for m in self.sent_messages if type(m).__name__ == "TransactionEnded"]
 
     def noticed(self, link: str = LINK) -> list[str]:
         """Kinds of the security events that this link has got so far."""
@@ -303,7 +303,7 @@ class Playbook:
                 else:
                     table[order.key] = json.loads(json.dumps(order.value))
             elif isinstance(order, Send) and isinstance(order.message, BILLED):
-                self.told.append(order.message)
+                self.sent_messages.append(order.message)
 
     def _again(self, order: Order) -> bool:
         """A level that says what was said before (or what a board comes up with) need not be claimed."""

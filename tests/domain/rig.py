@@ -191,7 +191,7 @@ class Rig:
         self.links = ("chargy", "owner")[: config.links]
         self.boot, self.t_s = 1, 1000.0
         self.store: dict[str, dict[str, Any]] = {}
-        self.told: list[tuple[str, Any]] = []
+        self.sent_messages: list[tuple[str, Any]] = []
         self.names = (f"s{n}" for n in itertools.count(1))
         self.cars = itertools.count(1)
         self.requests = itertools.count(1)
@@ -344,7 +344,7 @@ class Rig:
                 table.pop(put.key, None)
             else:
                 table[put.key] = json.loads(json.dumps(put.value))
-        self.told += [(t.link, t.message) for t in tells]
+        self.sent_messages += [(t.link, t.message) for t in tells]
 
     def _carry_out(self, order: Order, saved: bool) -> None:
         match order:
@@ -496,9 +496,11 @@ class Rig:
         assert session.id not in self.refused, "release although the backend has refused the token"
         assert on_disk["started"]["boot"] == self.boot, "resumed after a boot of the kernel"
         free = self.config.free_vending and session.token.value == "FREE"
-        anybody = self.config.settings.get("offline_tx_for_unknown_id", False)
-        assert free or anybody or session.token in self.allowed, f"release for {session.token} without authorization"
-        self._check_told(session.id, session.token)
+        unknown_allowed = self.config.settings.get("offline_tx_for_unknown_id", False)
+        assert free or unknown_allowed or session.token in self.allowed, (
+            f"release for {session.token} without authorization"
+        )
+        self._check_reported(session.id, session.token)
         if outlet.here and outlet.car is not None:
             # what a running session outlives begins none; one that began in a pause is a running one
             heavy = {
@@ -517,17 +519,17 @@ class Rig:
             outlet.settle(self.t_s)
             self._say(n)
 
-    def _check_told(self, id_: str, token: Token) -> None:
+    def _check_reported(self, id_: str, token: Token) -> None:
         """On disk and sent, but for a transaction that begins with the energy; and it is of this very token."""
-        own = [m for link, m in self.told if getattr(m, "session", "") == id_ and link == self.links[0]]
+        own = [m for link, m in self.sent_messages if getattr(m, "session", "") == id_ and link == self.links[0]]
         if not self.store["session"][id_]["told"]:
             assert own == []
             return
         tokens = [m.token for m in own if isinstance(m, TransactionStarted) and m.token is not None]
         tokens += [m.token for m in own if isinstance(m, TransactionAuthorized) and not m.placed]
-        assert tokens == [token], f"release for {token}, told {tokens}"
-        assert any(is_first_with_token(m) for m in own), "energy before it was told who charges where"
-        assert isinstance(own[0], TransactionStarted), "energy before the start was told"
+        assert tokens == [token], f"release for {token}, sent {tokens}"
+        assert any(is_first_with_token(m) for m in own), "energy before a message said who charges where"
+        assert isinstance(own[0], TransactionStarted), "energy before the start was sent"
 
     def _look_at_what_is_shown(self) -> None:
         """Neither the backend nor the driver is left with an old picture."""
@@ -585,7 +587,7 @@ class Rig:
     def check_books(self) -> None:
         """What was sent adds up, for every link by itself."""
         for link in self.links:
-            messages = [m for to, m in self.told if to == link]
+            messages = [m for to, m in self.sent_messages if to == link]
             starts: dict[str, TransactionStarted] = {}
             last_wh: dict[str, int] = {}
             ended: set[str] = set()
@@ -610,7 +612,7 @@ class Rig:
                     continue
                 assert isinstance(m, TransactionAuthorized | TransactionUpdated | TransactionEnded | MeterSampled)
                 assert m.session in starts, "unheard-of session"
-                assert m.session not in ended, "told after the end"
+                assert m.session not in ended, "sent after the end"
                 if isinstance(m, MeterSampled):
                     for sample in m.samples:
                         assert sample.reading.energy_wh >= last_wh[m.session], "a meter that runs backwards"
@@ -625,7 +627,7 @@ class Rig:
                 if isinstance(m, MeterSampled):
                     assert m.authorized == (m.session in named)
                 if isinstance(m, TransactionEnded):
-                    assert m.authorized == (m.session in named), "1.6 would be told an end without a start"
+                    assert m.authorized == (m.session in named), "1.6 would get an end without a start"
                     assert m.meter_wh >= last_wh[m.session]
                     register_wh = self.outlets[m.evse].register_wh if m.evse else 0
                     assert m.meter_wh <= register_wh, "billed more than was drawn"
@@ -647,7 +649,7 @@ class Rig:
     def check_everything_billed(self) -> None:
         """No energy without a session: as long as no meter failed, what was drawn is what was billed."""
         sums: Counter[int] = Counter()
-        for m in (m for link, m in self.told if link == self.links[0]):
+        for m in (m for link, m in self.sent_messages if link == self.links[0]):
             placed = isinstance(m, TransactionAuthorized) and m.placed
             if isinstance(m, TransactionEnded):
                 sums[m.evse] += m.meter_wh

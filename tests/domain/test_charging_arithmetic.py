@@ -166,7 +166,7 @@ def test_every_second_of_it_is_right(found: list[InstalledProfile], evse: int, u
 
 @settings(max_examples=1000 if CAMPAIGN else 50, deadline=None)
 @given(installed_profiles(), st.integers(0, SPAN_S))
-def test_without_a_clock_nobody_gets_more_than_with_one(found: list[InstalledProfile], passed_s: int) -> None:
+def test_without_a_clock_no_one_gets_more_than_with_one(found: list[InstalledProfile], passed_s: int) -> None:
     """Whatever the time really is."""
     knows, guesses = ProfileTable(tuple(found), VOLTS), ProfileTable(tuple(found), VOLTS, trusted=False)
     for outlet in OUTLETS:
@@ -178,7 +178,7 @@ def test_without_a_clock_nobody_gets_more_than_with_one(found: list[InstalledPro
     )
 
 
-def test_a_schedule_without_end_keeps_nobody_busy() -> None:
+def test_a_schedule_without_end_keeps_no_one_busy() -> None:
     """A thousand changes, then it stops and says how far it came."""
     flicker = tuple(Period(n, 10.0 + n % 2) for n in range(100))
     profile = Profile(

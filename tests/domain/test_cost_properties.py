@@ -20,7 +20,7 @@ class Priced(Street):
     """``paid``: what a session is said to cost, a number of its own."""
 
     def price(self, draw: random.Random) -> None:
-        sessions = [e.pricing.account.session for e in self.rig.site.evses.values() if e.pricing.account] or ["nobody"]
+        sessions = [e.pricing.account.session for e in self.rig.site.evses.values() if e.pricing.account] or ["unknown"]
         session = draw.choice((*sessions, "s1", "s2"))
         utc_s = self.rig.now.utc_s or 0.0
         triggers = Triggers(
@@ -50,7 +50,7 @@ def paid(session: str) -> int:
     return 1_000_000 * (sum(map(ord, session)) % 1000)
 
 
-def test_money_does_not_disturb_anybody() -> None:
+def test_money_does_not_disturb_any_person() -> None:
     left, ended = 0, 0
     for n in range(WALKS):
         draw = random.Random(f"cost:{n}")
@@ -66,7 +66,7 @@ def test_money_does_not_disturb_anybody() -> None:
             books(street)
         street.calm_down()
         street.rig.check_books()
-        sent = [m for to, m in street.rig.told if to == street.rig.links[0]]
+        sent = [m for to, m in street.rig.sent_messages if to == street.rig.links[0]]
         left += sum(isinstance(m, ConnectorUnplugged) for m in sent)
         ended += sum(isinstance(m, TransactionEnded) for m in sent)
         here = {

@@ -154,7 +154,7 @@ def test_two_meters_are_two(other: MeterIdentity) -> None:
     assert play.skip().evse(2).faults == set()
 
 
-def test_two_that_were_swapped_are_two_again_when_both_have_told() -> None:
+def test_two_that_were_swapped_are_two_again_when_both_have_reported() -> None:
     play = Playbook(evses=2)
     for evse, meter in ((1, SDM), (2, OTHER), (1, OTHER)):
         play.feed(MeterKnown(evse, meter))
@@ -228,7 +228,7 @@ def test_a_meter_exchanged_in_a_session_ends_it_with_the_last_register_of_the_ol
         play.skip().wait(5)
     [ended] = play.ended()
     assert ended.meter_wh == 1007
-    assert ended.reading is None, "no value of the other meter is told"
+    assert ended.reading is None, "no value of the other meter is sent"
 
 
 def test_a_meter_exchanged_while_the_agent_was_down_does_not_bill_the_open_session() -> None:
@@ -334,7 +334,7 @@ def test_without_a_declared_class_a_jump_is_believed_as_the_driver_saw_it() -> N
     assert play.session().last_wh == 1_001_003
 
 
-def test_a_value_that_was_not_read_again_is_never_told_anew() -> None:
+def test_a_value_that_was_not_read_again_is_never_reported_again() -> None:
     play = charging(play_of(MeterPolicy()))
     looks(play, (1003, 7000.0))
     old = Stamp(1, play.t_s - 10)
@@ -354,7 +354,7 @@ def test_a_register_that_stands_while_power_flows_cannot_bill() -> None:
     assert play.state() is SessionState.ENDING
 
 
-def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
+def test_without_a_bill_a_register_that_stood_still_is_looked_at_again() -> None:
     """What flowed in the session that ended for it is compared no more: the EVSE is not lost until a restart."""
     play = charging(play_of())
     looks(play, *[(1000, 22_000.0)] * 12)
@@ -417,7 +417,7 @@ def test_a_register_that_keeps_up_is_left_in_peace() -> None:
     assert play.session().last_wh == int(energy)
 
 
-def test_a_register_that_differs_from_its_power_is_told_and_never_corrected() -> None:
+def test_a_register_that_differs_from_its_power_is_reported_and_never_corrected() -> None:
     """4 % less than the integral: an alarm, the bill is the register."""
     play = charging(play_of())
     power_w, energy = 22_000.0, 1000.0
@@ -458,7 +458,7 @@ def test_without_a_register_nothing_starts() -> None:
     play.feed(MeterFailed(1, begin_reading(charging_begin + 1)))
     assert play.state() is SessionState.OCCUPIED
     assert not any(isinstance(o, SetRelease) and o.on for o in play.log)
-    assert play.told == []
+    assert play.sent_messages == []
     play.skip()
 
 

@@ -91,7 +91,7 @@ class ClockStreet(PayStreet):
         if owed is None:
             assert captured is None
             return
-        sent = [m for _, m in self.rig.told if getattr(m, "session", None) == record["session"]]
+        sent = [m for _, m in self.rig.sent_messages if getattr(m, "session", None) == record["session"]]
         [begun], ended = [m for m in sent if isinstance(m, TransactionStarted)], sent[-1]
         assert isinstance(ended, TransactionEnded)
         energy_cents = (ended.meter_wh - begun.meter_wh) * KWH_CENTS / 1000
@@ -99,7 +99,7 @@ class ClockStreet(PayStreet):
         if ended.at.boot == begun.at.boot:
             begun_s, ended_s = begun.at.t_s, ended.at.t_s
             watched_s = ended_s - begun_s - self.rig.unwatched_s(begun_s, ended_s)
-            assert owed <= energy_cents + watched_s / 60 * MINUTE_CENTS + 1, "minutes of nobody"
+            assert owed <= energy_cents + watched_s / 60 * MINUTE_CENTS + 1, "minutes without a payer"
         due, given_up = min(owed, record["held_cents"]), "voided by a person" in record["why"]
         if record.get("later_state") == PayState.WRITTEN_OFF:  # perhaps after it was voided by a person
             assert record["cents"] in (None, 0, due)

@@ -205,7 +205,7 @@ class PayRig(Rig):
     def _check_written(self, order: CommitPayment | VoidPayment) -> None:
         """On disk before it is sent, meant for the terminal that holds it, and always the same amount."""
         record = self.store["payment"][order.payment]
-        assert order.serial == record["serial"] != "", "whoever is there is asked"
+        assert order.serial == record["serial"] != "", "the one that is there is asked"
         if isinstance(order, VoidPayment):
             assert record["state"] == "VoidPending"
             return
@@ -508,7 +508,7 @@ class PayStreet(Street):
         elif record["state"] == PayState.VOIDED:
             assert captured is None
             assert due == 0, "energy for nothing"
-            assert self.rig.totals.get(record["session"], {0}) == {0}, "a total that nobody pays"
+            assert self.rig.totals.get(record["session"], {0}) == {0}, "a total that is not paid"
         else:
             gone = _hold(record) in self.rig.expired
             assert record["state"] == PayState.UNCERTAIN
@@ -519,7 +519,7 @@ class PayStreet(Street):
 
     def _due_cents(self, session: str, key: str) -> int:
         """By what the backend has got, at the price that its driver has seen, half up."""
-        sent = [m for _, m in self.rig.told if getattr(m, "session", None) == session]
+        sent = [m for _, m in self.rig.sent_messages if getattr(m, "session", None) == session]
         begun = [m.meter_wh for m in sent if isinstance(m, TransactionStarted)]
         ended = [m.meter_wh for m in sent if isinstance(m, TransactionEnded)]
         used_wh = ended[0] - begun[0] if begun else 0

@@ -138,7 +138,7 @@ def test_a_card_cached_as_bad_is_not_asked_about_again(settles: bool) -> None:
 
 
 @pytest.mark.parametrize(("store", "state"), [(cached(), SessionState.AUTHORIZED), ({}, SessionState.FREE)])
-def test_a_station_that_asks_nobody(store: dict[str, Any], state: SessionState) -> None:
+def test_a_station_that_asks_no_one(store: dict[str, Any], state: SessionState) -> None:
     """What is known decides, also without LocalPreAuthorize; what is not known is refused."""
     play = Playbook(settings={"local_authorization_only": True}, store=store)
     assert not asks(play, CardPresented(1, A))
@@ -287,7 +287,7 @@ def test_no_remote_start_for_the_master_group() -> None:
     )
 
 
-def test_a_remote_start_whose_token_turns_out_to_be_a_master_stops_nobody() -> None:
+def test_a_remote_start_whose_token_turns_out_to_be_a_master_stops_no_one() -> None:
     play = charging(mastered(authorize_remote_start=True), A, 1)
     play.feed(RequestReceived(LINK, "1", RemoteStartRequest(2, MASTER, "7")))
     (asked,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
@@ -295,7 +295,7 @@ def test_a_remote_start_whose_token_turns_out_to_be_a_master_stops_nobody() -> N
     assert (play.state(1), play.state(2)) == (SessionState.ACTIVE, SessionState.FREE)
 
 
-def test_a_remote_start_for_nobody_asks_nobody_and_takes_no_reserved_outlet() -> None:
+def test_a_remote_start_for_no_one_asks_no_one_and_takes_no_reserved_outlet() -> None:
     play = Playbook(settings={"authorize_remote_start": True})
     play.feed(RequestReceived(LINK, "1", ReserveNowRequest(7, 1, A, UTC0_S + 100)))
     play.skip()

@@ -80,7 +80,7 @@ def csrs(play: Playbook) -> int:
 # --- asking ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_trigger_is_answered_then_a_new_key_is_made_and_its_request_told() -> None:
+def test_a_trigger_is_answered_then_a_new_key_is_made_and_its_request_reported() -> None:
     play = Playbook(settings={"cpo_name": "Chargy"})
     play = (
         play
@@ -91,7 +91,7 @@ def test_a_trigger_is_answered_then_a_new_key_is_made_and_its_request_told() -> 
     assert play >> RequestMade("pki:1", "CSR") << CSR
 
 
-def test_without_a_key_nothing_is_told() -> None:
+def test_without_a_key_nothing_is_reported() -> None:
     play = (Playbook() >> ask(TriggerMessageRequest(MessageTrigger.SIGN))).skip()
     assert play >> RequestMade("pki:1", "")
 
@@ -146,7 +146,7 @@ def test_a_good_chain_is_on_disk_before_it_is_promised_and_then_tried() -> None:
     assert play.noticed()[-1] == "ReconfigurationOfSecurityParameters"
 
 
-def test_a_chain_that_does_not_fit_is_rejected_and_told_and_the_old_one_stays() -> None:
+def test_a_chain_that_does_not_fit_is_rejected_and_reported_and_the_old_one_stays() -> None:
     play = signed(Playbook(), "old").skip()
     play = signed(play, why="it is of no key that this station has made") << Response(LINK, "q1", "Rejected")
     assert play
@@ -331,6 +331,6 @@ def test_what_is_installed_is_listed(uses: tuple[CertificateUse, ...] | None) ->
     assert play << Response(LINK, "q1", "NotFound", {"roots": ()})
 
 
-def test_an_answer_that_nobody_waits_for_is_not_told() -> None:
+def test_an_answer_that_no_one_waits_for_is_not_reported() -> None:
     play = Playbook()
     assert play >> [RootInstalled("pki:9", "Failed"), RootsListed("pki:9"), ChainTaken("pki:9", "x")]

@@ -63,7 +63,7 @@ from tests.domain.playbook import (
     charging,
     forgotten,
     kept,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.domain_state import configure
@@ -71,8 +71,8 @@ from tests.support.reading_purposes import POLL, SAMPLED
 
 NUMBERS = itertools.count(1)
 MAX, DEFAULT, TX = Purpose.STATION_MAX, Purpose.TX_DEFAULT, Purpose.TX
-PAUSED = told(TransactionUpdated, charging=ChargingState.SUSPENDED_EVSE)
-RUNS = told(TransactionUpdated, charging=ChargingState.CHARGING)
+PAUSED = sent_message(TransactionUpdated, charging=ChargingState.SUSPENDED_EVSE)
+RUNS = sent_message(TransactionUpdated, charging=ChargingState.CHARGING)
 
 
 class Play(Playbook):
@@ -258,7 +258,7 @@ def test_below_six_amperes_the_session_pauses_and_goes_on(amperes: float) -> Non
     assert play.wait(0.2) << SetRelease(1, True)
     assert play >> [OfferChanged(1, True), VehicleReady(1)]
     assert play >> ContactorClosed(1) << RUNS
-    assert len([m for m in play.told if type(m).__name__ == "TransactionStarted"]) == 1
+    assert len([m for m in play.sent_messages if type(m).__name__ == "TransactionStarted"]) == 1
     assert play.ended() == []
 
 
@@ -488,7 +488,7 @@ def test_cleared_by_every_filter(criteria: dict[str, Any], gone: str) -> None:
     assert "".join(sorted(play.store["charging_profile"])) == "".join(n for n in "12345" if n not in gone)
 
 
-def test_told_by_every_filter() -> None:
+def test_reported_by_every_filter() -> None:
     play = stocked()
     for criteria, found in (
         ({}, [(0, 1), (0, 2), (1, 3), (1, 5), (2, 4)]),
@@ -594,7 +594,7 @@ def test_the_second_waits_until_the_first_has_come_down() -> None:
     assert given(play) == (15.0, 15.0)
 
 
-def test_nobody_gets_what_another_vehicle_may_still_draw() -> None:
+def test_no_one_gets_what_another_vehicle_may_still_draw() -> None:
     """The first one got a lower limit a moment ago; no order in between makes its car no faster."""
     play = two(30.0)
     charging(play.skip())
@@ -607,7 +607,7 @@ def test_nobody_gets_what_another_vehicle_may_still_draw() -> None:
     assert given(play) == (15.0, 15.0)
 
 
-def test_nobody_waits_for_himself() -> None:
+def test_no_one_waits_for_himself() -> None:
     """What an EVSE came down from a moment ago is its own: it goes up to the next step of its schedule at once."""
     play = Play(evses=2)
     put(play, profile(MAX, (0, 60)))
@@ -758,7 +758,7 @@ def test_a_vehicle_that_is_about_to_close_its_contactor_counts_as_coming_down() 
     assert given(play) == (10.0, 30.0)
 
 
-def test_an_outlet_of_one_phase_that_nobody_named_counts_on_all() -> None:
+def test_an_outlet_of_one_phase_that_no_one_named_counts_on_all() -> None:
     play = fed(40.0, "R", "S")
     configure(play.evse(2), rotation="")
     play.skip().feed(VehiclePaused(2))
@@ -799,7 +799,7 @@ def test_an_outlet_that_cannot_be_switched_off_keeps_its_share() -> None:
     assert not play.levels.get((SetRelease, 2), False)
 
 
-def test_a_board_that_never_comes_back_keeps_its_share_until_somebody_has_seen_it() -> None:
+def test_a_board_that_never_comes_back_keeps_its_share_until_a_person_has_seen_it() -> None:
     """Giving up the session says nothing of the contactor."""
     play = fed(40.0, "RST", "RST")
     play.skip().restart(2)
@@ -1133,7 +1133,7 @@ def test_a_record_that_cannot_be_read_is_set_aside() -> None:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_limit_in_force_is_told_as_a_measurand() -> None:
+def test_the_limit_in_force_is_reported_as_a_measurand() -> None:
     names = ("Current.Offered", "Power.Offered")
     play = charging(Play(settings={"sampled_measurands": names, "sample_interval_s": 60}))
     put(play, profile(DEFAULT, (0, 10), (60, 0)))
@@ -1144,7 +1144,7 @@ def test_the_limit_in_force_is_told_as_a_measurand() -> None:
             play.skip().feed(ContactorOpened(1))
             play.skip().wait(59)
         play.feed(MeterRead(1, SAMPLED, wh(1100)))
-        (sample,) = [m for m in play.told if isinstance(m, MeterSampled)][-1].samples
+        (sample,) = [m for m in play.sent_messages if isinstance(m, MeterSampled)][-1].samples
         found.append((sample.reading.offered_a, sample.reading.offered_w))
     assert found == [(10.0, 6900.0), (0.0, 0.0)]
     assert play.skip()
@@ -1156,7 +1156,7 @@ def test_settings_of_smart_charging_are_not_for_a_backend() -> None:
     assert set(reply.data.values()) == {"Rejected"}
 
 
-def test_a_dc_outlet_is_told_watts() -> None:
+def test_a_dc_outlet_gets_watts() -> None:
     play = charging(Play(settings={"nominal_voltage_v": 240}))
     configure(play.site.evses[1], dc=True, nominal_v=240)
     put(play, profile(DEFAULT, (0, 7200), unit=Unit.W))

@@ -71,7 +71,7 @@ def test_another_card_does_not_take_the_place_of_the_one_that_is_asked_about() -
     assert play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)
 
 
-def test_nobody_answers_and_the_newest_cable_is_meant() -> None:
+def test_no_one_answers_and_the_newest_cable_is_meant() -> None:
     play = two(cables=(2, 1)) >> CardPresented(0, A)
     play.wait(CHOICE_S - 0.1)
     play = play.wait(0.2) << AuthorizeToken(LINK, "token:1", A, 1)
@@ -85,7 +85,7 @@ def test_the_other_cable_is_pulled_and_there_is_nothing_to_ask() -> None:
     assert not asked(play)
 
 
-def test_a_station_without_such_buttons_asks_nobody() -> None:
+def test_a_station_without_such_buttons_asks_no_one() -> None:
     assert two(buttons=False) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 2)
 
 

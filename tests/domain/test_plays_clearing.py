@@ -27,7 +27,7 @@ def reset(play: Playbook) -> Playbook:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_so_many_retries_then_it_is_told(retries: int) -> None:
+def test_so_many_retries_then_it_is_reported(retries: int) -> None:
     play = reset(faulted(retries))
     for n in range(1, retries + 1):
         play.wait(LOOK_S).skip()
@@ -52,7 +52,7 @@ def test_the_failure_is_over_when_the_outlet_is_in_order() -> None:
     assert play.evse().faults == set()
 
 
-def test_what_does_not_stop_anybody_is_no_failure_of_the_reset() -> None:
+def test_what_does_not_stop_any_person_is_no_failure_of_the_reset() -> None:
     play = reset(faulted(3, Fault.READER_SILENT))
     play.wait(10 * LOOK_S).skip()
     assert tries(play) == 1
@@ -61,7 +61,7 @@ def test_what_does_not_stop_anybody_is_no_failure_of_the_reset() -> None:
 @pytest.mark.parametrize(
     ("reason", "count"), [("RemoteReset", 3), ("ScheduledReset", 3), ("FirmwareUpdate", 0), ("", 0)]
 )
-def test_after_a_reset_of_the_station_the_boards_are_told_too(reason: str, count: int) -> None:
+def test_after_a_reset_of_the_station_the_boards_are_ordered_too(reason: str, count: int) -> None:
     """A start for another reason leaves the boards alone."""
     play = Playbook(settings={"reset_retries": 2}, cold=True)
     play.store = {"restart": {"ordered": {"reason": reason}}} if reason else {}

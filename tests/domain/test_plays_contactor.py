@@ -61,7 +61,7 @@ def over(play: Playbook, *, contactor: bool) -> Playbook:
 # --- sent ------------------------------------------------------------------------------------------------------------
 
 
-def test_one_that_is_still_closed_when_the_agent_comes_back_is_told_and_cleared_when_it_opens() -> None:
+def test_one_that_is_still_closed_when_the_agent_comes_back_is_reported_and_cleared_when_it_opens() -> None:
     play = Playbook(cold=True)
     play.restart(state=LIVE).skip().wait(9).skip()
     assert STUCK not in play.evse().faults
@@ -81,7 +81,7 @@ def test_what_the_board_calls_welded_needs_no_second_name() -> None:
     assert play.statuses[1].faults == (Fault.CONTACTOR_WELDED,)
 
 
-def test_nobody_begins_at_it() -> None:
+def test_no_one_begins_at_it() -> None:
     play = Playbook(cold=True)
     play.restart(state=LIVE).skip().wait(11).skip().feed(CardPresented(1, A))
     assert not any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
@@ -138,7 +138,7 @@ def test_one_that_takes_its_time_is_none() -> None:
     assert STUCK not in play.evse().faults
 
 
-def test_release_that_was_given_meanwhile_begins_the_time_anew() -> None:
+def test_release_that_was_given_meanwhile_begins_the_time_again() -> None:
     """A pause is over before the contactor has opened."""
     play = charging(Play())
     put(play, profile(DEFAULT, (0, 0.0)), 1)

@@ -117,7 +117,7 @@ def test_the_text_of_a_language() -> None:
 # --- what is shown --------------------------------------------------------------------------------------------------
 
 
-def test_the_price_before_anybody_charges() -> None:
+def test_the_price_before_any_person_charges() -> None:
     p = play(tariff_fallback="cheap", tariff_fallback_de="billig", tariff_fallback_offline="off line: dear")
     assert shown(p)["price_line"] == "cheap"
     ask(p, SetVariablesRequest({"language": "de"}))
@@ -140,7 +140,7 @@ def test_nothing_is_shown_or_kept_with_the_display_of_cost_off() -> None:
     assert not {"cost_micro", "price_line"} & shown(p).keys()
     assert "account" not in p.store
     stopped(p) >> VehicleLeft(1)
-    assert not [m for m in p.told if isinstance(m, ConnectorUnplugged)]
+    assert not [m for m in p.sent_messages if isinstance(m, ConnectorUnplugged)]
     assert p.skip()
 
 
@@ -148,7 +148,7 @@ def test_the_price_of_a_driver_who_is_known_by_the_card() -> None:
     p = play(tariff_fallback="cheap")
     p.skip() >> RequestReceived(LINK, "q", RemoteStartRequest(1, A))
     assert shown(p.skip())["price_line"] == "cheap"
-    assert ask(p, DriverMessageRequest(B, (MessageContent("for somebody else"),))) == "Accepted"
+    assert ask(p, DriverMessageRequest(B, (MessageContent("for another driver"),))) == "Accepted"
     assert ask(p, DriverMessageRequest(A, TEXTS)) == "Accepted"
     assert shown(p)["price_line"] == "0,35 € la kWh"
     assert p.screens[1].name is ScreenName.PLUG_IN
@@ -254,13 +254,13 @@ BILL = Cost(331 * CENT, final=True, texts=(MessageContent("3.31 in all"),), qr="
 
 
 @pytest.mark.parametrize("online", [True, False])
-def test_off_line_at_the_end_nobody_says_what_it_costs(online: bool) -> None:
+def test_off_line_at_the_end_no_one_says_what_it_costs(online: bool) -> None:
     p = charging(play(cost_fallback="see your app"))
     p.feed(LinkChanged(LINK, online))
     assert shown(stopped(p)).get("cost_text") == (None if online else "see your app")
 
 
-def test_the_bill_is_shown_as_long_as_somebody_reads_it() -> None:
+def test_the_bill_is_shown_as_long_as_a_person_reads_it() -> None:
     p = stopped(charging(play()))
     assert p.screens[1].name is ScreenName.FINISHED
     assert "cost_micro" not in shown(p)
@@ -330,10 +330,10 @@ def test_what_the_place_costs_goes_on_after_the_stop() -> None:
 
 
 def unplugged(p: Playbook) -> list[str]:
-    return [m.session for m in p.told if isinstance(m, ConnectorUnplugged)]
+    return [m.session for m in p.sent_messages if isinstance(m, ConnectorUnplugged)]
 
 
-def test_the_end_of_the_place_is_told_once_where_it_is_wanted() -> None:
+def test_the_end_of_the_place_is_reported_once_where_it_is_wanted() -> None:
     p = stopped(charging(play(idle_fee_after_stop=True)))
     assert unplugged(p) == []
     orders = p.feed(BoardChanged(1, EMPTY))
@@ -343,16 +343,18 @@ def test_the_end_of_the_place_is_told_once_where_it_is_wanted() -> None:
     assert unplugged(p.skip()) == ["s1"]
 
 
-def test_it_is_told_of_a_session_that_ends_by_unplugging() -> None:
+def test_it_is_reported_of_a_session_that_ends_by_unplugging() -> None:
     p = charging(play(idle_fee_after_stop=True))
     p >> VehicleLeft(1)
     p.skip() >> ContactorOpened(1)
     p.skip() >> MeterRead(1, end_reading(1), wh(1500))
     assert unplugged(p.skip()) == ["s1"]
-    assert p.told.index(p.ended()[0]) < p.told.index(next(m for m in p.told if isinstance(m, ConnectorUnplugged)))
+    assert p.sent_messages.index(p.ended()[0]) < p.sent_messages.index(
+        next(m for m in p.sent_messages if isinstance(m, ConnectorUnplugged))
+    )
 
 
-def test_it_is_told_when_the_vehicle_left_while_the_agent_was_away() -> None:
+def test_it_is_reported_when_the_vehicle_left_while_the_agent_was_away() -> None:
     p = stopped(charging(play(idle_fee_after_stop=True)))
     p.restart(300, state=EMPTY)
     assert unplugged(p.skip()) == ["s1"]
@@ -362,7 +364,7 @@ def test_it_is_told_when_the_vehicle_left_while_the_agent_was_away() -> None:
     assert unplugged(p.skip()) == []
 
 
-def test_it_is_told_when_the_next_session_begins_without_unplugging() -> None:
+def test_it_is_reported_when_the_next_session_begins_without_unplugging() -> None:
     p = stopped(charging(play(idle_fee_after_stop=True)))
     charging(p.skip())
     assert unplugged(p) == ["s1"]

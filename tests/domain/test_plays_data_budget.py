@@ -63,12 +63,12 @@ def advance_clock(play: Playbook, days: int) -> None:
 
 def samples_sent(play: Playbook, minutes: int, first_wh: int = 1001) -> int:
     """How many of the samples, one a minute, are sent."""
-    before = sum(isinstance(m, MeterSampled) for m in play.told)
+    before = sum(isinstance(m, MeterSampled) for m in play.sent_messages)
     for n in range(minutes):
         play.wait(60 - (play.t_s - T0_S) % 60).skip()
         play.feed(MeterRead(1, SAMPLED, wh(first_wh + n)))
         play.skip()
-    return sum(isinstance(m, MeterSampled) for m in play.told) - before
+    return sum(isinstance(m, MeterSampled) for m in play.sent_messages) - before
 
 
 # --- the tally -------------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_behind_the_hard_limit_no_sample_is_sent_and_the_bill_is() -> None:
     play.feed(ContactorOpened(1))
     play.feed(MeterRead(1, end_reading(1), wh(2000)))
     play.skip()
-    (ended,) = [m for m in play.told if isinstance(m, TransactionEnded)]
+    (ended,) = [m for m in play.sent_messages if isinstance(m, TransactionEnded)]
     assert ended.meter_wh == 2000
 
 
@@ -208,7 +208,7 @@ def test_a_signed_value_is_never_withheld(used: int) -> None:
     for n in range(4):
         play.feed(MeterRead(1, SAMPLED, replace(wh(1100 + n), signed=signed)))
         play.skip()
-    assert sum(isinstance(m, MeterSampled) for m in play.told) == 4
+    assert sum(isinstance(m, MeterSampled) for m in play.sent_messages) == 4
 
 
 def test_clock_aligned_values_are_stretched_too() -> None:

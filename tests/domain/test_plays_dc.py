@@ -154,7 +154,7 @@ def test_before_it_begins_it_waits_for_enough() -> None:
     assert (releases(play), watts(play)) == ([True], pytest.approx(50_000.0))
 
 
-def test_a_board_that_pauses_in_its_loop_is_told_by_the_limit_alone() -> None:
+def test_a_board_that_pauses_in_its_loop_is_reported_by_the_limit_alone() -> None:
     play = running(play_of(traits=replace(TRAITS, pausable=True)))
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     assert (watts(play), releases(play)) == (0.0, [True])
@@ -165,7 +165,7 @@ def test_a_board_that_pauses_in_its_loop_is_told_by_the_limit_alone() -> None:
     assert play.evse().progress.charging is ChargingState.CHARGING
 
 
-def test_a_vehicle_that_still_negotiates_is_not_told_as_suspended() -> None:
+def test_a_vehicle_that_still_negotiates_is_not_reported_as_suspended() -> None:
     """Set-up, cable check and precharge: the board knows how long that may take beyond what an AC vehicle has."""
     play = begun(play_of())
     play.wait(SETTLE_S + TRAITS.begins_s - 1).skip()
@@ -243,7 +243,7 @@ def test_a_least_rate_is_no_claim_of_who_cannot_wait() -> None:
 
 
 @pytest.mark.parametrize("least_w", [1001.0, 1388.0, 1500.0, 2000.0])
-def test_the_least_power_is_told_in_full(least_w: float) -> None:
+def test_the_least_power_is_reported_in_full(least_w: float) -> None:
     """A hair less would be a pause to its board."""
     play = running(play_of(traits=replace(TRAITS, min_w=least_w, pausable=True)))
     put(play, profile(DEFAULT, (0, least_w), unit=Unit.W), 1)
@@ -337,14 +337,14 @@ def test_the_next_vehicle_of_a_session_takes_as_long() -> None:
     assert play.evse().progress.charging is ChargingState.SUSPENDED_EV
 
 
-def test_a_vehicle_that_is_full_is_told_at_once() -> None:
+def test_a_vehicle_that_is_full_is_reported_at_once() -> None:
     play = running(play_of())
     play.feed(BoardChanged(1, PLUGGED))
     play.skip().wait(6)
     assert play.evse().progress.charging is ChargingState.SUSPENDED_EV
 
 
-def test_battery_and_offer_are_told_with_the_register() -> None:
+def test_battery_and_offer_are_reported_with_the_register() -> None:
     play = running(play_of(settings={"sampled_measurands": ("Power.Offered", "SoC")}))
     play.feed(MeterRead(1, SAMPLED, wh(2000, 88_000.0)))
     (message,) = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, MeterSampled)]
@@ -355,7 +355,7 @@ def test_battery_and_offer_are_told_with_the_register() -> None:
     assert play.screens[1].values["limit_a"] is None
 
 
-def test_the_battery_is_told_at_the_end_as_well() -> None:
+def test_the_battery_is_reported_at_the_end_as_well() -> None:
     play = running(play_of())
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.feed(BoardChanged(1, replace(PLUGGED, soc_percent=80)))
@@ -371,13 +371,13 @@ def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
     assert play.evse().board.soc_percent is None
 
 
-def test_what_it_can_give_is_told_as_it_was_written() -> None:
+def test_what_it_can_give_is_reported_as_it_was_written() -> None:
     play = play_of()
     configure(play.evse(), max_a=180_000.0 / V3)
     assert ask(play, DeviceReportRequest()).data["evses"][1]["max_power_w"] == 180_000.0
 
 
-def test_the_connector_is_told_by_its_name() -> None:
+def test_the_connector_is_reported_by_its_name() -> None:
     play = play_of(evse_record(2), evse_record(3, tethered=True))
     assert [play.evse(n).connector_type for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
 
@@ -447,7 +447,7 @@ def spent(play: Play) -> Play:
     return play.skip()
 
 
-def test_nobody_begins_with_a_vehicle_that_is_spent() -> None:
+def test_no_one_begins_with_a_vehicle_that_is_spent() -> None:
     play = spent(play_of())
     play.feed(CardPresented(1, A))
     assert not any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
@@ -459,7 +459,7 @@ def test_nobody_begins_with_a_vehicle_that_is_spent() -> None:
     assert play.state() is SessionState.BEGINNING or any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
 
 
-def test_a_right_that_was_given_before_the_board_told_waits_for_the_next_plug() -> None:
+def test_a_right_that_was_given_before_the_board_reported_waits_for_the_next_plug() -> None:
     play = running(play_of())
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.feed(ContactorOpened(1))
@@ -565,7 +565,7 @@ def test_and_a_restart_of_the_agent() -> None:
 
 
 @pytest.mark.parametrize("boot", [False, True])
-def test_but_not_a_time_that_nobody_can_prove(boot: bool) -> None:
+def test_but_not_a_time_that_no_one_can_prove(boot: bool) -> None:
     play = parked(play_of())
     play.restart(20 if boot else 100, new_boot=boot).feed(BoardOpened(1, SPENT, TRAITS))
     play.skip().feed(MeterRead(1, end_reading(1), wh(3000)))

@@ -29,7 +29,7 @@ def test_a_card_waits_for_the_board_of_its_outlet() -> None:
     assert play.wait(0) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
-def test_a_card_at_the_stations_reader_finds_the_plug_that_is_told_last() -> None:
+def test_a_card_at_the_stations_reader_finds_the_plug_that_is_reported_last() -> None:
     play = started(2) >> BoardOpened(1, EMPTY, TRAITS) >> CardPresented(0, A)
     play = play >> BoardOpened(2, PLUGGED, TRAITS)
     assert play.wait(0) << AuthorizeToken(LINK, "token:1", A, 2)
@@ -43,7 +43,7 @@ def test_a_board_that_does_not_come_refuses_the_card_in_the_end() -> None:
     assert play.screens[1].name is ScreenName.REFUSED
 
 
-def test_a_board_that_does_not_come_keeps_nobody_from_the_other_outlet() -> None:
+def test_a_board_that_does_not_come_keeps_no_one_from_the_other_outlet() -> None:
     play = started(2) >> BoardOpened(1, PLUGGED, TRAITS) >> CardPresented(0, A)
     assert play.wait(OPENING_S - 0.1)
     assert play.wait(0.2) << AuthorizeToken(LINK, "token:1", A, 1)

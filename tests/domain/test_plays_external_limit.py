@@ -251,15 +251,15 @@ def test_a_link_whose_versions_know_no_changed_rate_has_no_row_of_it_in_its_queu
     play = charging(Play())
     other = charging(Playbook(external_limit=ExternalLimitConfig(), resume_within_s=600.0))
     other.feed(ExternalLimitReported(16.0))
-    assert not [m for m in other.told if isinstance(m, TransactionUpdated) and m.rate_changed]
+    assert not [m for m in other.sent_messages if isinstance(m, TransactionUpdated) and m.rate_changed]
     play.report(16.0)
-    assert [m for m in play.told if isinstance(m, TransactionUpdated) and m.rate_changed]
+    assert [m for m in play.sent_messages if isinstance(m, TransactionUpdated) and m.rate_changed]
 
 
 def test_a_changed_rate_in_the_queue_can_be_read_by_an_older_program() -> None:
     """It has a word of the trigger that older programs know, and leaves an unknown field out."""
     play = charging(Play()).report(16.0)
-    (update,) = [m for m in play.told if isinstance(m, TransactionUpdated) and m.rate_changed]
+    (update,) = [m for m in play.sent_messages if isinstance(m, TransactionUpdated) and m.rate_changed]
     record = dump_record(update)
     assert record.pop("rate_changed") is True
     assert record["trigger"] in OLDER_TRIGGERS

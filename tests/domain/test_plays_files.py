@@ -51,7 +51,7 @@ from agent.domain.requests import (
 )
 from agent.model.fastclass import replace
 from agent.model.types import Token
-from tests.domain.playbook import LINK, T0_S, UTC0_S, A, B, Playbook, charging, forgotten, kept, told, wh
+from tests.domain.playbook import LINK, T0_S, UTC0_S, A, B, Playbook, charging, forgotten, kept, sent_message, wh
 
 PLAIN = UpdateFirmwareRequest("http://h/fw", UTC0_S, None, 1, 30)
 SIGNED = UpdateFirmwareRequest("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")
@@ -104,7 +104,7 @@ def test_the_plain_procedure() -> None:
     assert InstallFirmware(job(play)) in play.log
     play = (play >> FirmwareInstalled(job(play), InstallOutcome.DONE)).skip()
     assert said(play) == ["Downloading", "Downloaded", "Installing", "Installed"]
-    assert told(SecurityHappened, kind="FirmwareUpdated") in play.log
+    assert sent_message(SecurityHappened, kind="FirmwareUpdated") in play.log
     assert play.site.updating is False
 
 
@@ -206,7 +206,7 @@ def test_a_signer_judged_during_an_installation_replaces_nothing(outcome: Instal
     assert play.site.updating is True  # no charge begins
 
 
-def test_who_charges_may_finish_and_nobody_begins() -> None:
+def test_who_charges_may_finish_and_no_one_begins() -> None:
     play = charging(station(evses=2), A, 1)
     play = asked(play, PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
@@ -307,13 +307,13 @@ def test_a_boot_that_could_not_be_committed_and_fell_back_is_a_failed_installati
     play, number = commit_ordered()
     play = (again(play) >> FirmwareBooted(fell_back=True, version="1.0")).skip()
     assert said(play) == ["InstallationFailed"]
-    assert told(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK) in play.log
+    assert sent_message(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK) in play.log
     assert InstallFirmware(number) not in play.log
 
 
 @pytest.mark.parametrize(("before", "installed"), [("1.0", True), ("", True), ("2.0", False)])
 def test_an_agent_that_ends_right_after_the_commit_installs_nothing_again(before: str, installed: bool) -> None:
-    """Two systems of one version cannot be told apart here: the updater knows whether the file runs already."""
+    """Two systems of one version cannot be distinguished here: the updater knows whether the file runs already."""
     play, number = commit_ordered(before)
     play = (again(play) >> FirmwareBooted(version="2.0")).skip()
     play = (play >> LinkChanged(LINK, True)).skip()
@@ -326,7 +326,7 @@ def test_an_agent_that_ends_right_after_the_commit_installs_nothing_again(before
 
 def test_a_fall_back_without_a_job_is_noticed_once() -> None:
     play = (station() >> FirmwareBooted(fell_back=True, version="1.0")).skip()
-    event = told(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK)
+    event = sent_message(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK)
     assert play.log.count(event) == 1
     play = (play >> FirmwareBooted(fell_back=True, version="1.0")).skip()
     assert play.log.count(event) == 1, "the updater was opened again"
@@ -433,7 +433,9 @@ def test_a_system_that_was_installed_by_hand_is_committed_once_the_backend_has_i
 def test_a_fall_back_is_a_security_event() -> None:
     play = booted(FirmwareBooted(fell_back=True))
     assert said(play) == ["InstallationFailed"]
-    [event] = [o.message for o in play.log if o == told(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK)] or [0]
+    [event] = [
+        o.message for o in play.log if o == sent_message(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK)
+    ] or [0]
     assert event, play.noticed()
     play = (play >> FirmwareBooted(fell_back=True)).skip()
     assert said(play) == ["InstallationFailed"], "reported once"

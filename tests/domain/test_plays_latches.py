@@ -134,12 +134,12 @@ def test_what_flickers_is_one_fault() -> None:
         play = (play.skip() >> BoardChanged(1, EMPTY)).wait(3).skip() >> BoardChanged(1, HOT)
         play = play.wait(3)
     play = (play.skip() >> BoardChanged(1, EMPTY)).wait(4.9)
-    assert [told(o) for o in play.log[began:] if told(o)] == ["Faulted"]
+    assert [described_order(o) for o in play.log[began:] if described_order(o)] == ["Faulted"]
     play = play.wait(0.2)
-    assert [told(o) for o in play.log[began:] if told(o)] == ["Faulted", "Available"]
+    assert [described_order(o) for o in play.log[began:] if described_order(o)] == ["Faulted", "Available"]
 
 
-def told(order: Order) -> str:
+def described_order(order: Order) -> str:
     message = order.message if isinstance(order, Send) else None
     return str(message.connector) if isinstance(message, StatusChanged) else ""
 
@@ -239,10 +239,10 @@ def test_a_lock_that_has_jammed_three_times_waits_for_a_person() -> None:
     assert play.statuses[1].faults == (Fault.LOCK_FAILURE,)
     play = play >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
     assert play.wait(6) << forgotten("latched")
-    assert jam(play, 2).skip().statuses[1].connector is ConnectorStatus.AVAILABLE, "counted anew"
+    assert jam(play, 2).skip().statuses[1].connector is ConnectorStatus.AVAILABLE, "counted again"
 
 
-def test_a_lock_that_held_in_between_is_counted_anew() -> None:
+def test_a_lock_that_held_in_between_is_counted_again() -> None:
     play = jam(Playbook(), 2) >> ContactorClosed(1)
     play = jam(play, 2)
     assert Fault.LOCK_FAILURE not in play.evse().faults

@@ -56,7 +56,7 @@ def test_current_without_release_is_a_contactor_that_does_not_open(seen: tuple[f
     assert "nothing is released" in said[0]
 
 
-def test_an_outlet_where_nobody_has_charged_is_watched_too() -> None:
+def test_an_outlet_where_no_one_has_charged_is_watched_too() -> None:
     """A board that its own settings release without us: nothing of it would be billed."""
     play = looked(Playbook() >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
     assert play.evse().faults == {Fault.CONTACTOR_WELDED}
@@ -87,7 +87,7 @@ def test_while_released_it_is_a_session() -> None:
     assert not play.evse().faults
 
 
-def test_a_board_that_nobody_can_ask_is_another_fault() -> None:
+def test_a_board_that_no_one_can_ask_is_another_fault() -> None:
     """One without a watchdog goes on: the line is to be mended, not the contactor."""
     play = ended() >> FaultRaised(1, Fault.BOARD_SILENT)
     assert looked(play.skip(), 60, None, 16.0).evse().faults == {Fault.BOARD_SILENT}
@@ -106,7 +106,7 @@ def test_a_contactor_that_the_board_sees_closed_needs_no_current() -> None:
     assert play.evse().faults == {Fault.CONTACTOR_STUCK_CLOSED}
 
 
-def test_with_a_current_it_is_welded_and_somebody_has_to_look() -> None:
+def test_with_a_current_it_is_welded_and_a_person_has_to_look() -> None:
     play = ended() >> BoardChanged(1, replace(EMPTY_OUTLET, contactor=True))
     play = looked(play.skip(), 60, None, 16.0)
     assert Fault.CONTACTOR_WELDED in play.evse().faults
@@ -118,7 +118,7 @@ def test_after_a_restart_an_empty_board_is_no_news() -> None:
     assert not looked(Playbook() >> BoardOpened(1, EvseState(), EvseTraits()), 60, 0.0, 0.0).evse().faults
 
 
-def test_whoever_acknowledges_it_while_the_current_flows_has_not_mended_it() -> None:
+def test_who_acknowledges_it_while_the_current_flows_has_not_mended_it() -> None:
     """Free vending would begin at once, and what is released is not looked at."""
     play = looked(Playbook(free_vending=True) >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
     play = looked(play >> BoardChanged(1, PLUGGED), 0, None, 16.0) >> FaultsAcknowledged(1)

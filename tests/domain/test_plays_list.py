@@ -23,7 +23,7 @@ from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response
 from agent.domain.reading_purposes import ReadingKind
 from agent.domain.requests import LocalListVersionRequest, RemoteStartRequest, SendLocalListRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Moment, Stamp, Token, Verdict
-from tests.domain.playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, told
+from tests.domain.playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, sent_message
 
 GOOD = Verdict(AuthorizationStatus.ACCEPTED)
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")
@@ -211,7 +211,7 @@ def test_off_line_without_known_time_an_expiry_counts() -> None:
     assert play.state() is SessionState.FREE
 
 
-def test_off_line_nobody_if_it_may_not_authorise() -> None:
+def test_off_line_no_one_if_it_may_not_authorise() -> None:
     play = listing(Playbook(online=False, settings={"local_authorize_offline": False}), **of(A, GOOD))
     assert play >> CardPresented(1, A)
     assert (play.state(), play.screens[1].detail) == (SessionState.FREE, "offline")
@@ -224,11 +224,11 @@ def test_the_list_counts_more_than_the_cache() -> None:
     assert play >> CardPresented(2, A) << AuthorizeToken(LINK, "token:2", A, 2)
 
 
-def test_what_is_listed_is_not_cached_and_a_contradiction_is_told() -> None:
+def test_what_is_listed_is_not_cached_and_a_contradiction_is_reported() -> None:
     play = listing(Playbook(), **of(A, BAD[0]))
     play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play.feed(TokenAuthorized("token:1", A, GOOD))
-    assert play << told(ListConflicted)
+    assert play << sent_message(ListConflicted)
     assert "cache" not in play.store
     play = listing(Playbook(), **of(A, GOOD))
     play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)

@@ -43,7 +43,7 @@ from tests.domain.playbook import (
     charging,
     energised,
     kept,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.reading_purposes import LIVE
@@ -54,7 +54,7 @@ HOLDS = EvseTraits(counts_plugged=True, holds=True)
 
 def ended(play: Playbook) -> Playbook:
     play = play.skip() >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    return play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << told(TransactionEnded) << Unlock(1)
+    return play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << sent_message(TransactionEnded) << Unlock(1)
 
 
 def unlocks(play: Playbook) -> int:
@@ -89,7 +89,7 @@ def test_the_backend_hears_the_truth_and_the_lock_is_tried_again() -> None:
     assert play.wait(1000)
 
 
-def test_nobody_unlocks_under_a_driver_who_has_begun_anew() -> None:
+def test_no_one_unlocks_under_a_driver_who_has_begun_again() -> None:
     play = ended(charging(Playbook())) >> UnlockTried(1, "", False)
     before = unlocks(play)
     play = play >> CardPresented(1, A)
@@ -183,7 +183,7 @@ def test_nor_at_the_close_itself() -> None:
     assert wishes(play) == []
 
 
-def test_one_that_was_stuck_and_comes_free_while_the_board_is_away_is_told() -> None:
+def test_one_that_was_stuck_and_comes_free_while_the_board_is_away_is_reported() -> None:
     """It is tried once more, for the answer takes the fault back."""
     play = ended(charging(Playbook())) >> FaultRaised(1, Fault.UNLOCK_FAILURE) >> UnlockTried(1, "", False)
     assert freed(play.feed(BoardOpened(1, replace(LOCKED, locked=False), play.traits)))
@@ -205,7 +205,7 @@ def test_a_lock_that_is_open_already_is_not_moved() -> None:
     assert wishes(play) == []
 
 
-def test_somebody_elses_session_keeps_its_cable() -> None:
+def test_another_drivers_session_keeps_its_cable() -> None:
     play = killed_at_the_close()
     play.feed(BoardOpened(1, CHARGING, play.traits))
     for event in (CardPresented(1, A), TokenAuthorized("1", A, ACCEPTED)):
@@ -220,7 +220,7 @@ def test_somebody_elses_session_keeps_its_cable() -> None:
     assert not freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
 
 
-def test_a_board_that_nobody_saw_until_its_session_was_closed_frees_the_cable_when_it_comes() -> None:
+def test_a_board_that_no_one_saw_until_its_session_was_closed_frees_the_cable_when_it_comes() -> None:
     play = charging(Playbook())
     play.skip().restart(5)
     play.wait(301).skip()
@@ -242,7 +242,7 @@ def test_a_cable_is_kept_only_where_the_backend_wants_it() -> None:
     play = charging(Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False}))
     assert holds(play.log)[-1] is True
     play = play.skip() >> VehicleLeft(1) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    assert play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << told(TransactionEnded)  # and no Unlock
+    assert play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << sent_message(TransactionEnded)  # and no Unlock
     assert play >> RequestReceived(LINK, "q1", UnlockConnectorRequest(1)) << Unlock(1, "q1")
     assert play >> UnlockTried(1, "q1", True) << Response(LINK, "q1", "Unlocked")
     assert play >> CableRemoved(1) << SetHold(1, False)
@@ -295,7 +295,7 @@ def test_so_much_energy_and_no_more() -> None:
     assert play.evse().release_order.given
     play = play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)  # said again: not more for that
     play = play >> MeterRead(1, LIVE, wh(1800)) << SetRelease(1, False) << kept("session", held=True)
-    assert play << told(TransactionUpdated)
+    assert play << sent_message(TransactionUpdated)
     assert play >> MeterRead(1, LIVE, wh(1801))
 
 
@@ -394,7 +394,7 @@ def test_a_record_of_one_that_cannot_be_read_is_dropped() -> None:
     assert play.store["kept_cable"] == {}
 
 
-def test_with_the_car_back_on_the_cable_the_card_begins_anew() -> None:
+def test_with_the_car_back_on_the_cable_the_card_begins_again() -> None:
     play = left_behind()
     play.feed(BoardChanged(1, LOCKED))
     presented(play.skip(), A, ACCEPTED)
@@ -446,7 +446,7 @@ def test_a_reader_for_the_whole_station_sends_the_owner_to_the_cable_and_others_
     assert unlocks(presented(play.skip(), A, reader=0)) == 1
 
 
-def test_a_board_that_was_opened_while_a_session_ended_is_told_again_to_hold_its_cable() -> None:
+def test_a_board_that_was_opened_while_a_session_ended_is_ordered_again_to_hold_its_cable() -> None:
     """It may have forgotten, and would free the cable whose car has left."""
     play = Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False})
     play = charging(play)

@@ -20,7 +20,7 @@ from agent.domain.reading_purposes import ReadingKind, end_reading
 from agent.domain.timers import Timer, TimerKind
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, ReadingContext, Stamp
-from tests.domain.playbook import T0_S, UTC0_S, A, B, Playbook, charging, told, wh
+from tests.domain.playbook import T0_S, UTC0_S, A, B, Playbook, charging, sent_message, wh
 from tests.support.reading_purposes import (
     LIVE,
     POLL,
@@ -39,7 +39,7 @@ def kinds_read(play: Playbook) -> list[ReadingKind]:
 
 
 def sampled(play: Playbook) -> list[MeterSampled]:
-    return [m for m in play.told if isinstance(m, MeterSampled)]
+    return [m for m in play.sent_messages if isinstance(m, MeterSampled)]
 
 
 # --- sampled ---------------------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_samples_come_on_a_grid_that_handling_never_shifts() -> None:
         play.wait(60 - (play.t_s - T0_S) % 60).skip()
         play.t_s += 7.3  # a slow answer
         play >> MeterRead(1, SAMPLED, wh(1000 + n))
-        play = (play << told(MeterSampled, session="s1", evse=1)).skip()
+        play = (play << sent_message(MeterSampled, session="s1", evse=1)).skip()
     samples = [s for m in sampled(play) for s in m.samples]
     assert [s.reading.energy_wh for s in samples] == [1001, 1002, 1003]
     assert {(s.context, s.measurands) for s in samples} == {(ReadingContext.PERIODIC, ENERGY)}
@@ -74,7 +74,7 @@ def test_a_failed_reading_is_left_out_not_invented() -> None:
 
 def test_a_sample_that_arrives_after_the_end_is_dropped() -> None:
     play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    play = play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << told(TransactionEnded) << Unlock
+    play = play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << sent_message(TransactionEnded) << Unlock
     assert play >> MeterRead(1, SAMPLED, wh(1201))
 
 
@@ -91,7 +91,7 @@ def test_samples_stop_with_the_session() -> None:
     assert not [k for k in play.timers if k.kind in READING_TIMERS]
 
 
-def test_a_slow_reading_takes_its_place_after_what_was_told_meanwhile() -> None:
+def test_a_slow_reading_takes_its_place_after_what_was_reported_meanwhile() -> None:
     """Who sorts the events of a transaction by their time gets them in the order of their numbers."""
     play = charging(Playbook(settings={"sample_interval_s": 60}))
     read = wh(1000, at=Stamp(1, play.t_s))
@@ -99,7 +99,7 @@ def test_a_slow_reading_takes_its_place_after_what_was_told_meanwhile() -> None:
     play >> BoardChanged(1, EvseState(Pilot.B, pwm=True, cable=True, contactor=False))
     play.t_s += 0.2
     play.skip() >> MeterRead(1, SAMPLED, read)
-    update, sample = [m for m in play.told if isinstance(m, TransactionUpdated | MeterSampled)][-2:]
+    update, sample = [m for m in play.sent_messages if isinstance(m, TransactionUpdated | MeterSampled)][-2:]
     assert isinstance(update, TransactionUpdated)
     assert isinstance(sample, MeterSampled)
     assert sample.samples[0].reading.at < update.at < (sample.at or update.at)
@@ -124,10 +124,10 @@ def test_clock_marks_carry_the_mark_as_their_time() -> None:
     assert play.timers[Timer(TimerKind.ALIGNED_READING)] == mark_s + 900
 
 
-def test_clock_marks_also_while_nobody_charges() -> None:
+def test_clock_marks_also_while_no_one_charges() -> None:
     play = Playbook(evses=2, settings={"clock_aligned_interval_s": 60}).wait(60)
     assert play << ReadMeter(1, aligned_reading(1060.0)) << ReadMeter(2, aligned_reading(1060.0))
-    assert play >> MeterRead(2, aligned_reading(1060.0), wh(5)) << told(MeterSampled, session="", evse=2)
+    assert play >> MeterRead(2, aligned_reading(1060.0), wh(5)) << sent_message(MeterSampled, session="", evse=2)
 
 
 def test_without_trusted_time_there_are_no_marks() -> None:
@@ -182,7 +182,7 @@ def test_a_meter_that_runs_backwards_bills_nothing_and_ends_the_session() -> Non
     assert sampled(play) == []
     assert play.wait(61).skip().state() is SessionState.ENDING
     play >> ContactorOpened(1) << ReadMeter
-    play = play >> MeterRead(1, end_reading(1), wh(901)) << Persist << told(TransactionEnded, meter_wh=1500)
+    play = play >> MeterRead(1, end_reading(1), wh(901)) << Persist << sent_message(TransactionEnded, meter_wh=1500)
     assert play << Unlock
 
 
@@ -217,17 +217,17 @@ def test_values_for_the_end_may_have_an_interval_of_their_own() -> None:
     charging(play)
     play.wait(99).skip()
     play.feed(MeterRead(1, SAMPLED, wh(1001)))
-    assert any(isinstance(m, MeterSampled) for m in play.told)
-    sent_count = len(play.told)
+    assert any(isinstance(m, MeterSampled) for m in play.sent_messages)
+    sent_count = len(play.sent_messages)
     assert play.session().samples == ()
     play.skip().wait(1)
     assert SAMPLED_END in [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)]
     play.feed(MeterRead(1, SAMPLED_END, wh(1002)))
     assert [s.measurands for s in play.session().samples] == [("Voltage",)]
-    assert len(play.told) == sent_count
+    assert len(play.sent_messages) == sent_count
     play.skip().wait(899).feed(MeterRead(1, aligned_end_reading(play.t_s), wh(1003)))
     assert [s.context for s in play.session().samples] == [ReadingContext.PERIODIC, ReadingContext.CLOCK]
-    assert len(play.told) == sent_count
+    assert len(play.sent_messages) == sent_count
 
 
 def test_a_station_that_nothing_looks_at_reads_and_shows_nothing_between_its_samples():

@@ -283,8 +283,8 @@ def test_a_monitor_belongs_to_the_backend_that_set_it() -> None:
     assert play.ask(ClearMonitors((number,))).data["answers"] == (MonitorAnswer("NotFound", number),)
     assert [a.status for a in play.set(wish(STATUS, DELTA, 1.0, 8, id=number))] == ["Rejected"]
     plugged(play)
-    told = {(link, e.monitor.id) for link, message in sent_events(play.log) for e in message.events}
-    assert told == {("second", 1000), (LINK, 1001)}
+    reported_monitors = {(link, e.monitor.id) for link, message in sent_events(play.log) for e in message.events}
+    assert reported_monitors == {("second", 1000), (LINK, 1001)}
 
 
 # --- thresholds and changes (N07) ------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ LOCKED = replace(MODEM, sim=SimState.PIN_REQUIRED, iccid="", imsi="")
 APN = ApnAccess("new.m2m", "user", "secret", "chap", "0042", "new mark")
 DEMAND = BearerDemand("Wireless0", APN)
 ATTEMPTS = 3
-ANEW = Reconnect(LINK, anyway=True)
+RECONNECTED = Reconnect(LINK, anyway=True)
 
 
 def station(**more: Any) -> Playbook:
@@ -100,7 +100,7 @@ def test_the_profile_in_turn_has_its_bearer_and_its_apn() -> None:
     assert play.skip().site.bearer_in_use == GPRS, "no other bearer is used"
     play.feed(BearerReported(GPRS, MODEM))
     play.skip()
-    assert play >> BearerReported(GPRS, PPP0) << ANEW
+    assert play >> BearerReported(GPRS, PPP0) << RECONNECTED
     connect(play)
     assert play.site.network_profiles[LINK].worked.bearer == DEMAND
     assert "secret" not in repr(play.site.network_profiles[LINK]) + repr(APN), "a log may show these"
@@ -137,7 +137,7 @@ def test_an_apn_that_leads_nowhere_is_taken_back() -> None:
     fail(play, ATTEMPTS)
     assert ConfigureBearer(GPRS, None) in play.log[before:]
     assert SetBearer(GPRS, True) in play.log[before:], "the modem dials with the former APN at once"
-    assert ANEW in play.log[before:]
+    assert RECONNECTED in play.log[before:]
     assert (play.skip().site.bearer_demanded, play.site.bearer_in_use) == ("", LAN)
     connect(play)
     play.restart(5, online=False)

@@ -158,6 +158,6 @@ def test_one_that_the_board_sees_too_stays_as_long_as_it_says() -> None:
     assert play.evse().faults == hot
 
 
-def test_it_is_told_in_the_words_of_the_fault() -> None:
+def test_it_is_reported_in_the_words_of_the_fault() -> None:
     play = drawing(energised(), 10, 60.0)
     assert play.statuses[1].faults == (Fault.OVER_CURRENT,)

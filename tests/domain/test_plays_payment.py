@@ -69,7 +69,7 @@ from tests.domain.playbook import (
     forgotten,
     kept,
     make_site,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.domain_state import configure
@@ -182,7 +182,7 @@ def test_tap_plug_charge_and_one_capture_of_what_it_cost() -> None:
         play
         >> MeterRead(1, begin_reading(1), wh(1000))
         << kept("session", "s2")
-        << told(TransactionStarted, session="s2", meter_wh=1000)
+        << sent_message(TransactionStarted, session="s2", meter_wh=1000)
     )
     play << SetLimit << SetRelease(1, True) << kept("payment", payment, state="Active", session="s2")
     assert play.session().token.value == payment_reference("PY", payment)
@@ -194,7 +194,7 @@ def test_tap_plug_charge_and_one_capture_of_what_it_cost() -> None:
     assert (
         play
         << forgotten("session")
-        << told(TransactionEnded, meter_wh=6001)
+        << sent_message(TransactionEnded, meter_wh=6001)
         << Unlock
         << kept("payment", payment, state="CommitPending", cents=250, owed_cents=250)
         << CommitPayment(0, payment, 7, 250)
@@ -273,7 +273,7 @@ def test_off_line_no_card_is_taken_unless_it_may_be() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.DOOR_OPEN, Fault.METER_SILENT])
-def test_nobody_pays_for_an_outlet_that_is_out_of_service(fault: Fault) -> None:
+def test_no_one_pays_for_an_outlet_that_is_out_of_service(fault: Fault) -> None:
     play = till()
     payment = offer(play)
     assert play >> FaultRaised(1, fault) << CancelPayment(0, payment)
@@ -322,7 +322,7 @@ def test_an_offer_that_ends_by_itself_is_made_again_a_moment_later() -> None:
     assert play << OfferPayment
 
 
-def test_a_terminal_that_was_lost_is_offered_anew() -> None:
+def test_a_terminal_that_was_lost_is_offered_again() -> None:
     play = till()
     first = offer(play)
     assert play >> TerminalLost(0)
@@ -422,7 +422,7 @@ def test_a_declined_card_leaves_nothing() -> None:
     assert play << OfferPayment
 
 
-def test_nobody_plugs_in() -> None:
+def test_no_one_plugs_in() -> None:
     play = till()
     payment = tapped(play)
     play.wait(301)
@@ -457,7 +457,7 @@ def test_an_outlet_that_breaks_while_the_bank_thinks() -> None:
     )
 
 
-def test_somebody_else_is_faster() -> None:
+def test_another_person_is_faster() -> None:
     """A badge takes the outlet while the bank thinks."""
     from agent.domain.events import CardPresented
     from tests.domain.playbook import A
@@ -576,7 +576,7 @@ def test_a_backend_that_refuses_the_start_ends_the_session_and_it_is_paid() -> N
     play.skip().wait(11).skip() >> MeterRead(1, end_reading(1), wh(3000))
     play.skip()
     assert CommitPayment(0, payment, 7, 100) in play.log
-    assert "cache" not in play.store, "a token that never comes again takes nobody's place"
+    assert "cache" not in play.store, "a token that never comes again takes no place of another"
 
 
 # --- the ceiling -----------------------------------------------------------------------------------------------------
@@ -657,7 +657,7 @@ def test_no_answer_is_asked_again_by_the_schedule_with_the_same_amount() -> None
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_bill_that_is_not_charged_is_told_before_the_terminal_lets_go(restarted: bool) -> None:
+def test_a_bill_that_is_not_charged_is_reported_before_the_terminal_lets_go(restarted: bool) -> None:
     play, payment = committing()
     (play >> PaymentSettled(0, payment, Settlement.REFUSED)).skip()
     play >> TerminalLost(0)
@@ -690,7 +690,7 @@ def test_the_time_of_that_report_outlasts_a_power_cut_without_a_clock() -> None:
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
 
 
-def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_and_told_in_the_end() -> None:
+def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_and_reported_in_the_end() -> None:
     """Its connection is made again after each; asked at once each time it would do nothing else, for ever."""
     play, payment = committing()
     began_s = play.t_s
@@ -756,7 +756,7 @@ def test_a_refused_commit_is_tried_again() -> None:
     assert play >> PaymentSettled(0, payment, Settlement.CLOSED) << kept("payment", why="the hold was gone")
 
 
-def test_somebody_looks_at_what_is_uncertain() -> None:
+def test_a_person_looks_at_what_is_uncertain() -> None:
     play, payment = committing()
     (play >> PaymentSettled(0, payment, Settlement.CLOSED)).skip()
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
@@ -823,7 +823,7 @@ def test_an_approval_after_the_cancel_was_confirmed() -> None:
     assert play << Like(Persist, kind="payment") << Like(VoidPayment, reservation=9)
 
 
-def test_money_that_nobody_knows_of_is_let_go() -> None:
+def test_money_that_no_one_knows_of_is_let_go() -> None:
     play = till()
     assert (
         play
@@ -868,7 +868,7 @@ def test_a_bank_that_never_answers() -> None:
 
 
 @pytest.mark.parametrize("blinked", [False, True])
-def test_a_terminal_that_was_prepared_anew_asks_no_bank_and_takes_the_next_card(blinked: bool) -> None:
+def test_a_terminal_that_was_prepared_again_asks_no_bank_and_takes_the_next_card(blinked: bool) -> None:
     """It lost power, or its line: it reports at once what it had got, or nothing any more."""
     play = till()
     payment = offer(play)
@@ -880,7 +880,7 @@ def test_a_terminal_that_was_prepared_anew_asks_no_bank_and_takes_the_next_card(
     assert play << kept("payment", payment, state="Uncertain") << OfferPayment
 
 
-def test_another_card_than_the_one_that_was_read_pays_for_nobody() -> None:
+def test_another_card_than_the_one_that_was_read_pays_for_no_one() -> None:
     """The late answer for an earlier driver: his hold is let go, and the bank of this one is waited for."""
     play = till()
     payment = offer(play)
@@ -926,7 +926,7 @@ def unheard(play: Playbook, known: int = 7, broken: bool = False, opened: Termin
     return payment
 
 
-def test_a_hold_that_nobody_heard_of_is_let_go_by_the_number_that_it_must_have() -> None:
+def test_a_hold_that_no_one_heard_of_is_let_go_by_the_number_that_it_must_have() -> None:
     play = till()
     payment = unheard(play)
     play.wait(ANSWER_S + 1)
@@ -937,7 +937,7 @@ def test_a_hold_that_nobody_heard_of_is_let_go_by_the_number_that_it_must_have()
 
 
 @pytest.mark.parametrize("outcome", [Settlement.CLOSED, Settlement.REFUSED, None])
-def test_if_it_is_not_there_nobody_knows_and_the_next_number_tells(outcome: Settlement | None) -> None:
+def test_if_it_is_not_there_no_one_knows_and_the_next_number_tells(outcome: Settlement | None) -> None:
     """Its bank took longer than the restart: the hold of the next card has a number too many."""
     play = till()
     payment = unheard(play)
@@ -953,7 +953,7 @@ def test_if_it_is_not_there_nobody_knows_and_the_next_number_tells(outcome: Sett
     assert record(play, second)["state"] == "Authorised"
 
 
-def test_a_number_is_not_guessed_where_nobody_knows_one_or_not_all_are_known() -> None:
+def test_a_number_is_not_guessed_where_no_one_knows_one_or_not_all_are_known() -> None:
     play = till()
     payment = offer(play)
     (play >> BankCardRead(0, payment, CARD)).skip()
@@ -996,7 +996,7 @@ def test_a_hold_is_not_sought_at_another_terminal_than_its_bank_was_asked_at() -
     assert record(play, second)["state"] == "Authorised"
 
 
-def test_a_hold_that_is_told_of_while_a_guess_is_under_way_is_let_go_all_the_same() -> None:
+def test_a_hold_that_is_reported_of_while_a_guess_is_under_way_is_let_go_all_the_same() -> None:
     """The guess came before the hold was there; its answer is heard after the hold was reported."""
     play = till()
     payment = unheard(play)
@@ -1053,7 +1053,7 @@ def test_a_guess_under_way_is_forgotten_with_the_process() -> None:
     assert play << kept("payment", payment, state="VoidPending", reservation=8)
 
 
-def test_a_right_that_nobody_used_is_let_go_after_a_restart() -> None:
+def test_a_right_that_no_one_used_is_let_go_after_a_restart() -> None:
     play = till()
     payment = tapped(play)
     play.restart(state=EMPTY).skip()
@@ -1131,7 +1131,7 @@ def test_a_session_without_proof_is_closed_with_the_register_of_now() -> None:
         play
         >> MeterRead(1, end_reading(1), wh(4321))
         << forgotten("session")
-        << told(TransactionEnded, meter_wh=4321)
+        << sent_message(TransactionEnded, meter_wh=4321)
         << (kept("payment", payment, state="FinalKnown", cents=166))
     )
     assert play >> OPENED << kept("payment", state="CommitPending") << CommitPayment(0, payment, 7, 166) << OfferPayment
@@ -1178,7 +1178,7 @@ def test_an_answer_of_the_bank_that_was_lost_with_the_process() -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_minutes_in_which_the_agent_was_away_are_nobody_s(lost: bool) -> None:
+def test_minutes_in_which_the_agent_was_away_belong_to_no_one(lost: bool) -> None:
     """The vehicle is gone when the board is there again: of the time between no more than a minute was watched."""
     play = till(tariff=Tariff(kwh=Decimal("0.50"), minute=Decimal("0.10")))
     payment = paid(play)

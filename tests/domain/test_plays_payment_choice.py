@@ -150,7 +150,7 @@ def test_without_buttons_the_cable_says_it() -> None:
     payment = read(play)
     assert asked(play, "choose_cable") == {1, 2}
     (play >> VehicleLeft(1)).skip()
-    assert no_bank(play), "the one that is left over is perhaps somebody else's"
+    assert no_bank(play), "the one that is left over is perhaps that of another"
     (play.wait(3) >> VehicleConnected(1)).skip()
     assert at(play, payment) == 1
 

@@ -58,7 +58,7 @@ from tests.domain.test_plays_payment import (
 from tests.support.reading_purposes import READING_TIMERS
 
 
-def test_a_right_that_waits_anew_is_paid_for_as_long_as_it_lives() -> None:
+def test_a_right_that_waits_again_is_paid_for_as_long_as_it_lives() -> None:
     """Plugged and pulled before the register was read: the right waits for another time-out, and so does its hold."""
     play = till()
     payment = tapped(play)
@@ -104,7 +104,7 @@ def test_a_payment_that_the_store_could_not_read_is_reported() -> None:
     play.store["poisoned"] = {"payment/s9": {"record": '{"state": "Acti', "why": "no JSON"}}
     for _ in range(2):
         play.skip().restart(state=EMPTY).skip()
-        assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,), "until somebody has looked"
+        assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,), "until a person has looked"
     assert play >> PaymentReviewed("s9") << kept("poisoned", "payment/s9", reviewed=True)
     assert play.statuses[1].faults == ()
     play.restart(state=EMPTY).skip()
@@ -151,7 +151,7 @@ def test_nor_after_a_restart() -> None:
     assert record(play, payment)["state"] == PayState.UNCERTAIN
 
 
-def test_nor_is_it_told_to_let_go() -> None:
+def test_nor_is_it_asked_to_let_go() -> None:
     play = known_terminal()
     payment = tapped(play)
     play.skip() >> TerminalLost(0)
@@ -187,7 +187,7 @@ def test_a_number_that_the_terminal_has_given_again_is_the_newer_ones() -> None:
     assert settlements(play)[1:] == [CommitPayment(0, newer, 7, 100)]
 
 
-def test_card_and_backend_are_told_the_same_register_when_the_meter_is_dead() -> None:
+def test_card_and_backend_get_the_same_register_when_the_meter_is_dead() -> None:
     """The payment is on disk each minute, the session less often."""
     play = till()
     payment = paid(play)
@@ -330,7 +330,7 @@ def without_terminal(play: Playbook, terminals: dict[int, tuple[int, ...]], **op
     return play.skip()
 
 
-def test_money_of_a_terminal_that_is_no_more_in_the_file_is_told_and_waits_for_it() -> None:
+def test_money_of_a_terminal_that_is_no_more_in_the_file_is_reported_and_waits_for_it() -> None:
     play = till()
     payment = paid(play)
     play.skip() >> TerminalLost(0)
@@ -418,7 +418,7 @@ def test_minutes_end_with_the_stop_however_late_the_register_is_read() -> None:
     assert minutes(play, payment) < 1.1
 
 
-def test_minutes_without_mains_are_nobodys() -> None:
+def test_minutes_without_mains_belong_to_no_one() -> None:
     play = till(tariff=BY_THE_MINUTE)
     payment = paid(play)
     charge(play, 1100, 61)
@@ -432,7 +432,7 @@ def test_minutes_without_mains_are_nobodys() -> None:
     assert minutes(play, payment) < 1.1
 
 
-def test_minutes_without_an_agent_are_nobodys() -> None:
+def test_minutes_without_an_agent_belong_to_no_one() -> None:
     """The board's watchdog had withdrawn release; only what may have gone by before that counts."""
     play = till(tariff=BY_THE_MINUTE)
     payment = paid(play)

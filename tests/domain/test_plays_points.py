@@ -53,7 +53,7 @@ from tests.domain.playbook import (
     forgotten,
     kept,
     make_site,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.domain_state import configure
@@ -109,12 +109,12 @@ def stopped(p: Playbook, meter_wh: int, event: Event | None = None) -> Playbook:
 
 
 def messages(p: Playbook) -> list[str]:
-    return [type(m).__name__.removeprefix("Transaction") for m in p.told if type(m).__name__ != "MeterSampled"]
+    return [type(m).__name__.removeprefix("Transaction") for m in p.sent_messages if type(m).__name__ != "MeterSampled"]
 
 
 def billed_wh(p: Playbook) -> int:
-    ends = [m.meter_wh for m in p.told if isinstance(m, TransactionEnded)]
-    return sum(ends) - sum(m.meter_wh for m in p.told if isinstance(m, TransactionStarted))
+    ends = [m.meter_wh for m in p.sent_messages if isinstance(m, TransactionEnded)]
+    return sum(ends) - sum(m.meter_wh for m in p.sent_messages if isinstance(m, TransactionStarted))
 
 
 # --- the begin -------------------------------------------------------------------------------------------------------
@@ -122,36 +122,42 @@ def billed_wh(p: Playbook) -> int:
 
 def test_begins_with_the_cable_and_the_right_follows() -> None:
     """E_09: one transaction, started without a token, authorized later, ended once with all that flowed."""
-    p = opened(plug(play((EV,)))) << told(
+    p = opened(plug(play((EV,)))) << sent_message(
         TransactionStarted, session="s1", token=None, evse=1, meter_wh=500, trigger=TriggerReason.CABLE_PLUGGED_IN,
         charging=ChargingState.EV_CONNECTED,
     )  # fmt: skip
     p = card(p) << ReadMeter(1, begin_reading(1), True) << kept("tx", "s1")
-    p = p << told(
+    p = p << sent_message(
         TransactionAuthorized, session="s1", token=A, meter_wh=500, trigger=TriggerReason.AUTHORIZED, placed=False
     )
     assert p
     energised(p, meter_wh=500)
     assert p.session().id == "s1"
-    p = stopped(p, 900) << forgotten("tx") << told(TransactionEnded, session="s1", meter_wh=900, authorized=True)
+    p = (
+        stopped(p, 900)
+        << forgotten("tx")
+        << sent_message(TransactionEnded, session="s1", meter_wh=900, authorized=True)
+    )
     assert billed_wh(p.skip()) == 400
     assert messages(p) == ["Started", "Authorized", "Updated", "Ended"]
 
 
 def test_begins_with_the_card() -> None:
     """E_10: the card first; the cable is sent as an update."""
-    p = opened(card(play((RIGHT,)))) << told(
+    p = opened(card(play((RIGHT,)))) << sent_message(
         TransactionStarted, token=A, evse=1, trigger=TriggerReason.AUTHORIZED, charging=ChargingState.IDLE
     )
     p = p >> CablePlugged(1)
     assert p
     p = p >> VehicleConnected(1) << ReadMeter(1, begin_reading(1), True) << kept("tx")
-    assert p << told(TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN, charging=ChargingState.EV_CONNECTED)
+    assert p << sent_message(
+        TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN, charging=ChargingState.EV_CONNECTED
+    )
     energised(p, meter_wh=500)
     assert messages(p) == ["Started", "Updated", "Updated"]
 
 
-def test_a_card_after_the_cable_is_told_once() -> None:
+def test_a_card_after_the_cable_is_reported_once() -> None:
     p = plug(play((RIGHT,)))
     assert p
     p = card(p) << ReadMeter(1, begin_reading(1), True)
@@ -165,7 +171,9 @@ def test_the_right_ends_without_a_cable() -> None:
     assert p
     assert messages(p.wait(59.0).skip()) == ["Started"]
     p = p.wait(2.0) << forgotten("tx")
-    p = p << told(TransactionEnded, reason=StopReason.TIMEOUT, trigger=TriggerReason.EV_CONNECT_TIMEOUT, meter_wh=500)
+    p = p << sent_message(
+        TransactionEnded, reason=StopReason.TIMEOUT, trigger=TriggerReason.EV_CONNECT_TIMEOUT, meter_wh=500
+    )
     assert p
     assert p.state() is SessionState.FREE
 
@@ -174,7 +182,7 @@ def test_a_refused_card_leaves_it_open() -> None:
     p = opened(plug(play((EV,)))) << TELL
     assert card(p, verdict=REFUSED)
     assert p.evse().tx is not None
-    assert p >> VehicleLeft(1) << forgotten("tx") << told(
+    assert p >> VehicleLeft(1) << forgotten("tx") << sent_message(
         TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST,
         authorized=False, meter_wh=500,
     )  # fmt: skip
@@ -182,23 +190,23 @@ def test_a_refused_card_leaves_it_open() -> None:
 
 def test_begins_with_the_car_in_the_bay() -> None:
     """E_12, and a second car later."""
-    p = opened(play((BAY,), (BAY,)) >> BayChanged(1, True)) << told(
+    p = opened(play((BAY,), (BAY,)) >> BayChanged(1, True)) << sent_message(
         TransactionStarted, token=None, trigger=TriggerReason.EV_DETECTED, charging=ChargingState.IDLE
     )
-    p = plug(p) << kept("tx") << told(TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN)
+    p = plug(p) << kept("tx") << sent_message(TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN)
     p = (
         p
         >> VehicleLeft(1)
         << kept("tx")
-        << told(TransactionUpdated, trigger=TriggerReason.EV_COMMUNICATION_LOST, charging=ChargingState.IDLE)
+        << sent_message(TransactionUpdated, trigger=TriggerReason.EV_COMMUNICATION_LOST, charging=ChargingState.IDLE)
     )
     p = (
         p
         >> BayChanged(1, False)
         << forgotten("tx")
-        << told(TransactionEnded, reason=StopReason.LOCAL, trigger=TriggerReason.EV_DEPARTED, plugged=False)
+        << sent_message(TransactionEnded, reason=StopReason.LOCAL, trigger=TriggerReason.EV_DEPARTED, plugged=False)
     )
-    assert opened(p >> BayChanged(1, True)) << told(TransactionStarted, session="s2")
+    assert opened(p >> BayChanged(1, True)) << sent_message(TransactionStarted, session="s2")
 
 
 @pytest.mark.parametrize("starts", [(EV,), (RIGHT,), (BAY,), (EV, RIGHT, BAY)])
@@ -210,15 +218,15 @@ def test_without_a_register_the_session_begins_it(starts: tuple[str, ...]) -> No
         p.feed(MeterFailed(1, order.purpose))
     energised(card(p.skip()).skip(), meter_wh=700)
     assert messages(p) == ["Started", "Updated"]
-    assert isinstance(p.told[0], TransactionStarted)
-    assert p.told[0].token == A
+    assert isinstance(p.sent_messages[0], TransactionStarted)
+    assert p.sent_messages[0].token == A
 
 
 def test_the_register_comes_after_the_right() -> None:
     """The transaction opens with the token when the meter answers late."""
     p = plug(play((EV,))) << ReadMeter(1, transaction_reading(1), True)
     p = card(p) << ReadMeter(1, begin_reading(1), True)
-    p = p >> MeterRead(1, transaction_reading(1), wh(500)) << kept("tx") << told(TransactionStarted, token=A)
+    p = p >> MeterRead(1, transaction_reading(1), wh(500)) << kept("tx") << sent_message(TransactionStarted, token=A)
     energised(p, meter_wh=500)
     assert messages(p) == ["Started", "Updated"]
 
@@ -226,16 +234,16 @@ def test_the_register_comes_after_the_right() -> None:
 def test_the_car_was_faster_than_the_register() -> None:
     p = plug(play((EV,))) << ReadMeter(1, transaction_reading(1), True) >> VehicleLeft(1)
     assert p >> MeterRead(1, transaction_reading(1), wh(500))
-    assert p.told == []
+    assert p.sent_messages == []
 
 
 def test_a_meter_that_failed_once_costs_no_later_vehicle_its_transaction() -> None:
     p = plug(play((EV,))) << ReadMeter(1, transaction_reading(1), True) >> MeterFailed(1, transaction_reading(1))
     p = p >> VehicleLeft(1) >> VehicleConnected(1) << ReadMeter(1, transaction_reading(2), True)
-    assert p >> MeterRead(1, transaction_reading(2), wh(500)) << kept("tx") << told(TransactionStarted)
+    assert p >> MeterRead(1, transaction_reading(2), wh(500)) << kept("tx") << sent_message(TransactionStarted)
 
 
-def test_nothing_begins_where_nobody_may_charge() -> None:
+def test_nothing_begins_where_no_one_may_charge() -> None:
     p = play((EV,))
     p.evse().operative = False
     assert plug(p)
@@ -245,10 +253,10 @@ def test_the_evse_is_not_known_at_the_start() -> None:
     """J_08: EVSE and begin values follow with the cable."""
     p = play((RIGHT,), evses=2) >> CardPresented(0, A) << AuthorizeToken
     p = p >> TokenAuthorized("token:1", A, ACCEPTED) << kept("tx", placed=False)
-    p = p << told(TransactionStarted, evse=0, token=A, meter_wh=0)
+    p = p << sent_message(TransactionStarted, evse=0, token=A, meter_wh=0)
     p = p >> VehicleConnected(2) << ReadMeter(2, begin_reading(1), True) << kept("tx", evse=2)
     p = p >> MeterRead(2, begin_reading(1), wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
-    p = p << told(
+    p = p << sent_message(
         TransactionAuthorized, session="s1", evse=2, meter_wh=800, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN
     )
     p.skip()
@@ -262,7 +270,7 @@ def test_the_evse_never_becomes_known() -> None:
     p = (
         p.wait(59.0).skip().wait(2.0)
         << forgotten("tx")
-        << told(TransactionEnded, evse=0, meter_wh=0, authorized=False, reason=StopReason.TIMEOUT)
+        << sent_message(TransactionEnded, evse=0, meter_wh=0, authorized=False, reason=StopReason.TIMEOUT)
     )
     assert p
 
@@ -282,20 +290,20 @@ def test_begins_when_energy_flows() -> None:
     )
     assert p
     p.wait(30.0)
-    assert p.skip().told == []
+    assert p.skip().sent_messages == []
     p = p >> VehicleReady(1)
     from agent.domain.events import ContactorClosed
 
-    p = p >> ContactorClosed(1) << kept("session", told=True) << told(
+    p = p >> ContactorClosed(1) << kept("session", told=True) << sent_message(
         TransactionStarted, token=A, meter_wh=500, at=p.now.stamp, trigger=TriggerReason.CHARGING_STATE_CHANGED,
         charging=ChargingState.CHARGING,
     )  # fmt: skip
-    p = stopped(p, 600) << told(TransactionEnded, meter_wh=600)
+    p = stopped(p, 600) << sent_message(TransactionEnded, meter_wh=600)
     assert billed_wh(p.skip()) == 100
 
 
 @pytest.mark.parametrize(("end_wh", "wanted"), [(500, []), (501, ["Started", "Ended"])])
-def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
+def test_what_ends_before_it_was_reported(end_wh: int, wanted: list[str]) -> None:
     """Without energy nothing; energy that was not seen flowing is billed all the same."""
     p = card(plug(play((ENERGY,)))).skip() >> MeterRead(1, begin_reading(1), wh(500))
     p = p.skip() >> CardPresented(1, A)
@@ -306,11 +314,11 @@ def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
     assert p.store["session"] == {}
 
 
-def test_untold_it_survives_a_restart() -> None:
+def test_unreported_it_survives_a_restart() -> None:
     p = card(plug(play((ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, begin_reading(1), wh(500))
     p.skip().restart(state=_plugged_for(5.0)).skip()
     assert p.state() is SessionState.ACTIVE
-    assert p.told == []
+    assert p.sent_messages == []
     energised_again(p)
     assert messages(p) == ["Started"]
 
@@ -320,7 +328,7 @@ def test_untold_it_survives_a_restart() -> None:
 
 def test_ends_with_the_cable_not_with_the_card() -> None:
     """E_14: the card takes the right away; the transaction lasts as long as the cable, and its reason is the card's."""
-    p = lingering(play(stops=(EV,))) << told(
+    p = lingering(play(stops=(EV,))) << sent_message(
         TransactionUpdated, trigger=TriggerReason.STOP_AUTHORIZED, token=A, charging=ChargingState.EV_CONNECTED
     )
     assert not p.evse().release_order.given
@@ -329,25 +337,29 @@ def test_ends_with_the_cable_not_with_the_card() -> None:
         p
         >> VehicleLeft(1)
         << forgotten("tx")
-        << told(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL, trigger=TriggerReason.EV_COMMUNICATION_LOST)
+        << sent_message(
+            TransactionEnded, meter_wh=900, reason=StopReason.LOCAL, trigger=TriggerReason.EV_COMMUNICATION_LOST
+        )
     )
     assert p
     assert billed_wh(p) == 400
 
 
-def test_nobody_charges_on_a_transaction_whose_right_has_ended() -> None:
+def test_no_one_charges_on_a_transaction_whose_right_has_ended() -> None:
     p = lingering(play(stops=(EV,))).skip()
     p = (
         card(p, B)
         << ReadMeter
         << forgotten("tx")
-        << told(TransactionEnded, session="s1", meter_wh=900, reason=StopReason.LOCAL, trigger=TriggerReason.AUTHORIZED)
+        << sent_message(
+            TransactionEnded, session="s1", meter_wh=900, reason=StopReason.LOCAL, trigger=TriggerReason.AUTHORIZED
+        )
     )
     p = (
         p
         >> MeterRead(1, begin_reading(2), wh(900))
         << kept("session", "s2")
-        << told(TransactionStarted, session="s2", token=B)
+        << sent_message(TransactionStarted, session="s2", token=B)
     )
     p.skip()
     assert p.evse().release_order.given
@@ -356,7 +368,7 @@ def test_nobody_charges_on_a_transaction_whose_right_has_ended() -> None:
 def test_pulled_at_the_car() -> None:
     """E_20."""
     p = energised(card(plug(play(stops=(EV,), settings={"stop_on_ev_disconnect": False}))).skip(), meter_wh=500)
-    p = stopped(p, 900, VehicleLeft(1)) << told(
+    p = stopped(p, 900, VehicleLeft(1)) << sent_message(
         TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST
     )
     p.skip()
@@ -365,28 +377,28 @@ def test_pulled_at_the_car() -> None:
 def test_ends_when_the_car_drives_away() -> None:
     """E_19."""
     p = play(stops=(BAY,)) >> BayChanged(1, True)
-    p = lingering(p) << told(TransactionUpdated, trigger=TriggerReason.STOP_AUTHORIZED)
+    p = lingering(p) << sent_message(TransactionUpdated, trigger=TriggerReason.STOP_AUTHORIZED)
     p = (
         p.skip()
         >> VehicleLeft(1)
         << kept("tx")
-        << told(TransactionUpdated, trigger=TriggerReason.EV_COMMUNICATION_LOST, charging=ChargingState.IDLE)
+        << sent_message(TransactionUpdated, trigger=TriggerReason.EV_COMMUNICATION_LOST, charging=ChargingState.IDLE)
     )
     assert (
         p
         >> BayChanged(1, False)
         << forgotten("tx")
-        << told(TransactionEnded, reason=StopReason.LOCAL, trigger=TriggerReason.EV_DEPARTED, meter_wh=900)
+        << sent_message(TransactionEnded, reason=StopReason.LOCAL, trigger=TriggerReason.EV_DEPARTED, meter_wh=900)
     )
 
 
 def test_ends_when_the_car_takes_nothing_more() -> None:
     """E_22; a car that only hesitates goes on."""
     p = energised(card(plug(play(stops=(ENERGY,)))).skip(), meter_wh=500)
-    p = p >> VehiclePaused(1) << told(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
-    p = p.wait(3.0).skip() >> VehicleReady(1) << told(TransactionUpdated, charging=ChargingState.CHARGING)
+    p = p >> VehiclePaused(1) << sent_message(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
+    p = p.wait(3.0).skip() >> VehicleReady(1) << sent_message(TransactionUpdated, charging=ChargingState.CHARGING)
     assert p.wait(10.0).skip().state() is SessionState.ACTIVE
-    p = p >> VehiclePaused(1) << told(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
+    p = p >> VehiclePaused(1) << sent_message(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
     p.wait(6.0).skip()
     assert p.state() is SessionState.ENDING
     assert p.session().stop is not None
@@ -407,7 +419,11 @@ def test_remote_stop_of_what_has_no_right() -> None:
         >> RequestReceived(LINK, "q", RemoteStopRequest("s1"))
         << Response(LINK, "q", "Accepted")
     )
-    assert p << forgotten("tx") << told(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
+    assert (
+        p
+        << forgotten("tx")
+        << sent_message(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
+    )
 
 
 def test_remote_stop_of_a_right_that_waits() -> None:
@@ -417,7 +433,11 @@ def test_remote_stop_of_a_right_that_waits() -> None:
         >> RequestReceived(LINK, "q", RemoteStopRequest("s1"))
         << Response(LINK, "q", "Accepted")
     )
-    assert p << forgotten("tx") << told(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
+    assert (
+        p
+        << forgotten("tx")
+        << sent_message(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
+    )
     assert p.state() is SessionState.FREE
 
 
@@ -426,7 +446,7 @@ def test_a_waiting_right_that_the_backend_refuses() -> None:
     assert (
         p
         << forgotten("tx")
-        << told(TransactionEnded, reason=StopReason.DEAUTHORIZED, trigger=TriggerReason.DEAUTHORIZED)
+        << sent_message(TransactionEnded, reason=StopReason.DEAUTHORIZED, trigger=TriggerReason.DEAUTHORIZED)
     )
     assert p.evse().authorization is None
 
@@ -439,10 +459,12 @@ def test_a_reset_ends_it_or_waits_for_it(on_idle: bool) -> None:
         assert p << forgotten("tx") << TELL << Restart(False, "ScheduledReset")
     else:
         p = p << Response(LINK, "q", "Accepted") << Restart(False) << forgotten("tx")
-        assert p << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, trigger=TriggerReason.RESET_COMMAND)
+        assert p << sent_message(
+            TransactionEnded, reason=StopReason.IMMEDIATE_RESET, trigger=TriggerReason.RESET_COMMAND
+        )
 
 
-def test_its_values_are_told_within_it() -> None:
+def test_its_values_are_reported_within_it() -> None:
     p = opened(plug(play((EV,), settings={"sample_interval_s": 60}))) << TELL
     p.wait(60.0)
     assert ReadMeter(1, SAMPLED) in p.unclaimed
@@ -489,8 +511,8 @@ def test_it_survives_without_a_count_while_the_last_sign_is_fresh() -> None:
 def test_another_car_is_another_transaction() -> None:
     p = opened(plug(play((EV,), traits=COUNTS))) << TELL
     p = p.wait(1000.0).skip().restart(state=_plugged_for(2.0)) << forgotten("tx")
-    p = p << told(TransactionEnded, session="s1", reason=StopReason.POWER_LOSS)
-    assert opened(p) << told(TransactionStarted, token=None, trigger=TriggerReason.CABLE_PLUGGED_IN)
+    p = p << sent_message(TransactionEnded, session="s1", reason=StopReason.POWER_LOSS)
+    assert opened(p) << sent_message(TransactionStarted, token=None, trigger=TriggerReason.CABLE_PLUGGED_IN)
 
 
 def test_the_car_left_in_the_meantime() -> None:
@@ -498,20 +520,24 @@ def test_the_car_left_in_the_meantime() -> None:
     assert (
         p.restart(state=EMPTY)
         << forgotten("tx")
-        << told(TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST)
+        << sent_message(
+            TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST
+        )
     )
 
 
 def test_a_right_that_waited_does_not_survive() -> None:
     p = opened(card(play((RIGHT,)))) << TELL
-    assert p.restart(state=EMPTY) << forgotten("tx") << told(TransactionEnded, reason=StopReason.POWER_LOSS)
+    assert p.restart(state=EMPTY) << forgotten("tx") << sent_message(TransactionEnded, reason=StopReason.POWER_LOSS)
 
 
 def test_what_outlives_its_right_survives_too() -> None:
     p = lingering(play(stops=(EV,), traits=COUNTS)).skip()
     p.restart(state=_plugged_for(5.0)).skip()
     assert [m for m in messages(p) if m == "Ended"] == []
-    assert p >> VehicleLeft(1) << forgotten("tx") << told(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL)
+    assert (
+        p >> VehicleLeft(1) << forgotten("tx") << sent_message(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL)
+    )
 
 
 def test_its_register_never_runs_back_over_a_kill() -> None:
@@ -519,20 +545,20 @@ def test_its_register_never_runs_back_over_a_kill() -> None:
     p = lingering(play(stops=(EV,), traits=COUNTS, settings={"sample_interval_s": 60})).skip()
     p = p >> MeterRead(1, SAMPLED, wh(1016)) << kept("tx", "s1", last_wh=1016)
     p.skip().restart(state=_plugged_for(5.0)).skip()
-    assert p >> VehicleLeft(1) << forgotten("tx") << told(TransactionEnded, meter_wh=1016)
+    assert p >> VehicleLeft(1) << forgotten("tx") << sent_message(TransactionEnded, meter_wh=1016)
 
 
 def test_the_board_never_comes_back() -> None:
     p = opened(plug(play((EV,)))) << TELL
     p = p.restart().skip().wait(301.0) << forgotten("tx")
-    assert p << told(TransactionEnded, reason=StopReason.POWER_LOSS)
+    assert p << sent_message(TransactionEnded, reason=StopReason.POWER_LOSS)
 
 
 def test_a_broken_record_is_set_aside() -> None:
     p = opened(plug(play((EV,)))) << TELL
     p.store["tx"]["s1"]["started"] = "yesterday"
     p = p.restart(state=PLUGGED) << kept("poisoned", "s1") << forgotten("tx")
-    assert opened(p) << told(TransactionStarted, session="s1")
+    assert opened(p) << sent_message(TransactionStarted, session="s1")
 
 
 def test_an_orderly_stop_keeps_it() -> None:
@@ -587,10 +613,12 @@ def test_a_signed_register_begins_the_transaction(starts: Points, signs: bool, t
     """E01.FR.04. Without a signature it begins with its session, or with the energy where that is a point too."""
     p = card(plug(play(starts, settings={"sign_samples": signs})).skip()).skip()
     p.feed(MeterRead(1, begin_reading(1), wh(1000)))
-    assert [m.trigger for m in p.skip().told if isinstance(m, TransactionStarted)] == ([trigger] if trigger else [])
+    assert [m.trigger for m in p.skip().sent_messages if isinstance(m, TransactionStarted)] == (
+        [trigger] if trigger else []
+    )
     for event in (OfferChanged(1, True), VehicleReady(1), ContactorClosed(1)):
         p.feed(event)
-    assert len([m for m in p.skip().told if isinstance(m, TransactionStarted)]) == 1
+    assert len([m for m in p.skip().sent_messages if isinstance(m, TransactionStarted)]) == 1
 
 
 def test_a_set_survives_and_what_is_open_stays_open() -> None:

@@ -31,7 +31,7 @@ from tests.domain.playbook import (
     charging,
     forgotten,
     kept,
-    told,
+    sent_message,
     wh,
 )
 
@@ -64,7 +64,7 @@ def test_a_loss_ends_the_session_frees_the_cable_and_then_the_process() -> None:
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
     play >> ContactorOpened(1) << ReadMeter(1, end_reading(1), True)
     play >> MeterRead(1, end_reading(1), wh(1234)) << forgotten("session")
-    play << told(
+    play << sent_message(
         TransactionEnded,
         reason=StopReason.POWER_LOSS,
         trigger=TriggerReason.ABNORMAL_CONDITION,
@@ -90,19 +90,19 @@ def test_who_waits_for_a_plug_loses_the_right() -> None:
     assert play.state() is SessionState.FREE
 
 
-def test_nobody_starts_in_the_dark() -> None:
+def test_no_one_starts_in_the_dark() -> None:
     play = cut(lit()) << Shutdown()
     assert play >> CardPresented(1, A)
     assert play.screens[1].name is ScreenName.OUT_OF_SERVICE
 
 
-def test_without_anybody_the_process_ends_at_once_and_only_once() -> None:
+def test_without_any_person_the_process_ends_at_once_and_only_once() -> None:
     play = cut(lit()) << Shutdown()
     assert play >> LOST >> SupplyChanged(Supply(False, True))
     assert play.wait(BACKUP_S * 2)
 
 
-def test_without_a_backup_nobody_waits_for_a_second_look() -> None:
+def test_without_a_backup_no_one_waits_for_a_second_look() -> None:
     play = lit() >> SupplyChanged(Supply(False, backup=False))
     assert play << Shutdown()
 
@@ -135,7 +135,7 @@ def test_mains_back_while_sessions_end_keeps_the_process() -> None:
     assert Shutdown() not in play.log
 
 
-def test_mains_back_in_the_last_moment_starts_nobody_in_a_process_that_ends() -> None:
+def test_mains_back_in_the_last_moment_starts_no_one_in_a_process_that_ends() -> None:
     play = cut(lit()) << Shutdown()
     assert play >> MAINS >> CardPresented(1, A)
 

@@ -36,7 +36,7 @@ def test_a_cable_that_does_not_fit_is_the_drivers_matter() -> None:
     assert noted(play) == []
 
 
-def test_off_line_nothing_is_kept_but_the_difference_is_told() -> None:
+def test_off_line_nothing_is_kept_but_the_difference_is_reported() -> None:
     play = Playbook()
     play.feed(FaultRaised(1, LOCK))
     play.feed(LinkChanged(LINK, False))

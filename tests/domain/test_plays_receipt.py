@@ -315,7 +315,7 @@ def test_a_retry_asks_at_once_with_the_same_number_and_amount() -> None:
     assert record(play, payment)["settled_utc_s"] == play.now.utc_s
 
 
-def test_a_payment_that_nobody_could_ask_about_is_retried() -> None:
+def test_a_payment_that_no_one_could_ask_about_is_retried() -> None:
     """After the schedule; the fault goes with the charge."""
     play, payment = unanswered(asked=False)
     play.skip().wait(200).skip()

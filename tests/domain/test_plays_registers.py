@@ -12,7 +12,7 @@ from agent.domain.orders import Persist, ReadMeter, Send
 from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.timers import Timer, TimerKind
 from agent.model.board import EvseTraits
-from tests.domain.playbook import T0_S, Playbook, charging, kept, told, wh
+from tests.domain.playbook import T0_S, Playbook, charging, kept, sent_message, wh
 from tests.support.reading_purposes import LIVE, SAMPLED
 
 INTERVAL_S, LIVE_S, LIVE_LATENCY_S = 300.0, 2.0, 0.1
@@ -64,22 +64,22 @@ def test_a_register_that_is_due_waits_for_the_sample_that_is_being_read(fails: b
         until((play >> MeterFailed(1, SAMPLED)).skip(), INTERVAL_S + LIVE_S + 0.1)
         assert stored_count(play) == count + 1
     else:
-        assert play >> MeterRead(1, SAMPLED, wh(1002)) << told(MeterSampled) << kept("session", last_wh=1002)
+        assert play >> MeterRead(1, SAMPLED, wh(1002)) << sent_message(MeterSampled) << kept("session", last_wh=1002)
         assert stored_count(play) == count + 1
 
 
 def test_a_register_that_is_due_soon_goes_with_a_sample() -> None:
     play = charging_station(900)
     until(play, 200)
-    assert play >> MeterRead(1, SAMPLED, wh(1001)) << told(MeterSampled) << kept("session", last_wh=1001)
+    assert play >> MeterRead(1, SAMPLED, wh(1001)) << sent_message(MeterSampled) << kept("session", last_wh=1001)
     assert play.timers[SNAPSHOT] == play.t_s + INTERVAL_S
 
 
 def test_a_register_that_is_new_is_not_stored_with_a_sample() -> None:
     play = charging_station(900)
-    assert play >> MeterRead(1, SAMPLED, wh(1001)) << told(MeterSampled)
+    assert play >> MeterRead(1, SAMPLED, wh(1001)) << sent_message(MeterSampled)
     until(play, 100)
-    assert play >> MeterRead(1, SAMPLED, wh(1002)) << told(MeterSampled)
+    assert play >> MeterRead(1, SAMPLED, wh(1002)) << sent_message(MeterSampled)
 
 
 def test_a_sample_that_is_not_sent_stores_nothing() -> None:
@@ -130,9 +130,9 @@ def test_the_register_on_disk_is_never_older_than_its_interval_and_a_live_readin
 
 def test_an_hour_with_four_samples_has_eight_registers_in_commits_of_their_own() -> None:
     play = charging_station(900)
-    before = len(play.told), stored_count(play)
+    before = len(play.sent_messages), stored_count(play)
     for _ in readings_of(play, 3602, 0.2):
         pass
-    assert (len(play.told) - before[0], stored_count(play) - before[1]) == (4, 12)
+    assert (len(play.sent_messages) - before[0], stored_count(play) - before[1]) == (4, 12)
     samples = [n for n, o in enumerate(play.log) if isinstance(o, Send) and isinstance(o.message, MeterSampled)]
     assert all(isinstance(play.log[n + 1], Persist) for n in samples), "one of them has a commit of its own"

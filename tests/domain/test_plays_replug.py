@@ -69,9 +69,11 @@ def read_on(play: Playbook, meter_wh: int) -> Playbook:
     return play.skip()
 
 
-def told(play: Playbook) -> list[str]:
+def sent_transactions(play: Playbook) -> list[str]:
     return [
-        f"{type(m).__name__} {m.session}" for m in play.told if isinstance(m, TransactionStarted | TransactionEnded)
+        f"{type(m).__name__} {m.session}"
+        for m in play.sent_messages
+        if isinstance(m, TransactionStarted | TransactionEnded)
     ]
 
 
@@ -85,17 +87,17 @@ def test_a_plug_that_was_not_quite_in_ends_nothing(traits: EvseTraits, free: boo
     """The right was for the next driver who plugs in; a transaction of 0 Wh helps neither driver nor backend."""
     play = begun(traits, free_vending=free)
     play.feed(BoardChanged(1, GONE))
-    assert not play.evse().release_order.given, "nobody is there: no release for whoever comes"
+    assert not play.evse().release_order.given, "no driver is there: no release for the next one"
     play.skip().wait(after_s).skip().feed(BoardChanged(1, HERE))
     assert (play.state(), play.evse().release_order.given) == (SessionState.ACTIVE, True)
     play.skip().wait(30).skip()
-    assert told(play) == ["TransactionStarted s1"]
+    assert sent_transactions(play) == ["TransactionStarted s1"]
     play.feed(BoardChanged(1, CHARGING))
     assert play.session().id == "s1"
 
 
 @AC_AND_DC
-def test_who_has_really_gone_is_told_a_moment_later(traits: EvseTraits) -> None:
+def test_who_has_really_gone_is_reported_a_moment_later(traits: EvseTraits) -> None:
     play = begun(traits)
     play.feed(BoardChanged(1, GONE))
     play.skip().wait(1.1)
@@ -131,9 +133,9 @@ def charged(traits: EvseTraits, **options: Any) -> Playbook:
 
 
 @AC_AND_DC
-def test_free_vending_begins_anew_for_the_vehicle_that_has_come(traits: EvseTraits) -> None:
+def test_free_vending_begins_again_for_the_vehicle_that_has_come(traits: EvseTraits) -> None:
     play = read_on(replugged(charged(traits, free_vending=True)), 2000)
-    assert told(play) == ["TransactionStarted s1", "TransactionEnded s1", "TransactionStarted s2"]
+    assert sent_transactions(play) == ["TransactionStarted s1", "TransactionEnded s1", "TransactionStarted s2"]
     assert (play.state(), play.evse().release_order.given) == (SessionState.ACTIVE, True)
 
 
@@ -146,18 +148,18 @@ def test_with_a_card_the_next_driver_is_asked_for_one(traits: EvseTraits) -> Non
     assert not play.statuses[1].ended
 
 
-def test_who_plugs_in_while_a_stopped_session_is_being_ended_is_somebody_new_too() -> None:
+def test_who_plugs_in_while_a_stopped_session_is_being_ended_is_a_new_driver_too() -> None:
     play = charged(EvseTraits(), free_vending=True)
     play.feed(StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
     read_on(replugged(play), 2000)
-    assert told(play)[-1] == "TransactionStarted s2"
+    assert sent_transactions(play)[-1] == "TransactionStarted s2"
 
 
-def test_who_left_again_before_the_end_was_read_is_nobody() -> None:
+def test_who_left_again_before_the_end_was_read_is_no_one() -> None:
     play = charged(EvseTraits(), free_vending=True)
     replugged(play).feed(BoardChanged(1, GONE))
     read_on(play, 2000)
-    assert told(play)[-1] == "TransactionEnded s1"
+    assert sent_transactions(play)[-1] == "TransactionEnded s1"
     assert play.state() is SessionState.ENDED, "its cable is in the socket"
 
 
@@ -173,10 +175,10 @@ def test_a_transaction_that_begins_with_the_plug_begins_for_the_new_one() -> Non
     for event in (BoardChanged(1, CHARGING), MeterRead(1, LIVE, wh(2000))):
         play.feed(event)
     read_on(replugged(play), 2000)
-    assert told(play) == ["TransactionStarted s1", "TransactionEnded s1"]
+    assert sent_transactions(play) == ["TransactionStarted s1", "TransactionEnded s1"]
     assert ReadMeter(1, transaction_reading(2), True) in play.log
     play.skip().feed(MeterRead(1, transaction_reading(2), wh(2000)))
-    assert told(play)[-1].startswith("TransactionStarted")
+    assert sent_transactions(play)[-1].startswith("TransactionStarted")
 
 
 # --- another outlet --------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ from tests.domain.playbook import (
     energised,
     forgotten,
     kept,
-    told,
+    sent_message,
     wh,
 )
 
@@ -92,7 +92,7 @@ def connectors(play: Playbook) -> list[str]:
 
 
 def started(play: Playbook) -> list[TransactionStarted]:
-    return [m for m in play.told if isinstance(m, TransactionStarted)]
+    return [m for m in play.sent_messages if isinstance(m, TransactionStarted)]
 
 
 def ends(play: Playbook) -> list[tuple[str, bool]]:
@@ -124,7 +124,7 @@ def test_another_card_is_turned_away_and_its_own_uses_it() -> None:
         play.feed(event)
     play.skip()
     play >> MeterRead(1, begin_reading(1), wh(1000))
-    play << kept("session") << told(TransactionStarted, reservation=f"{LINK}/1")
+    play << kept("session") << sent_message(TransactionStarted, reservation=f"{LINK}/1")
     assert Persist("reservation", f"{LINK}/1", None) in play.skip().log
     assert play.store["reservation"] == {}
     assert play.site.service_state(play.evse()) is ServiceState.IN_SERVICE
@@ -155,7 +155,7 @@ def test_it_ends_when_its_time_is_over() -> None:
     play.wait(99)
     assert connectors(play) == ["Reserved"]
     play.wait(2)
-    assert play << forgotten("reservation") << told(ReservationEnded, reservation=f"{LINK}/1", expired=True)
+    assert play << forgotten("reservation") << sent_message(ReservationEnded, reservation=f"{LINK}/1", expired=True)
     assert connectors(play) == ["Available"]
     assert tap(play, B)
 
@@ -217,7 +217,7 @@ def test_rejected_when_switched_off_or_without_time() -> None:
     assert answer(play, reserving()) == "Rejected"
 
 
-def test_an_outlet_that_nobody_has_seen_yet() -> None:
+def test_an_outlet_that_no_one_has_seen_yet() -> None:
     play = Playbook(cold=True)
     play.feed(LinkChanged(LINK, True))
     assert answer(play.skip(), reserving()) == "Unavailable"
@@ -481,7 +481,7 @@ def test_a_reserved_outlet_that_breaks() -> None:
         play
         >> FaultRaised(1, Fault.GROUND_FAILURE)
         << forgotten("reservation")
-        << told(ReservationEnded, reservation=f"{LINK}/1", expired=False)
+        << sent_message(ReservationEnded, reservation=f"{LINK}/1", expired=False)
     )
     play.feed(FaultCleared(1, Fault.GROUND_FAILURE))
     assert connectors(play) == ["Available"]

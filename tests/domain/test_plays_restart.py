@@ -46,7 +46,7 @@ from tests.domain.playbook import (
     charging,
     forgotten,
     kept,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.domain_state import evse_record, station_state
@@ -77,7 +77,7 @@ def ends(play: Playbook, meter_wh: int = 2000) -> Playbook:
     return (
         play
         << forgotten("session")
-        << told(
+        << sent_message(
             TransactionEnded,
             session="s1",
             reason=StopReason.POWER_LOSS,
@@ -91,7 +91,7 @@ def test_a_proven_plug_resumes() -> None:
     play = counting().restart(3000, state=there(plugged_s=3100.0))
     assert play << kept("session", "s1") << SetLimit << SetRelease(1, True)
     assert (play.state(), play.session().start_wh) == (SessionState.ACTIVE, 1000)
-    assert play >> BoardChanged(1, CHARGING) << told(TransactionUpdated, charging=ChargingState.CHARGING)
+    assert play >> BoardChanged(1, CHARGING) << sent_message(TransactionUpdated, charging=ChargingState.CHARGING)
 
 
 def test_a_proven_plug_resumes_however_late_the_agent_comes_to_it() -> None:
@@ -207,7 +207,7 @@ def test_without_a_counter_the_grace_counts_from_when_the_vehicle_was_last_seen(
     assert ends(play) << Unlock
 
 
-def test_a_kernel_that_was_booted_anew_proves_nothing() -> None:
+def test_a_kernel_that_was_booted_again_proves_nothing() -> None:
     play = charging(Playbook()) >> StopRequested() << SetRelease << Persist
     assert ends(play.restart(5, new_boot=True, state=there())) << Unlock
     play = counting()
@@ -224,13 +224,13 @@ def test_a_second_stop_before_the_board_is_back_proves_nothing_either() -> None:
     assert ends(play.restart(50, state=there())) << Unlock
 
 
-def test_nobody_on_the_cable() -> None:
+def test_no_one_on_the_cable() -> None:
     play = counting().restart(5, state=EMPTY)
     assert ends(play)
     assert play.state() is SessionState.FREE
 
 
-def test_the_energy_drawn_while_nobody_looked_is_billed() -> None:
+def test_the_energy_drawn_while_no_one_looked_is_billed() -> None:
     play = counting() >> MeterRead(1, LIVE, wh(1500))
     assert ends(play.restart(5, state=EMPTY), 1700)
 
@@ -283,7 +283,7 @@ def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
         play
         >> MeterRead(1, end_reading(1), wh(1900))
         << Persist
-        << told(TransactionEnded, reason=StopReason.LOCAL)
+        << sent_message(TransactionEnded, reason=StopReason.LOCAL)
         << (Unlock)
     )
     play = (
@@ -304,7 +304,7 @@ def test_a_stop_meant_before_the_crash_keeps_its_reason_and_its_time() -> None:
     stopped_s = play.t_s
     play.restart(40, state=there(plugged_s=140.0))
     play = play << ReadMeter(1, end_reading(1), True) >> MeterRead(1, end_reading(1), wh(1800)) << forgotten("session")
-    assert play << told(TransactionEnded, reason=StopReason.LOCAL, token=A, meter_wh=1800) << Unlock
+    assert play << sent_message(TransactionEnded, reason=StopReason.LOCAL, token=A, meter_wh=1800) << Unlock
     assert play.ended()[0].at.t_s == stopped_s
 
 
@@ -312,7 +312,7 @@ def test_crash_after_crash_ends_once() -> None:
     play = counting() >> CardPresented(1, A) << SetRelease << Persist
     for _ in range(3):
         play.restart(5, state=there(plugged_s=500.0)) << ReadMeter
-    play = play >> MeterRead(1, end_reading(1), wh(1800)) << Persist << told(TransactionEnded) << Unlock
+    play = play >> MeterRead(1, end_reading(1), wh(1800)) << Persist << sent_message(TransactionEnded) << Unlock
     assert play.restart(5, state=there()) << Unlock  # the first one was lost
     assert len(play.ended()) == 1
 
@@ -348,7 +348,7 @@ def test_a_board_that_comes_back_while_the_session_ends() -> None:
         << ReadMeter(1, end_reading(1), True)
         >> MeterRead(1, end_reading(1), wh(1800))
         << Persist
-        << told(TransactionEnded, reason=StopReason.LOCAL)
+        << sent_message(TransactionEnded, reason=StopReason.LOCAL)
         << Unlock
     )
 
@@ -434,7 +434,13 @@ def test_a_second_open_session_of_one_evse_is_set_aside() -> None:
     play.restart(5) << kept("poisoned", "s2") << forgotten("session") << kept("session", "s1")
     assert play >> BoardOpened(1, there(plugged_s=5000.0), COUNTS) << ReadMeter
     assert not released(play)
-    assert play >> MeterRead(1, end_reading(1), wh(1800)) << Persist << told(TransactionEnded, session="s1") << Unlock
+    assert (
+        play
+        >> MeterRead(1, end_reading(1), wh(1800))
+        << Persist
+        << sent_message(TransactionEnded, session="s1")
+        << Unlock
+    )
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
 
 
@@ -463,4 +469,6 @@ def test_a_session_that_the_store_could_not_read_closes_its_evse_once(text: str,
     assert play << kept("poisoned", "session/s1", told=True)
     assert {n for n in (1, 2) if Fault.RECORD_POISONED in play.evse(n).faults} == out
     assert play.restart(5, state=EMPTY)
-    assert not any(Fault.RECORD_POISONED in play.evse(n).faults for n in (1, 2)), "told once: the next start is clean"
+    assert not any(Fault.RECORD_POISONED in play.evse(n).faults for n in (1, 2)), (
+        "reported once: the next start is clean"
+    )

@@ -36,7 +36,7 @@ def sent_messages(play: Playbook, link: str, *kinds: type[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("first_up", "other_up"), [(False, True), (True, False), (True, True), (False, False)])
-def test_each_backend_is_told_whether_it_was_off_line(first_up: bool, other_up: bool) -> None:
+def test_each_backend_learns_whether_it_was_off_line(first_up: bool, other_up: bool) -> None:
     play = charging(play_of_two_backends(first_up, other_up))
     for event in (MeterRead(1, SAMPLED, wh(1500)), CardPresented(1, A), ContactorOpened(1)):
         play.feed(event)

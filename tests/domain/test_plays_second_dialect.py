@@ -34,7 +34,7 @@ from agent.domain.requests import (
     TriggerMessageRequest,
 )
 from agent.model.types import AuthorizationStatus, Verdict
-from tests.domain.playbook import LINK, A, B, Playbook, charging, kept, told, wh
+from tests.domain.playbook import LINK, A, B, Playbook, charging, kept, sent_message, wh
 from tests.support.reading_purposes import SAMPLED, TRIGGERED, TRIGGERED_OUTSIDE
 
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
@@ -63,7 +63,7 @@ def test_a_reset_on_idle_of_an_idle_station() -> None:
     assert Playbook() >> ask(ResetRequest(on_idle=True)) << said("Accepted") << Restart()
 
 
-def test_a_reset_on_idle_waits_for_the_last_session_and_lets_nobody_else_start() -> None:
+def test_a_reset_on_idle_waits_for_the_last_session_and_lets_no_other_start() -> None:
     play = charging(charging(Playbook(evses=2), A, 1), A, 2)
     assert play >> ask(ResetRequest(on_idle=True)) << said("Scheduled")
     assert SCHEDULED not in end(play, 1).skip().log
@@ -95,7 +95,7 @@ def test_a_reset_on_idle_before_a_restart_that_is_expected_has_not_waited() -> N
     assert play << said("Accepted") << Restart()
 
 
-def test_somebody_who_is_about_to_plug_in_is_waited_for() -> None:
+def test_a_person_who_is_about_to_plug_in_is_waited_for() -> None:
     play = Playbook() >> CardPresented(1, A) << AuthorizeToken
     play >> TokenAuthorized("token:1", A, ACCEPTED)
     play.skip() >> ask(ResetRequest(on_idle=True)) << said("Scheduled")
@@ -141,19 +141,19 @@ def test_triggers_of_transactions() -> None:
     charging(play, A, 2)
     play >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted") << ReadMeter(2, TRIGGERED)
     play >> MeterRead(2, TRIGGERED, wh(1100))
-    play << told(MeterSampled, session="s1", charging=ChargingState.CHARGING, offline=False)
+    play << sent_message(MeterSampled, session="s1", charging=ChargingState.CHARGING, offline=False)
     (
         play
         >> ask(TriggerMessageRequest(MessageTrigger.METER_VALUES, 2, loose=True))
         << said("Accepted")
         << ReadMeter(2, TRIGGERED_OUTSIDE)
     )
-    play >> MeterRead(2, TRIGGERED_OUTSIDE, wh(1200)) << told(MeterSampled, session="", charging=None)
+    play >> MeterRead(2, TRIGGERED_OUTSIDE, wh(1200)) << sent_message(MeterSampled, session="", charging=None)
     assert play
 
 
 @pytest.mark.parametrize("loose", [False, True])
-def test_who_only_looks_on_sees_values_and_the_others_are_told_nothing(loose: bool) -> None:
+def test_who_only_looks_on_sees_values_and_the_others_get_nothing(loose: bool) -> None:
     """Each would be a durable message to the backend that is billed."""
     play = charging(Playbook(links=(LINK, "second"))).skip()
     (
@@ -164,24 +164,24 @@ def test_who_only_looks_on_sees_values_and_the_others_are_told_nothing(loose: bo
     [order] = play.unclaimed
     assert isinstance(order, ReadMeter)
     play << ReadMeter
-    play >> MeterRead(1, order.purpose, wh(1100)) << told(MeterSampled, "second")
+    play >> MeterRead(1, order.purpose, wh(1100)) << sent_message(MeterSampled, "second")
     assert play
 
 
 def test_values_say_that_they_were_measured_off_line() -> None:
     play = charging(Playbook(settings={"sample_interval_s": 60}))
     play >> LinkChanged(LINK, False)
-    play.skip() >> MeterRead(1, SAMPLED, wh(1100)) << told(MeterSampled, offline=True)
+    play.skip() >> MeterRead(1, SAMPLED, wh(1100)) << sent_message(MeterSampled, offline=True)
     assert play
 
 
 def test_begin_and_end_say_all_that_the_meter_said() -> None:
     play = charging(Playbook())
-    (started,) = [m for m in play.told if isinstance(m, TransactionStarted)]
+    (started,) = [m for m in play.sent_messages if isinstance(m, TransactionStarted)]
     assert started.reading is not None
     assert started.reading.energy_wh == started.meter_wh
     end(play).skip()
-    (ended,) = [m for m in play.told if isinstance(m, TransactionEnded)]
+    (ended,) = [m for m in play.sent_messages if isinstance(m, TransactionEnded)]
     assert ended.reading is not None
     assert ended.reading.energy_wh == 1500
 

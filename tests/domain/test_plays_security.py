@@ -40,7 +40,7 @@ def test_every_start_is_one_event(reason: str, kind: str) -> None:
     assert [n.kind for n in play.site.security.records] == [kind]
 
 
-def test_each_backend_is_told_of_what_concerns_the_station() -> None:
+def test_each_backend_learns_of_what_concerns_the_station() -> None:
     play = Playbook(links=(LINK, "second"))
     play.feed(FaultRaised(1, Fault.DOOR_OPEN))
     play.feed(SecurityNoticed(SecurityEvent.INVALID_TLS_VERSION, "TLS 1.1", "second"))

@@ -61,7 +61,7 @@ from tests.domain.playbook import (
     Playbook,
     charging,
     kept,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.reading_purposes import TRIGGERED
@@ -194,14 +194,14 @@ def test_the_whole_station_unavailable_survives_a_restart() -> None:
 def test_unavailable_waits_for_the_end_of_the_session() -> None:
     play = charging(Playbook()) >> inoperative() << Persist << Response(LINK, "q1", "Scheduled")
     assert play >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    play = play >> MeterRead(1, end_reading(1), wh(1100)) << Persist << told(TransactionEnded) << Unlock
+    play = play >> MeterRead(1, end_reading(1), wh(1100)) << Persist << sent_message(TransactionEnded) << Unlock
     assert play.statuses[1].ended
     assert play >> CardPresented(1, B)
     assert play >> (VehicleLeft(1), CableRemoved(1)) << SetService(1, False)
     assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
 
 
-def test_unavailable_while_somebody_is_about_to_start() -> None:
+def test_unavailable_while_a_person_is_about_to_start() -> None:
     play = (
         Playbook()
         >> ask(RemoteStartRequest(1, A))
@@ -253,15 +253,15 @@ def test_triggered_status_of_one_and_of_all() -> None:
         Playbook(evses=2, status=True)
         >> ask(TriggerMessageRequest(MessageTrigger.STATUS, 2))
         << Response
-        << told(StatusChanged, evse=2, forced=True)
+        << sent_message(StatusChanged, evse=2, forced=True)
     )
     play = (
         play
         >> ask(TriggerMessageRequest(MessageTrigger.STATUS))
         << Response
-        << told(StatusChanged, evse=0, forced=True)
+        << sent_message(StatusChanged, evse=0, forced=True)
     )
-    assert play << told(StatusChanged, evse=1, forced=True) << told(StatusChanged, evse=2, forced=True)
+    assert play << sent_message(StatusChanged, evse=1, forced=True) << sent_message(StatusChanged, evse=2, forced=True)
 
 
 def test_triggered_meter_values() -> None:
@@ -271,7 +271,7 @@ def test_triggered_meter_values() -> None:
         << Response
         << ReadMeter(1, TRIGGERED)
     )
-    play = play >> MeterRead(1, TRIGGERED, wh(77)) << told(MeterSampled, session="", evse=1)
+    play = play >> MeterRead(1, TRIGGERED, wh(77)) << sent_message(MeterSampled, session="", evse=1)
     assert sample_context(play) is ReadingContext.TRIGGER
     assert (
         play
@@ -283,7 +283,7 @@ def test_triggered_meter_values() -> None:
 
 
 def sample_context(play: Playbook) -> ReadingContext:
-    message = play.told[-1]
+    message = play.sent_messages[-1]
     assert isinstance(message, MeterSampled)
     return message.samples[0].context
 
@@ -323,7 +323,7 @@ def test_a_poisoned_cache_entry_is_forgotten() -> None:
     assert play.restart(5) << Persist("cache", "x", None) << Persist("cache", "y", None)
 
 
-def test_a_request_that_nobody_answers_is_answered() -> None:
+def test_a_request_that_no_one_answers_is_answered() -> None:
     assert Playbook() >> ask("something else") << Response(LINK, "q1", "NotImplemented")
 
 
@@ -340,16 +340,16 @@ def test_two_answerers_are_a_start_up_error() -> None:
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_connector_is_told_after_the_boot_and_once() -> None:
+def test_every_connector_is_reported_after_the_boot_and_once() -> None:
     play = Playbook(evses=2, online=False, status=True)
     play.feed(LinkChanged(LINK, True))
     for n in (0, 1, 2):
-        play << told(StatusChanged, evse=n, forced=True)
+        play << sent_message(StatusChanged, evse=n, forced=True)
     assert play >> LinkChanged(LINK, False) >> LinkChanged(LINK, True)
     assert not [o for o in play.log[-3:] if isinstance(o, Send)]
 
 
-def test_nothing_is_told_twice() -> None:
+def test_nothing_is_reported_twice() -> None:
     play = Playbook() >> CablePlugged(1) >> VehicleConnected(1)
     seen = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, StatusChanged)]
     for a, b in itertools.pairwise(seen):

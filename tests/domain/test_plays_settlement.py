@@ -129,7 +129,7 @@ def test_the_backend_is_asked_with_what_is_known_of_the_card() -> None:
     ("wanted", "details"),
     [((), ()), (("PaymentBrand",), DETAILS[1:2]), (("SessionRef", "CardLast4Digits"), (DETAILS[0], DETAILS[2]))],
 )
-def test_only_what_the_backend_wants_to_know_is_told(wanted: tuple[str, ...], details: tuple[Any, ...]) -> None:
+def test_only_what_the_backend_wants_to_know_is_reported(wanted: tuple[str, ...], details: tuple[Any, ...]) -> None:
     """PaymentCtrlr.PaymentDetails."""
     play = till(settings={"payment_details": wanted}, **REPORTED)
     paid(play)
@@ -397,7 +397,7 @@ def test_a_settlement_that_failed_for_good_is_reported_with_the_reason() -> None
     )  # fmt: skip
 
 
-def test_a_backend_without_the_message_is_told_nothing() -> None:
+def test_a_backend_without_the_message_gets_nothing() -> None:
     play = till()
     payment = finished(play)
     play.feed(PaymentSettled(0, payment, Settlement.DONE))

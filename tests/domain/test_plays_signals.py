@@ -41,10 +41,10 @@ def test_what_comes_from_afar_or_by_the_plug_alone_is_silent() -> None:
     assert signs(Playbook(state=PLUGGED, free_vending=True)) == []
 
 
-@pytest.mark.parametrize(("somebody", "heard"), [(False, 0), (True, 1)])
-def test_a_fault_is_told_once_and_only_to_somebody(somebody: bool, heard: int) -> None:
+@pytest.mark.parametrize(("is_heard", "heard"), [(False, 0), (True, 1)])
+def test_a_fault_is_reported_once_and_only_to_a_person(is_heard: bool, heard: int) -> None:
     play = Playbook(evses=2)
-    if somebody:
+    if is_heard:
         play = charging(play)
     play.log.clear()
     play.feed(FaultRaised(0, Fault.GROUND_FAILURE))

@@ -94,7 +94,7 @@ def test_a_card_on_the_list() -> None:
     assert (said.level, said.flags) == ("HEARSAY", ("RFID_PLAIN", "OCPP_WHITELIST"))
 
 
-def test_a_card_that_nobody_knows_off_line() -> None:
+def test_a_card_that_no_one_knows_off_line() -> None:
     play = station(settings={"offline_tx_for_unknown_id": True})
     play.feed(LinkChanged(LINK, False))
     said = tapped(play.skip(), judged=False)
@@ -114,7 +114,7 @@ def test_a_remote_start(asks: bool) -> None:
     assert (said.level, said.flags, said.id_type, said.holder) == ("TRUSTED", (flag,), "CENTRAL", "APP-77")
 
 
-def test_free_vending_assigns_nobody() -> None:
+def test_free_vending_assigns_no_one() -> None:
     play = Playbook(lambda: make_site(number="LU-1", free_vending=True))
     play.feed(MeterKnown(1, EM580))
     (play.skip() >> (CablePlugged(1), VehicleConnected(1))).skip()
@@ -183,7 +183,7 @@ def test_every_judge_has_its_claim() -> None:
         assert len(said["IF"]) <= 4
         assert said["IL"] in ("HEARSAY", "TRUSTED")
         ours = [flag for flag in said["IF"] if flag.startswith("OCPP")]
-        assert len(ours) == (judge not in (Judge.NOBODY, Judge.BANK))
+        assert len(ours) == (judge not in (Judge.UNJUDGED, Judge.BANK))
 
 
 # --- the words of the price ------------------------------------------------------------------------------------------

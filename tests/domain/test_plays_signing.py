@@ -73,7 +73,7 @@ def stopped(play: Playbook) -> Playbook:
     return play
 
 
-def test_begin_and_end_are_told_to_a_meter_that_signs() -> None:
+def test_begin_and_end_are_given_to_a_meter_that_signs() -> None:
     play = charging()
     [begin] = asked(play)
     assert begin is not None
@@ -107,7 +107,7 @@ def test_the_name_outlives_an_agent_that_was_killed() -> None:
     assert (end.id, end.ends) == (first.signing, True)
 
 
-def test_the_record_is_told_with_the_bill() -> None:
+def test_the_record_is_reported_with_the_bill() -> None:
     play = stopped(begun(charging()))
     play.skip().feed(MeterRead(1, end_reading(1), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     [sent] = play.ended()
@@ -136,7 +136,7 @@ def unpaid(unread: bool) -> Playbook:
 
 @pytest.mark.parametrize("unread", [False, True])
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, killed: bool) -> None:
+def test_a_record_that_comes_later_still_is_reported_after_its_bill(unread: bool, killed: bool) -> None:
     play = unpaid(unread)
     [bill] = play.ended()
     assert bill.signed is None
@@ -154,7 +154,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     assert (again.owed, again.ends) == (owed["signing"], False)
     n = 1 if killed else 2
     play.skip().feed(MeterRead(1, begin_reading(n), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
-    [late] = [m for m in play.told if isinstance(m, MeterSampled)]
+    [late] = [m for m in play.sent_messages if isinstance(m, MeterSampled)]
     [sample] = late.samples
     assert (late.session, late.late) == (bill.session, True)
     assert (sample.context, sample.reading.energy_wh, sample.reading.signed) == (
@@ -167,7 +167,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     assert last.owed == ""
     play.skip().feed(MeterRead(1, begin_reading(n + 1), wh(5000, at=play.now.stamp)))
     assert play.state() is SessionState.ACTIVE
-    started = [m for m in play.told if isinstance(m, TransactionStarted)][-1]
+    started = [m for m in play.sent_messages if isinstance(m, TransactionStarted)][-1]
     assert started.reading is not None
     assert started.reading.signed is None, "it is another transaction's"
 
@@ -178,7 +178,7 @@ def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
     play.skip().feed(MeterRead(1, begin_reading(2), wh(5000, at=play.now.stamp)))
     assert any(isinstance(o, LogNote) and "no record" in o.text for o in play.log)
     assert play.site.evses[1].metering.owed_record == {}
-    assert not [m for m in play.told if isinstance(m, MeterSampled)]
+    assert not [m for m in play.sent_messages if isinstance(m, MeterSampled)]
 
 
 @pytest.mark.parametrize(("dc", "believed"), [(True, True), (False, False)])

@@ -54,13 +54,15 @@ from tests.domain.playbook import (
     Playbook,
     charging,
     kept,
-    told,
+    sent_message,
     wh,
 )
 
 PLUG = (CablePlugged(1), VehicleConnected(1))
 ENERGY = (OfferChanged(1, True), VehicleReady(1), ContactorClosed(1))
-UPDATED = told(TransactionUpdated, charging=ChargingState.CHARGING, trigger=TriggerReason.CHARGING_STATE_CHANGED)
+UPDATED = sent_message(
+    TransactionUpdated, charging=ChargingState.CHARGING, trigger=TriggerReason.CHARGING_STATE_CHANGED
+)
 
 
 def test_card_first() -> None:
@@ -74,7 +76,7 @@ def test_card_first() -> None:
         play
         >> MeterRead(1, begin_reading(1), wh(1234))
         << kept("session", "s1", start_wh=1234)
-        << told(TransactionStarted, session="s1", token=A, meter_wh=1234, trigger=TriggerReason.AUTHORIZED)
+        << sent_message(TransactionStarted, session="s1", token=A, meter_wh=1234, trigger=TriggerReason.AUTHORIZED)
         << SetLimit(1, Limit(32.0, 3))
         << SetRelease(1, True)
         >> ENERGY
@@ -237,7 +239,7 @@ def ask_start(evse: int | None = 1, token: Token = A, remote_id: str = "r7") -> 
 def test_remote_start_with_a_cable() -> None:
     play = Playbook() >> PLUG >> ask_start() << Response(LINK, "q1", "Accepted") << ReadMeter(1, begin_reading(1), True)
     play = play >> MeterRead(1, begin_reading(1), wh(10)) << kept("session", remote_id="chargy/r7")
-    play = play << told(TransactionStarted, trigger=TriggerReason.REMOTE_START, remote_id="chargy/r7", token=A)
+    play = play << sent_message(TransactionStarted, trigger=TriggerReason.REMOTE_START, remote_id="chargy/r7", token=A)
     assert play << SetLimit << SetRelease(1, True)
 
 
@@ -266,7 +268,7 @@ def test_remote_start_with_a_refused_card() -> None:
     assert play.state() is SessionState.OCCUPIED
 
 
-def test_remote_start_with_a_known_card_asks_nobody() -> None:
+def test_remote_start_with_a_known_card_asks_no_one() -> None:
     settings = {"authorize_remote_start": True, "local_pre_authorize": True}
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(settings=settings, store=store) >> PLUG >> ask_start()
@@ -278,7 +280,7 @@ def test_remote_start_of_an_evse_that_is_not_there(evse: int) -> None:
     assert Playbook() >> PLUG >> ask_start(evse) << Response(LINK, "q1", "Rejected")
 
 
-def test_remote_start_where_somebody_charges() -> None:
+def test_remote_start_where_a_person_charges() -> None:
     assert charging(Playbook()) >> ask_start(token=B) << Response(LINK, "q1", "Rejected")
 
 
@@ -287,7 +289,7 @@ def test_remote_start_may_choose_the_outlet_with_a_vehicle() -> None:
     assert play << Response(LINK, "q1", "Accepted") << ReadMeter(2, begin_reading(1), True)
 
 
-def test_a_remote_start_of_an_outlet_that_somebody_is_asked_about() -> None:
+def test_a_remote_start_of_an_outlet_that_a_person_is_asked_about() -> None:
     play = Playbook() >> PLUG >> CardPresented(1, B) << AuthorizeToken
     assert play >> ask_start() << Response(LINK, "q1", "Rejected")
 
@@ -313,7 +315,7 @@ def test_a_right_does_not_move_to_where_another_card_is_being_asked_about() -> N
 def test_offline_a_known_card_starts() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(online=False, store=store) >> PLUG >> CardPresented(1, A) << ReadMeter(1, begin_reading(1), True)
-    play = play >> MeterRead(1, begin_reading(1), wh(10)) << Persist << told(TransactionStarted, offline=True)
+    play = play >> MeterRead(1, begin_reading(1), wh(10)) << Persist << sent_message(TransactionStarted, offline=True)
     assert play << SetLimit << SetRelease
 
 
@@ -352,7 +354,7 @@ def test_offline_not_trusted_time_an_expiry_counts() -> None:
     assert play.screens[1].name is ScreenName.REFUSED
 
 
-def test_nobody_answers_so_the_cache_decides() -> None:
+def test_no_one_answers_so_the_cache_decides() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store) >> PLUG >> CardPresented(1, A) << AuthorizeToken >> LinkChanged(LINK, False)
     assert play >> TokenAuthorized("token:1", A, None) << ReadMeter(1, begin_reading(1), True)
@@ -415,7 +417,7 @@ def test_a_fault_while_the_backend_thinks() -> None:
     assert play.state() is SessionState.OCCUPIED
 
 
-def test_a_warning_hinders_nobody() -> None:
+def test_a_warning_hinders_no_one() -> None:
     play = Playbook() >> FaultRaised(1, Fault.TEMPERATURE_DERATING)
     assert play >> PLUG >> CardPresented(1, A) << AuthorizeToken
     assert play.statuses[1].faults == (Fault.TEMPERATURE_DERATING,)
@@ -447,7 +449,7 @@ def test_sigterm_while_the_register_is_read() -> None:
     assert not [o for o in play.log if isinstance(o, SetRelease)]
 
 
-def test_nobody_starts_at_a_board_that_was_never_seen() -> None:
+def test_no_one_starts_at_a_board_that_was_never_seen() -> None:
     play = Playbook(cold=True)
     play.feed(LinkChanged(LINK, True))
     assert play.skip() >> CardPresented(1, A) >> ask_start() << Response(LINK, "q1", "Rejected")
@@ -465,7 +467,7 @@ def test_free_vending_starts_by_the_plug() -> None:
         play
         >> MeterRead(1, begin_reading(1), wh(3))
         << Persist
-        << told(TransactionStarted, token=FREE)
+        << sent_message(TransactionStarted, token=FREE)
         << SetLimit
         << (SetRelease(1, True))
     )
@@ -482,7 +484,7 @@ def test_free_vending_on_a_fixed_cable() -> None:
     assert play >> BoardChanged(1, PLUGGED) << ReadMeter(1, begin_reading(1), True)
 
 
-def test_free_vending_begins_anew_when_the_car_is_plugged_again() -> None:
+def test_free_vending_begins_again_when_the_car_is_plugged_again() -> None:
     play = charging(Playbook(free_vending=True, settings={"unlock_on_ev_disconnect": False}))
     play = play >> VehicleLeft(1) << SetRelease(1, False)
     play.skip() >> ContactorOpened(1) << ReadMeter(1, end_reading(1), True) >> MeterRead(1, end_reading(1), wh(1100))

@@ -62,14 +62,14 @@ from tests.domain.playbook import (
     energised,
     forgotten,
     kept,
-    told,
+    sent_message,
     wh,
 )
 from tests.support.reading_purposes import LIVE
 
 
 def updated(state: ChargingState, trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED) -> object:
-    return told(TransactionUpdated, session="s1", charging=state, trigger=trigger)
+    return sent_message(TransactionUpdated, session="s1", charging=state, trigger=trigger)
 
 
 def lost() -> object:
@@ -87,7 +87,7 @@ def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: obj
         << ReadMeter(1, end_reading(1), True)
         >> MeterRead(1, end_reading(1), wh(meter_wh))
         << forgotten("session")
-        << told(TransactionEnded, session="s1", reason=reason, meter_wh=meter_wh, **more)
+        << sent_message(TransactionEnded, session="s1", reason=reason, meter_wh=meter_wh, **more)
     )
 
 
@@ -183,7 +183,7 @@ def test_two_stops_end_once_and_the_first_reason_stays() -> None:
 
 
 @pytest.mark.parametrize(("sees", "again"), [(False, True), (True, False)])
-def test_where_nobody_sees_the_contactor_the_end_is_read_when_no_current_flows(sees: bool, again: bool) -> None:
+def test_where_no_one_sees_the_contactor_the_end_is_read_when_no_current_flows(sees: bool, again: bool) -> None:
     """A contactor opens up to 6 s after release is withdrawn, and the vehicle is billed what it took until then."""
     play = charging(Playbook(traits=EvseTraits(sees_contactor=sees))).skip() >> CardPresented(1, A)
     play = play.skip() >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, released=False))
@@ -192,7 +192,7 @@ def test_where_nobody_sees_the_contactor_the_end_is_read_when_no_current_flows(s
     if again:
         play = play.wait(5) << ReadMeter(1, end_reading(2), True)
         play = play >> MeterRead(1, end_reading(2), replace(wh(1215), current_a=(0.0, 0.0, 0.0)))
-        assert play << Persist << told(TransactionEnded, meter_wh=1215) << Unlock
+        assert play << Persist << sent_message(TransactionEnded, meter_wh=1215) << Unlock
 
 
 def test_who_draws_on_is_billed_once_all_the_same() -> None:
@@ -253,7 +253,7 @@ def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     assert stop is not None
     assert (stop.reason, stop.trigger) == (StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
     play = play >> MeterRead(1, end_reading(1), wh(2000)) << forgotten("session")
-    assert play << told(TransactionEnded, reason=StopReason.TIMEOUT, plugged=False)
+    assert play << sent_message(TransactionEnded, reason=StopReason.TIMEOUT, plugged=False)
     assert play.state() is SessionState.FREE
 
 
@@ -390,7 +390,7 @@ def test_a_silent_board_has_ten_seconds_of_grace() -> None:
     assert play.wait(2).skip().state() is SessionState.ENDING
 
 
-def test_faults_are_told_heaviest_first() -> None:
+def test_faults_are_reported_heaviest_first() -> None:
     play = Playbook() >> (FaultRaised(1, Fault.READER_SILENT), FaultRaised(1, Fault.TILT))
     play >> FaultRaised(1, Fault.EMERGENCY_STOP)
     assert play.statuses[1].faults == (Fault.EMERGENCY_STOP, Fault.TILT, Fault.READER_SILENT)
@@ -451,13 +451,19 @@ def test_three_tries_then_the_last_good_register() -> None:
     play = stopping(play) >> MeterFailed(1, end_reading(1))
     play = play.wait(5) << ReadMeter(1, end_reading(2), True) >> MeterFailed(1, end_reading(2))
     play = play.wait(5) << ReadMeter(1, end_reading(3), True) >> MeterFailed(1, end_reading(3)) << forgotten("session")
-    assert play << told(TransactionEnded, meter_wh=1500) << Unlock
+    assert play << sent_message(TransactionEnded, meter_wh=1500) << Unlock
 
 
 def test_the_second_try_succeeds() -> None:
     play = stopping(charging(Playbook())) >> MeterFailed(1, end_reading(1))
     play = play.wait(5) << ReadMeter(1, end_reading(2), True) >> MeterFailed(1, end_reading(1))
-    assert play >> MeterRead(1, end_reading(2), wh(1700)) << Persist << told(TransactionEnded, meter_wh=1700) << Unlock
+    assert (
+        play
+        >> MeterRead(1, end_reading(2), wh(1700))
+        << Persist
+        << sent_message(TransactionEnded, meter_wh=1700)
+        << Unlock
+    )
 
 
 def test_a_contactor_that_opens_between_two_tries_does_not_lose_the_next() -> None:
@@ -567,7 +573,7 @@ def test_reset_when_the_meter_is_silent_ends_the_session_after_the_boot() -> Non
         << ReadMeter(1, end_reading(1), True)
         >> MeterRead(1, end_reading(1), wh(1100))
         << (forgotten("session"))
-        << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, note="soft", meter_wh=1100)
+        << sent_message(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, note="soft", meter_wh=1100)
         << Unlock
     )
 
@@ -584,7 +590,7 @@ def test_nothing_new_starts_while_a_reset_waits_for_the_end_of_others() -> None:
     assert play.screens[2].detail == "unavailable"
     assert play >> RequestReceived(LINK, "q2", RemoteStartRequest(2, C)) << Response(LINK, "q2", "Rejected")
     play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, end_reading(1), wh(2000))
-    assert play << Persist << told(TransactionEnded) << Unlock << Restart
+    assert play << Persist << sent_message(TransactionEnded) << Unlock << Restart
 
 
 def test_sigterm_keeps_the_session() -> None:
@@ -607,7 +613,7 @@ def test_after_sigterm_nothing_is_released_any_more() -> None:
 def test_every_link_hears_of_the_session() -> None:
     play = charging(Playbook(links=("chargy", "owner"))) >> CardPresented(1, A) << SetRelease << Persist
     play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, end_reading(1), wh(1200)) << Persist
-    assert play << told(TransactionEnded) << told(TransactionEnded, "owner") << Unlock
+    assert play << sent_message(TransactionEnded) << sent_message(TransactionEnded, "owner") << Unlock
     started = [o.link for o in play.log if isinstance(o, Send) and type(o.message).__name__ == "TransactionStarted"]
     assert started == ["chargy", "owner"]
 
@@ -619,7 +625,7 @@ def finished() -> Playbook:
     return stopping(charging(Playbook())) >> MeterRead(1, end_reading(1), wh(1200)) << Persist << Send << Unlock
 
 
-def test_somebody_else_may_start_without_a_new_plug() -> None:
+def test_another_person_may_start_without_a_new_plug() -> None:
     play = finished() >> CardPresented(1, B) << AuthorizeToken(LINK, "token:2", B, 1)
     play = play >> TokenAuthorized("token:2", B, ACCEPTED) << Persist << ReadMeter(1, begin_reading(2), True)
     play = energised(play, meter_wh=1200)
@@ -656,7 +662,7 @@ def denied() -> Playbook:
     return play
 
 
-def test_a_release_that_is_refused_is_told_and_shown() -> None:
+def test_a_release_that_is_refused_is_reported_and_shown() -> None:
     play = denied()
     assert not play.evse().release_order.given
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "refused")
@@ -673,13 +679,13 @@ def test_a_station_that_ends_refuses_nothing() -> None:
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "station")
 
 
-def test_a_board_that_is_opened_anew_is_asked_anew() -> None:
+def test_a_board_that_is_opened_again_is_asked_again() -> None:
     play = denied()
     assert SetRelease(1, True) in play.feed(BoardOpened(1, PLUGGED, EvseTraits()))
     assert play.screens[1].name is not ScreenName.PAUSED
 
 
-def test_so_is_one_whose_vehicle_was_plugged_anew() -> None:
+def test_so_is_one_whose_vehicle_was_plugged_again() -> None:
     """Where the session outlives the plug; otherwise that ends it."""
     play = denied()
     play.feed(VehicleLeft(1))

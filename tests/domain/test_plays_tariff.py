@@ -114,7 +114,7 @@ FULL = Tariff(
 )  # fmt: skip
 
 
-def test_the_price_is_there_before_anybody_comes_and_when_a_vehicle_has_come() -> None:
+def test_the_price_is_there_before_any_person_comes_and_when_a_vehicle_has_come() -> None:
     p = play(FULL)
     said = {
         "currency": "CHF", "kwh_micro": 450_000, "minute_micro": 20_000, "occupancy_micro": 100_000, "grace_min": 15,

@@ -17,7 +17,7 @@ from agent.domain.requests import TariffFileRequest, UpdateFirmwareRequest
 from agent.domain.tariff import Tariff
 from agent.domain.tariff_file import PURPOSE
 from agent.model.fastclass import replace
-from tests.domain.playbook import LINK, T0_S, UTC0_S, Playbook, make_site, told
+from tests.domain.playbook import LINK, T0_S, UTC0_S, Playbook, make_site, sent_message
 from tests.domain.test_plays_adhoc_tariff import FILE, at, in_force, presented
 from tests.support.domain_state import configure
 
@@ -181,7 +181,7 @@ def test_a_file_that_is_refused_over_the_firmware_channel(event: TariffFileCheck
     play.feed(TariffFileFetched(job(play), True))
     orders = play.feed(TariffFileChecked(job(play), event.text, event.digest, event.problem, is_fetched=True))
     assert statuses(orders)[-1] == status
-    assert (told(SecurityHappened, kind="InvalidFirmwareSignature") in orders) is (status == "InvalidSignature")
+    assert (sent_message(SecurityHappened, kind="InvalidFirmwareSignature") in orders) is (status == "InvalidSignature")
     assert presented(play) == FILE
 
 

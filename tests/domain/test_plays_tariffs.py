@@ -277,8 +277,8 @@ def test_the_tariff_of_a_running_transaction_is_changed() -> None:
     play.wait(30).skip()
     changed_at = play.now.stamp
     assert change_tariff_of(play, play.session().id, "T2", DEAR) == "Accepted"
-    [told] = [m for m in sent(play, TransactionUpdated) if m.trigger is TriggerReason.TARIFF_CHANGED]
-    assert told.tariff_id == "T2"
+    [tariff_update] = [m for m in sent(play, TransactionUpdated) if m.trigger is TriggerReason.TARIFF_CHANGED]
+    assert tariff_update.tariff_id == "T2"
     assert play.evse().pricing.priced.cents == 110, "nothing is computed again"
     drawn(play, 4000)
     screen = play.screens[1]

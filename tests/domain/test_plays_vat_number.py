@@ -16,7 +16,7 @@ from agent.model.types import ScreenName
 from tests.domain.playbook import LINK, PLUGGED, Playbook
 from tests.domain.test_plays_payment import CARD, OTHER, PLUG, charge, energised, paid, record, tapped, till, unplugged
 
-TOLD: dict[str, Any] = {"settlement_links": (LINK,), "vat_numbers": True, "vat_prefix": "LU"}
+VAT_REPORTED: dict[str, Any] = {"settlement_links": (LINK,), "vat_numbers": True, "vat_prefix": "LU"}
 COMPANY = (("name", "Sàrl Example"), ("address1", "1, rue X"), ("city", "Luxembourg"), ("country", "LU"))
 
 
@@ -53,7 +53,7 @@ def settled(play: Playbook, payment: str, wh: int = 6001) -> Playbook:
 
 def test_the_backend_is_asked_and_the_receipt_has_the_number() -> None:
     """C18.FR.08, C21.FR.02."""
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = paid(play)
     typed(play, "vat")
     assert shown(play) == ("entry", "LU")
@@ -74,7 +74,7 @@ def test_the_backend_is_asked_and_the_receipt_has_the_number() -> None:
 
 def test_it_can_be_entered_before_the_session_begins() -> None:
     """At any time before the settlement."""
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = tapped(play)
     entered(play)
     assert questions(play) == [VatNumberGiven(payment, 1, "LU12345678")]
@@ -87,7 +87,7 @@ def test_it_can_be_entered_before_the_session_begins() -> None:
 
 def test_a_number_that_is_rejected_is_none() -> None:
     """C18.FR.09. The driver may correct it."""
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = paid(play)
     entered(play)
     play.feed(VatNumberJudged(LINK, payment, "LU12345678", False, COMPANY))
@@ -101,7 +101,7 @@ def test_a_number_that_is_rejected_is_none() -> None:
 
 
 def test_without_an_answer_the_receipt_has_the_number_alone() -> None:
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = paid(play)
     entered(play)
     settled(play, payment)
@@ -110,7 +110,7 @@ def test_without_an_answer_the_receipt_has_the_number_alone() -> None:
 
 @pytest.mark.parametrize("keys", [(), ("key-1",), ("key-delete", "key-delete", *("key-1",) * 9)])
 def test_what_is_no_number_is_not_sent(keys: tuple[str, ...]) -> None:
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     paid(play)
     typed(play, "vat", *keys, "key-ok")
     assert questions(play) == []
@@ -120,14 +120,14 @@ def test_what_is_no_number_is_not_sent(keys: tuple[str, ...]) -> None:
 
 
 def test_a_number_of_another_country_and_its_greatest_length() -> None:
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = paid(play)
     typed(play, "vat", "key-delete", "key-delete", "key-f", "key-R", *("key-1",) * 30, "key-?", "key-ä", "key-ok")
     assert questions(play) == [VatNumberGiven(payment, 1, "FR" + "1" * 18)]
 
 
 def test_an_entry_is_given_up_by_its_key_or_its_time() -> None:
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     paid(play)
     typed(play, "vat", "key-1", "vat")
     assert shown(play) == (None, None)
@@ -143,7 +143,7 @@ def test_an_entry_is_given_up_by_its_key_or_its_time() -> None:
 
 
 def test_without_a_payment_there_is_nothing_to_enter() -> None:
-    play = typed(till(**TOLD), "vat", "key-1", "key-ok")
+    play = typed(till(**VAT_REPORTED), "vat", "key-1", "key-ok")
     assert shown(play) == (None, None)
     payment = paid(play)
     unplugged(play, 3000)
@@ -154,7 +154,7 @@ def test_without_a_payment_there_is_nothing_to_enter() -> None:
 
 
 def test_with_several_payments_the_outlet_is_said_first() -> None:
-    play = till(2, **TOLD)
+    play = till(2, **VAT_REPORTED)
     first = tapped(play)
     assert first
     second = tapped(play, OTHER, number=8)
@@ -167,7 +167,7 @@ def test_with_several_payments_the_outlet_is_said_first() -> None:
 
 
 def test_a_number_outlives_the_agent() -> None:
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = paid(play)
     entered(play)
     play.feed(VatNumberJudged(LINK, payment, "LU12345678", True, COMPANY))
@@ -176,7 +176,7 @@ def test_a_number_outlives_the_agent() -> None:
 
 
 def test_another_backend_judges_nothing() -> None:
-    play = till(**TOLD)
+    play = till(**VAT_REPORTED)
     payment = paid(play)
     entered(play)
     play.feed(VatNumberJudged("another", payment, "LU12345678", False))

@@ -83,7 +83,7 @@ def test_the_voltage_of_direct_current_is_the_vehicles() -> None:
     assert looked(play, 30, 400.0, dc=True).evse().faults == set()
 
 
-def test_what_the_board_takes_back_is_told_again_while_the_meter_sees_it() -> None:
+def test_what_the_board_takes_back_is_reported_again_while_the_meter_sees_it() -> None:
     """Board and meter reported the same; a board looks at what it is wired to."""
     low = 230.0, 229.0, 20.0
     play = Playbook() >> BoardChanged(1, EvseState(faults=frozenset({Fault.UNDER_VOLTAGE})))

@@ -68,7 +68,7 @@ def situations(draw: st.DrawFn) -> tuple[StationState, EvseRecord, Token, str | 
 
 @settings(max_examples=200, deadline=None)
 @given(situations())
-def test_nobody_takes_what_others_cannot_do_without(
+def test_no_one_takes_what_others_cannot_do_without(
     situation: tuple[StationState, EvseRecord, Token, str | None],
 ) -> None:
     site, evse, token, group = situation

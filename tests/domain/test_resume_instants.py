@@ -104,7 +104,7 @@ def walk(seed: str) -> None:
     answered(rig, draw)
     rig.check_books()
     assert not rig.open_sessions
-    assert any(isinstance(m, TransactionEnded) for _, m in rig.told)
+    assert any(isinstance(m, TransactionEnded) for _, m in rig.sent_messages)
     rig.check_everything_billed()
 
 

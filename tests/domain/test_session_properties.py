@@ -209,7 +209,7 @@ class Street:
 
     def ask_stop(self, pick: int, known: bool) -> None:
         session = self.rig.site.evses[self._number(pick)].session
-        self.rig.ask(RemoteStopRequest(session.id if session and known else "nobody"))
+        self.rig.ask(RemoteStopRequest(session.id if session and known else "unknown"))
 
     def ask_unlock(self, pick: int, stop_first: bool) -> None:
         self.rig.ask(UnlockConnectorRequest(pick, stop_first))
@@ -264,7 +264,7 @@ class Street:
     def heard(self, index: int, as_judged: bool) -> None:
         """The backend answers some start, this or last year's."""
         kinds = TransactionStarted, TransactionAuthorized
-        started = [m for _, m in self.rig.told if isinstance(m, kinds) and m.token is not None]
+        started = [m for _, m in self.rig.sent_messages if isinstance(m, kinds) and m.token is not None]
         if started:
             m = started[-1 - index % len(started)]
             verdict = VERDICTS[m.token if as_judged else BAD] if m.token in VERDICTS else None
@@ -343,7 +343,7 @@ class Street:
         for n in rig.outlets if not rig.site.stopping else ():
             self.session(n, STRANGER)
             rig.pass_time(1.0 if rig.config.feed_a is None else 6.0)  # whose share others have to give up first
-            assert rig.site.evses[n].state is SessionState.ACTIVE, "nobody can charge here any more"
+            assert rig.site.evses[n].state is SessionState.ACTIVE, "no driver can charge here any more"
             assert rig.outlets[n].contactor
 
 
@@ -462,7 +462,7 @@ WALK = Walks(Street, DEEDS, WHEN_GONE, books)
 def test_the_promises_hold_whatever_happens(record_property: Callable[[str, object], None]) -> None:
     seen: Counter[str] = Counter()
     for street in WALK.all(SEED, WALKS, STEPS, shape_of):
-        seen.update(str(m.reason) for _, m in street.rig.told if isinstance(m, TransactionEnded))
+        seen.update(str(m.reason) for _, m in street.rig.sent_messages if isinstance(m, TransactionEnded))
     record_property("walks", WALKS)
     record_property("sessions", sum(seen.values()))
     for reason in (r for r in StopReason if r not in NOT_HERE):

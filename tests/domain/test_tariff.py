@@ -87,7 +87,7 @@ def test_a_pause_that_the_station_makes_costs_no_time() -> None:
     assert tariff.exact_parts(usage) == (("kwh", 40), ("minute", 100))
 
 
-def test_the_grace_begins_anew_when_the_car_has_drawn_again() -> None:
+def test_the_grace_begins_again_when_the_car_has_drawn_again() -> None:
     tariff = Tariff(kwh=D("0"), occupancy=D("0.1"), grace_min=10)
     once = drive(tariff.start_usage(), (60, 1000, True), (11 * 60, 0, False))
     assert tariff.total_cents(once) == 10
@@ -97,7 +97,7 @@ def test_the_grace_begins_anew_when_the_car_has_drawn_again() -> None:
     assert tariff.total_cents(held) == 20
 
 
-def test_nobody_pays_for_time_that_nobody_watched() -> None:
+def test_no_one_pays_for_time_that_no_one_watched() -> None:
     tariff = Tariff(kwh=D("0.4"), minute=D("1"), occupancy=D("1"))
     usage = tariff.start_usage().advance_to(MORNING_S, 0, True).advance_to(MORNING_S + 60, 1000, True)
     later = usage.advance_to(MORNING_S + 5 * HOUR, 3000, True)

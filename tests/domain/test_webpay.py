@@ -234,7 +234,7 @@ def test_an_outlet_that_no_key_of_a_backend_names_shows_what_the_file_says_of_it
     assert [shown(play, n)["qr_url"] for n in (4, 5, 6)] == [f"https://pay.example/{n}" for n in (4, 5, 6)]
 
 
-def test_nobody_is_led_to_a_payment_that_cannot_lead_to_a_charge() -> None:
+def test_no_one_is_led_to_a_payment_that_cannot_lead_to_a_charge() -> None:
     play = street(settings={**SETTINGS, "local_authorize_offline": True})
     play.feed(LinkChanged(LINK, False))
     assert shown(play) == {"qr_url": "", "no_code": "offline"}
@@ -386,7 +386,7 @@ def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:
     assert play.evse(1).pricing.estimate is None
 
 
-def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:
+def test_a_vehicle_that_cannot_end_it_by_leaving_gets_nothing() -> None:
     play = paid()
     play.site.settings.put_value("stop_on_ev_disconnect", False)
     play.feed(VehicleConnected(1))
@@ -402,7 +402,7 @@ def test_an_app_starts_with_the_token_of_a_card() -> None:
     assert play.screens[1].values["stop_hint"] == "card"
 
 
-def test_an_outlet_that_somebody_pays_for_cannot_be_reserved() -> None:
+def test_an_outlet_that_a_person_pays_for_cannot_be_reserved() -> None:
     play = begun(street(evses=1))
     reserve = ReserveNowRequest(7, 1, A, (play.now.utc_s or 0.0) + 600)
     assert play.skip() >> RequestReceived(LINK, "v", reserve) << Response(LINK, "v", "Occupied")
@@ -427,7 +427,7 @@ def test_a_payment_that_fails_is_said_to_who_stands_there() -> None:
     play.skip().wait(5)
     assert play.screens[1].name is ScreenName.IDLE
     play.skip().feed(RequestReceived(LINK, "w", WebPaymentFailedRequest(1)))
-    assert play.screens[1].name is ScreenName.IDLE, "nobody has paid here"
+    assert play.screens[1].name is ScreenName.IDLE, "no payment was made here"
 
 
 @pytest.mark.parametrize("ask", [WebPaymentStartedRequest(1, 0), WebPaymentFailedRequest(1)])
@@ -453,7 +453,7 @@ def test_what_cannot_be_asked(evse: int, timeout_s: int, reason: str) -> None:
     assert play << Response(LINK, "w", "Rejected", {"reason": reason})
 
 
-def test_an_outlet_that_is_in_use_is_kept_for_nobody() -> None:
+def test_an_outlet_that_is_in_use_is_kept_for_no_one() -> None:
     play = street() >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play.skip().feed(TokenAuthorized("token:1", A, Verdict(AuthorizationStatus.ACCEPTED)))
     play = play.skip() >> RequestReceived(LINK, "w", WebPaymentStartedRequest(1, 60))
@@ -465,7 +465,7 @@ def test_a_card_at_the_reader_of_the_station_gets_the_other_outlet() -> None:
     assert play << AuthorizeToken(LINK, "token:1", A, 2)
 
 
-def test_a_backend_that_only_looks_on_keeps_no_outlet_for_anybody() -> None:
+def test_a_backend_that_only_looks_on_keeps_no_outlet_for_any_person() -> None:
     play = street(links=(LINK, "second"))
     for ask in (WebPaymentStartedRequest(1, 60), WebPaymentFailedRequest(1)):
         play >> RequestReceived("second", "r", ask) << Like(Response, status="Rejected")

@@ -65,7 +65,7 @@ async def test_it_keeps_the_contract_of_a_meter() -> None:
             await check_meter(meter, MeterWorld(far_end.set_wh, far_end.silence))
 
 
-async def test_nobody_there() -> None:
+async def test_no_one_there() -> None:
     with pytest.raises(Unreachable, match="check power"):
         async with DRIVER.open(TextMeterSettings("127.0.0.1", 1), where()):
             pass

@@ -239,7 +239,7 @@ async def test_9_a_rise_that_is_not_taken_is_an_error_and_no_danger(board: EvseP
     assert (300, 0) not in charx.writes[2:]
 
 
-async def test_9_a_rise_beyond_what_was_told_withdraws_release(board: EvsePort, charx: Charx) -> None:
+async def test_9_a_rise_beyond_what_was_set_withdraws_release(board: EvsePort, charx: Charx) -> None:
     await board.set_limit(Limit(current_a=10))
     await board.set_release(True)
     keeps(charx, 301, lambda _: 32)
@@ -265,7 +265,7 @@ async def test_9_nothing_is_released_after_a_pause_at_a_limit_in_doubt(board: Ev
     assert charx.get(300) == 0
     charx.bank.locked = set()
     assert await board.set_limit(Limit(current_a=32)) == 32
-    assert (charx.get(300), charx.get(301)) == (1, 32), "once it is confirmed, whoever waits is released"
+    assert (charx.get(300), charx.get(301)) == (1, 32), "once it is confirmed, the one that waits is released"
 
 
 async def test_9_after_a_rise_in_doubt_anything_less_is_a_reduction(board: EvsePort, charx: Charx) -> None:

@@ -129,7 +129,7 @@ async def test_a_session(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOGLESS)
-async def test_a_board_without_watchdog_is_refused_until_somebody_accepts_it(tmp_path: Path, name: str) -> None:
+async def test_a_board_without_watchdog_is_refused_until_a_person_accepts_it(tmp_path: Path, name: str) -> None:
     async with world_of(tmp_path, name, accept_no_watchdog=False) as (_, opened):
         with pytest.raises(Broken, match=r"no watchdog.*accept_no_watchdog = true"):
             async with opened():

@@ -139,7 +139,7 @@ async def test_a_late_answer_never_passes_for_the_next_one(serial: PtyLine, bank
         assert await line.read_registers(1, 3, 10, next_count) == [110, 111, 112][:next_count]
 
 
-async def test_a_late_answer_on_tcp_is_told_apart_by_its_number(tcp: TcpLine, bank: Bank) -> None:
+async def test_a_late_answer_on_tcp_is_distinguished_by_its_number(tcp: TcpLine, bank: Bank) -> None:
     bank.script.append(far.late(FAST_S * 1.4))
     async with open_line(ip(tcp)) as line:
         both = await asyncio.gather(line.read_registers(1, 3, 0, 2), line.read_registers(1, 3, 10, 2))
@@ -371,7 +371,7 @@ async def test_devices_of_one_line_share_one_connection(tcp: TcpLine, bank: Bank
     assert tcp.connections == 2
 
 
-async def test_contradicting_serial_settings_are_told(serial: PtyLine) -> None:
+async def test_contradicting_serial_settings_are_reported(serial: PtyLine) -> None:
     async with open_line(LineSettings("rtu", serial.path, baud=9600)):
         with pytest.raises(Broken, match=r"9600 8N1.*19200 8E1"):
             async with open_line(LineSettings("rtu", serial.path, baud=19200, parity="E")):

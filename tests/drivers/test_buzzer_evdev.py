@@ -53,7 +53,7 @@ async def test_no_device_and_a_wrong_one(tmp_path: Path) -> None:
     assert list_complaints(BuzzerSettings(""))
 
 
-async def test_a_buzzer_that_goes_away_is_told(buzzer: Buzzer) -> None:
+async def test_a_buzzer_that_goes_away_is_reported(buzzer: Buzzer) -> None:
     with pytest.raises(Unreachable):
         async with DRIVER.open(BuzzerSettings(str(buzzer.path)), WHERE) as port:
             buzzer.close()

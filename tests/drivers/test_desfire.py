@@ -427,7 +427,7 @@ def test_an_answer_without_end_ends() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x91", b"\x6a\x82", b"\x90\x00", bytes(20)])
-def test_what_is_no_desfire_is_told_so(answer: bytes) -> None:
+def test_what_is_no_desfire_is_reported_so(answer: bytes) -> None:
     with pytest.raises(NotGenuine, match="no DESFire"):
         Picc(lambda apdu: answer).get_version()
 
@@ -449,7 +449,7 @@ def test_a_refusal_ends_the_authentication() -> None:
         picc.get_card_uid()
 
 
-def test_a_key_shows_itself_to_nobody() -> None:
+def test_a_key_shows_itself_to_no_one() -> None:
     key = Key(MASTER)
     for said in (repr(key), str(key), f"{key}", repr([key])):
         assert "112233" not in said.lower()

@@ -302,7 +302,7 @@ async def test_nothing_is_authorised_without_release() -> None:
         assert "TransactionStarted" not in far.events()
 
 
-async def test_a_transaction_that_nobody_released_is_stopped() -> None:
+async def test_a_transaction_that_no_one_released_is_stopped() -> None:
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running():
         await far.pilot(Pilot.C)
@@ -470,7 +470,7 @@ async def test_who_does_not_draw_yet_is_paused_when_he_does() -> None:
         assert "TransactionFinished" not in far.events()
 
 
-async def test_a_pause_that_everest_does_not_make_is_told() -> None:
+async def test_a_pause_that_everest_does_not_make_is_reported() -> None:
     far = Far("AC")
     async with charging(far) as seen:
         far.everest.api._commands = {**far.everest.api._commands, (MANAGER, "pause_charging"): lambda _: False}
@@ -479,7 +479,7 @@ async def test_a_pause_that_everest_does_not_make_is_told() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "é"])
-async def test_a_host_that_cannot_be_is_told(host: str) -> None:
+async def test_a_host_that_cannot_be_is_reported(host: str) -> None:
     with pytest.raises(Broken, match="host: must be a host"):
         async with DRIVER.open(EverestSettings(host), Far().where):
             pass
@@ -585,14 +585,14 @@ async def test_one_car_never_passes_for_another() -> None:
         assert Pilot.A in pilots[pilots.index(Pilot.C) :]
         assert await seen.port.set_limit(Limit(current_a=0)) == 0
         assert await seen.port.set_limit(Limit(current_a=10)) == 10
-        assert len(far.said("provided_token")) == given, "nobody has released this car"
+        assert len(far.said("provided_token")) == given, "this car was not released"
         assert far.everest.phase is Phase.WAITS
         await seen.port.set_release(True)
         await until(lambda: seen.last.contactor is True)
 
 
 @pytest.mark.parametrize("exchanged", [False, True])
-async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> None:
+async def test_a_car_that_was_exchanged_while_no_one_looked(exchanged: bool) -> None:
     """EVerest has asked no validator for the one that has charged; one that waits to be authorized is another one."""
     far = Far("AC")
     async with charging(far):
@@ -632,7 +632,7 @@ async def test_an_authorisation_is_no_car_and_waits_for_none() -> None:
         await until(lambda: bool(seen.pictures))
         await port.set_release(True)
         assert (await port.state()).pilot is Pilot.A
-        assert far.said("provided_token") == [], "EVerest would keep it for whoever comes next"
+        assert far.said("provided_token") == [], "EVerest would keep it for the next driver"
         far.tell("session_event", {"event": "SessionStarted", "session_started": {"reason": "Authorized"}})
         far.tell("session_event", {"event": "Authorized"})
         assert (await port.state()).pilot is Pilot.A

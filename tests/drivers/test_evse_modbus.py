@@ -414,7 +414,7 @@ async def test_a_plug_that_was_pulled_was_free_even_if_the_next_one_is_locked_al
     assert await unlocking is True
 
 
-async def test_it_is_enough_that_anybody_has_seen_the_socket_empty(tcp: TcpLine, charx: Charx) -> None:
+async def test_it_is_enough_that_any_person_has_seen_the_socket_empty(tcp: TcpLine, charx: Charx) -> None:
     """The next plug was in before the lock was looked at again: it was reported as one that could not be freed."""
     await charx.set_pilot(Pilot.B)
     async with DRIVER.open(settings(tcp, poll_s=0.02), place()) as board:
@@ -587,7 +587,7 @@ async def test_states_tell_changes_only(board: EvsePort, charx: Charx) -> None:
     assert (await change).pilot is Pilot.B
 
 
-async def test_counting_seconds_is_no_change_but_counting_anew_is(board: EvsePort, charx: Charx) -> None:
+async def test_counting_seconds_is_no_change_but_counting_again_is(board: EvsePort, charx: Charx) -> None:
     """Another vehicle between two polls shows in nothing else."""
     await charx.set_pilot(Pilot.B)
     states = board.states()

@@ -524,7 +524,7 @@ async def test_after_an_over_temperature_it_offers_its_maximum_and_is_put_right(
         (Fault.VENTILATION_REFUSED, Fault.VENTILATION_REFUSED),
     ],
 )
-async def test_faults_are_told_at_once(rig: Rig, fault: Fault, shown: Fault) -> None:
+async def test_faults_are_reported_at_once(rig: Rig, fault: Fault, shown: Fault) -> None:
     async with rig.open(poll_s=2) as board, watched(board) as pictures:
         await charging(rig, board)
         rig.evse.faults = {fault}
@@ -590,7 +590,7 @@ async def test_withdrawn_between_two_vehicles_it_stays_withdrawn(rig: Rig) -> No
         assert rig.board.auth_locked
 
 
-async def test_released_by_somebody_else_is_withdrawn(rig: Rig) -> None:
+async def test_released_by_another_person_is_withdrawn(rig: Rig) -> None:
     async with rig.open() as board, watched(board) as pictures:
         await rig.pilot(Pilot.C)
         await until(lambda: bool(pictures) and pictures[-1].requests_energy)
@@ -600,7 +600,7 @@ async def test_released_by_somebody_else_is_withdrawn(rig: Rig) -> None:
         await until(lambda: pictures[-1].released is False)
 
 
-async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> None:
+async def test_released_by_another_person_in_a_pause_is_withdrawn(rig: Rig) -> None:
     async with rig.open() as board, watched(board) as pictures:
         await rig.pilot(Pilot.C)
         await until(lambda: bool(pictures) and pictures[-1].requests_energy)

@@ -59,14 +59,14 @@ async def test_fewer_colours_never_say_the_opposite(lamp: Lamp, fitted: tuple[st
             assert lamp.seen_color() == seen
 
 
-async def test_one_led_that_is_missing_is_told(lamp: Lamp) -> None:
+async def test_one_led_that_is_missing_is_reported(lamp: Lamp) -> None:
     (lamp.folder / lamp.names["blue"] / "max_brightness").unlink()
     with pytest.raises(Unreachable, match="outlet1:blue:status"):
         async with opened(lamp):
             pass
 
 
-async def test_a_lamp_that_goes_away_is_told_and_closes_without_noise(lamp: Lamp) -> None:
+async def test_a_lamp_that_goes_away_is_reported_and_closes_without_noise(lamp: Lamp) -> None:
     with pytest.raises(Unreachable):
         async with opened(lamp) as port:
             (lamp.folder / lamp.names["red"] / "brightness").unlink()

@@ -1,5 +1,5 @@
 """The energy manager on Modbus: its contract against the simulated far end and a server of pymodbus in a process of its
-own, what its registers may mean, and what a person is told about a wrong table."""
+own, what its registers may mean, and what is reported about a wrong table."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The energy manager on MQTT: its contract against the simulated far end and a real broker, what its messages may mean,
-and what a person is told about a wrong table."""
+and what is reported about a wrong table."""
 
 from __future__ import annotations
 

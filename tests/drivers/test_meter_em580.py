@@ -210,10 +210,10 @@ async def test_the_price_stands_before_the_name_of_the_transaction(far: Em580Far
             assert verified(end.signed)
 
 
-async def test_nobody_is_assigned_where_anybody_may_charge(far: Em580Far) -> None:
-    anybody = replace(BEGIN, holder="", id_type="NONE", level="NONE", flags=(), assigned=False)
+async def test_no_one_is_assigned_where_any_person_may_charge(far: Em580Far) -> None:
+    unassigned = replace(BEGIN, holder="", id_type="NONE", level="NONE", flags=(), assigned=False)
     async with opened(far) as meter:
-        await meter.read_signed(anybody)
+        await meter.read_signed(unassigned)
         assert [far.units[1][at] for at in (0x7000, 0x7001, 0x7002, 0x7003, 0x7006)] == [0, 0, 0, 0, 0]
 
 
@@ -358,7 +358,7 @@ async def test_an_unsigned_session_gets_no_other_ones_record(far: Em580Far) -> N
         assert (end.signed, end.record_due) == (None, False)
 
 
-async def test_a_record_that_is_owed_stays_until_nobody_asks_for_it(far: Em580Far) -> None:
+async def test_a_record_that_is_owed_stays_until_no_one_asks_for_it(far: Em580Far) -> None:
     """An agent that is killed before it is on disk reads it again; this meter has room for one."""
     async with opened(far) as meter:
         await meter.read_signed(BEGIN)

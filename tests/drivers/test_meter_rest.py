@@ -158,7 +158,7 @@ async def test_an_answer_that_drips_is_given_up(kind: type[RestMeter]) -> None:
                 await meter.read()
 
 
-async def test_nobody_there_is_unreachable(kind: type[RestMeter]) -> None:
+async def test_no_one_there_is_unreachable(kind: type[RestMeter]) -> None:
     async with kind() as far:
         pass
     with pytest.raises(Unreachable, match="check address, power and network cable"):
@@ -216,7 +216,7 @@ async def test_the_clock_is_set_before_and_never_in_between(kind: type[RestMeter
         assert len(far.clock) == 1
 
 
-async def test_a_time_that_nobody_knows_is_not_set(kind: type[RestMeter]) -> None:
+async def test_a_time_that_no_one_knows_is_not_set(kind: type[RestMeter]) -> None:
     async with kind() as far, opened(far) as meter:
         far.current_a = 0.0
         await meter.read_signed(replace(BEGIN, utc_s=None))
@@ -242,7 +242,7 @@ async def test_an_answer_that_is_lost_begins_nothing_twice(kind: type[RestMeter]
         assert verified(end.signed)
 
 
-async def test_what_was_left_open_is_ended_and_is_nobody_elses(kind: type[RestMeter]) -> None:
+async def test_what_was_left_open_is_ended_and_is_of_no_other(kind: type[RestMeter]) -> None:
     async with kind() as far:
         far.current_a = 0.0
         async with opened(far) as meter:
@@ -305,7 +305,7 @@ async def test_an_unsigned_session_gets_no_other_ones_record(kind: type[RestMete
         assert (end.signed, end.record_due) == (None, False)
 
 
-async def test_where_a_signature_is_demanded_nobody_begins_without(kind: type[RestMeter]) -> None:
+async def test_where_a_signature_is_demanded_no_one_begins_without(kind: type[RestMeter]) -> None:
     async with kind() as far, opened(far, signature_required=True) as meter:
         far.current_a, far.full = 0.0, True
         with pytest.raises(DeviceError, match="the meter reports"):

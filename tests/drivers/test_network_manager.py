@@ -43,7 +43,7 @@ async def test_a_locked_sim_is_unlocked_by_order_and_the_modem_carries(locked: N
     async with driven_bearer(locked, **RADIO, pin=PIN) as bearer:
         waiting = await bearer.until(sim="PIN required")
         assert (waiting["state"], waiting["pin_tries"], waiting["iccid"]) == ("down", 3, "")
-        assert await pins_tried(locked) == 0, "nobody has ordered it"
+        assert await pins_tried(locked) == 0, "it was not ordered"
         unlocked = await bearer.do("unlock_sim")
         assert "error" not in unlocked, unlocked
         up = await bearer.do("bring_up")

@@ -184,7 +184,7 @@ async def test_a_call_that_fails_is_named(services: SimulatedServices, reason: i
         assert ((await port.read_status()).reason, (await services.do("state"))["profiles"]) == (words, [])
 
 
-async def test_two_modems_are_told_apart_by_a_name(services: SimulatedServices) -> None:
+async def test_two_modems_are_distinguished_by_a_name(services: SimulatedServices) -> None:
     await services.fault("two_modems")
     async with services.opened(**RADIO) as port:
         assert "more than one modem" in (await port.read_status()).reason
@@ -398,7 +398,7 @@ async def test_a_network_profile_has_its_own_apn_and_login_and_goes_again(servic
 
 
 async def test_an_operator_of_before_the_start_is_given_up_once(services: SimulatedServices) -> None:
-    """Many modems keep it, and ModemManager does not say which one they were told."""
+    """Many modems keep it, and ModemManager does not say which one they were given."""
     await services.do("set", operator="27077")
     async with services.opened(**RADIO) as port:
         for _ in range(2):

@@ -61,7 +61,7 @@ async def test_a_battery_says_whether_it_carries_us(tmp_path: Path, files: dict[
     assert await first(tmp_path, backup=str(battery)) == Supply(False, backup)
 
 
-async def test_without_a_battery_nobody_knows(tmp_path: Path) -> None:
+async def test_without_a_battery_no_one_knows(tmp_path: Path) -> None:
     _write(tmp_path / "online", "1")
     assert await first(tmp_path) == Supply(True, None)
 
@@ -74,7 +74,7 @@ async def test_an_input_that_cannot_be_read_is_neither_lost_nor_there(tmp_path: 
         await first(tmp_path)
 
 
-async def test_an_input_that_goes_away_is_told(tmp_path: Path) -> None:
+async def test_an_input_that_goes_away_is_reported(tmp_path: Path) -> None:
     far_end = PowerSupply(tmp_path / "mains")
     far_end.start(True)
     async with opened(far_end.folder) as port:

@@ -101,7 +101,7 @@ def test_statuses() -> None:
     assert messages.parse_status(b"\x01\x00") == Status(State.OFFLINE, False)
 
 
-def test_a_session_that_nobody_settles_is_voided_never_charged() -> None:
+def test_a_session_that_no_one_settles_is_voided_never_charged() -> None:
     assert messages.setup_payload(259_200)[-1] == 0x01
 
 

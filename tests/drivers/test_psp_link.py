@@ -63,7 +63,7 @@ async def test_a_late_result_is_no_status() -> None:
     assert status == messages.Status(State.ENABLED, False)
 
 
-async def test_what_happens_in_between_is_told_in_order_and_is_no_answer() -> None:
+async def test_what_happens_in_between_is_reported_in_order_and_is_no_answer() -> None:
     wire = Wire()
     frame = await asking(wire, To.COMMIT, encode_block(0x34, b"\0", False) + APPROVED + OK)
     assert frame is not None
@@ -71,7 +71,7 @@ async def test_what_happens_in_between_is_told_in_order_and_is_no_answer() -> No
     assert [f.header for f in wire.heard] == [From.CARD_READ, From.APPROVED]
 
 
-async def test_what_nobody_waits_for_is_dropped() -> None:
+async def test_what_no_one_waits_for_is_dropped() -> None:
     wire = Wire()
     wire.link.receive_bytes(OK + STATUS)
     assert wire.heard == []
@@ -110,7 +110,7 @@ async def test_who_is_called_off_leaves_the_link_unsure() -> None:
     assert wire.link.unsure
 
 
-async def test_a_lost_line_is_told_to_who_waits_and_to_who_asks_later() -> None:
+async def test_a_lost_line_is_reported_to_who_waits_and_to_who_asks_later() -> None:
     wire = Wire()
     task = asyncio.create_task(wire.link.request_answer(To.COMMIT, b"", 5))
     await asyncio.sleep(0)

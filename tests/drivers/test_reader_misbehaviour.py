@@ -202,7 +202,7 @@ async def misbehave(field: RfField, port: ReaderPort, dice: random.Random, name:
     seen["held there again"] += await read(port, name, ("OTHER",), field, badge)
 
 
-async def test_a_card_torn_away_in_the_middle_is_told_and_read_when_it_comes_back(
+async def test_a_card_torn_away_in_the_middle_is_reported_and_read_when_it_comes_back(
     field: RfField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the answer to the station's proof: nothing of the talk before is left when it comes back."""

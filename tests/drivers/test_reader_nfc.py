@@ -256,7 +256,7 @@ async def test_contract(field: UdpField) -> None:
     await check_reader(open_port, tap, values, timeout_s=stretched(5.0), lag_s=stretched(0.05), close_s=stretched(1.5))
 
 
-async def test_a_held_card_is_told_once_and_at_once(field: UdpField) -> None:
+async def test_a_held_card_is_reported_once_and_at_once(field: UdpField) -> None:
     async with opened(field) as port:
         field.put(Picc(DESFIRE))
         started_s = time.monotonic()
@@ -305,14 +305,14 @@ async def test_short_answers_to_select(field: UdpField, ats: str) -> None:
 
 
 @pytest.mark.parametrize("ats", [Picc.ats, b""], ids=["iso_dep", "uid_only"])
-async def test_random_uid_is_told_once_and_never_a_token(field: UdpField, ats: bytes) -> None:
+async def test_random_uid_is_reported_once_and_never_a_token(field: UdpField, ats: bytes) -> None:
     async with opened(field, same_card_holdoff_ms=1500) as port:
         field.put(Picc(b"\x08\0\0\0", ats=ats, random=True))
         assert await next_tap(port) == Tap(None, "random_uid")
         await silent(port, 0.5)
 
 
-async def test_card_without_iso_dep_is_told_once_while_held(field: UdpField) -> None:
+async def test_card_without_iso_dep_is_reported_once_while_held(field: UdpField) -> None:
     async with opened(field) as port:
         field.put(Picc(b"\xde\xad\xbe\xef", 0x08, b""))
         assert (await next_tap(port)).token == Token("DEADBEEF")

@@ -212,7 +212,7 @@ async def test_presence_is_asked_without_a_power_cycle(chip: Pn532) -> None:
         assert chip.commands.count(0x4A) == listed
 
 
-async def test_a_pulled_reader_is_told_and_opens_again() -> None:
+async def test_a_pulled_reader_is_reported_and_opens_again() -> None:
     chip = Pn532()
     async with opened(chip) as port:
         chip.card = DESFIRE
@@ -225,7 +225,7 @@ async def test_a_pulled_reader_is_told_and_opens_again() -> None:
             pass
 
 
-async def test_a_chip_that_falls_silent_is_told(chip: Pn532) -> None:
+async def test_a_chip_that_falls_silent_is_reported(chip: Pn532) -> None:
     async with opened(chip) as port:
         chip.mute = True
         with pytest.raises(Unreachable, match="check cable"):

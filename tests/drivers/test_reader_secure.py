@@ -57,7 +57,7 @@ def secure(tmp_path: Path) -> SecureSettings:
 def chip(uid: bytes = UID, key: bytes = b"", **changes: object) -> Chip:
     """A badge of the network, with its own key made of the master key."""
     own = key or diversify_an10922(Key(MASTER), uid + bytes.fromhex("F58840") + b"CHG").value
-    files = {1: File(TEXT + bytes(15)), 2: File(b"\x12\x34\x56\xab", MACED), 3: File(b"NOBODY PROVES IT", PLAIN)}
+    files = {1: File(TEXT + bytes(15)), 2: File(b"\x12\x34\x56\xab", MACED), 3: File(b"UNPROVEN CONTENT", PLAIN)}
     return Chip(uid, {AID: Application([bytes(16), own, SHARED], files)}, **changes)  # type: ignore[arg-type]
 
 
@@ -101,7 +101,7 @@ async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSet
             {"file": 2, "length": 4, "communication": "auto", "encoding": "hex"}, {"uid_case": "lower"},
             Token("123456ab"),
         ),
-        ({"file": 3, "length": 16, "communication": "plain"}, {}, Token("NOBODY PROVES IT", TokenType.LOCAL)),
+        ({"file": 3, "length": 16, "communication": "plain"}, {}, Token("UNPROVEN CONTENT", TokenType.LOCAL)),
         ({"offset": 3, "length": 3}, {}, Token("CHG", TokenType.LOCAL)),
         ({}, {"accept": "desfire_ev1_4k"}, TOKEN),
     ],
@@ -133,7 +133,7 @@ async def test_a_hidden_uid_is_asked_for_under_the_shared_key(field: RfField, se
         assert (await next_tap(port)).token == Token("04112233445566")
 
 
-async def test_a_hidden_uid_without_the_shared_key_is_nobody(field: RfField, secure: SecureSettings) -> None:
+async def test_a_hidden_uid_without_the_shared_key_is_no_one(field: RfField, secure: SecureSettings) -> None:
     async with opened(field, secure) as port:
         field.present_card(badge(hidden=True), 5)
         assert await next_tap(port) == Tap(None, "random_uid")

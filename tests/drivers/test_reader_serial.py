@@ -102,7 +102,7 @@ def test_what_cannot_be_a_token() -> None:
     assert parsed(b"AB\n", settings=SerialReaderSettings("x", min_length=4)) == [UNREADABLE]
 
 
-def test_a_line_without_end_is_told_once_and_forgotten() -> None:
+def test_a_line_without_end_is_reported_once_and_forgotten() -> None:
     data = b"x" * (LINE_MAX_BYTES * 3) + b"\nABC\n"
     assert parsed(data, *range(0, len(data), 100)) == [UNREADABLE, Tap(Token("ABC", TokenType.LOCAL))]
 
@@ -164,14 +164,14 @@ async def test_contract(line: Line) -> None:
     )
 
 
-async def test_a_card_from_before_is_nobody(line: Line) -> None:
+async def test_a_card_from_before_is_no_one(line: Line) -> None:
     line.send(b"OLD\n")
     async with opened(line) as port:
         line.send(b"NEW\n")
         assert await next_tap(port) == Tap(Token("NEW", TokenType.LOCAL))
 
 
-async def test_unreadable_is_told(line: Line) -> None:
+async def test_unreadable_is_reported(line: Line) -> None:
     async with opened(line) as port:
         line.send(b"A" * 40 + b"\nOK\n")
         assert await next_tap(port) == UNREADABLE

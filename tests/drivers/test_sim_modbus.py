@@ -155,7 +155,7 @@ async def test_dead_board_does_not_answer_but_its_neighbour_does(board: Client, 
 
 
 @pytest.mark.parametrize("garbage", ["ffffffffffffffff", "0001 1234 0006 01 03 0000 0001", "0001 0000 ffff 01"])
-async def test_garbage_closes_the_connection_and_hurts_nobody(board: Client, garbage: str) -> None:
+async def test_garbage_closes_the_connection_and_hurts_no_one(board: Client, garbage: str) -> None:
     async with Client(board.port) as other:
         other.writer.write(bytes.fromhex(garbage))
         assert await asyncio.wait_for(other.reader.read(10), stretched(2)) == b""

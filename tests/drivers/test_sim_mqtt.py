@@ -120,7 +120,7 @@ async def test_retained_messages() -> None:
             assert sorted(await heard(later, 2)) == [("r/0", b"kept too", 0, True), ("r/end", b"x", 0, False)]
 
 
-async def test_a_will_is_read_out_when_somebody_falls_and_not_when_he_leaves() -> None:
+async def test_a_will_is_read_out_when_a_person_falls_and_not_when_he_leaves() -> None:
     async with running() as broker, client(broker) as heir:
         await heir.subscribe("will/#", qos=1)
         async with client(broker, will=Will("will/left", "x", 1)):
@@ -210,7 +210,7 @@ async def test_who_says_nothing_for_too_long_has_fallen() -> None:
         assert await heard(heir, 1) == [("will/x", b"y", 0, False)]
 
 
-async def test_a_reader_that_reads_nothing_holds_up_nobody() -> None:
+async def test_a_reader_that_reads_nothing_holds_up_no_one() -> None:
     async with running() as broker, client(broker) as c:
         reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
         writer.write(CONNECT + bytes.fromhex("8206 0001 0001 23 00"))

@@ -171,7 +171,7 @@ def test_a_hand_does_not_pull_for_ever(world: World) -> None:
     assert not world.evse_picture(1)["cable"]
 
 
-def test_who_plugs_in_anew_does_not_pull(world: World) -> None:
+def test_who_plugs_in_again_does_not_pull(world: World) -> None:
     world.plug_in_vehicle(1)
     run(world, 1)
     world.unplug_vehicle(1, "station")
@@ -239,7 +239,7 @@ def test_no_power_before_the_plug_is_locked(world: World) -> None:
         assert evse.lock.locked or not evse.contactor.closed
 
 
-def test_lock_that_cannot_open_stays_locked_and_is_told_when_it_was_tried(world: World) -> None:
+def test_lock_that_cannot_open_stays_locked_and_is_reported_when_it_was_tried(world: World) -> None:
     world.plug_in_vehicle(1)
     run(world, 1)
     evse = world.evses[1]

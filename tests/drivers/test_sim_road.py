@@ -98,7 +98,7 @@ async def test_closed_road_breaks_connections_and_admits_none_until_it_is_open_a
     await round_trip(await dial(road), b"after")
 
 
-async def test_nobody_at_the_end(road: LinkProxy) -> None:
+async def test_no_one_at_the_end(road: LinkProxy) -> None:
     road.target = ("127.0.0.1", 1)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await round_trip(await dial(road), b"x")

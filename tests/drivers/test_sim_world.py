@@ -139,7 +139,7 @@ async def test_device_that_cannot_be_simulated(tmp_path: Path) -> None:
             pass
 
 
-async def test_time_runs_and_changes_are_told(tmp_path: Path) -> None:
+async def test_time_runs_and_changes_are_reported(tmp_path: Path) -> None:
     async with opened(tmp_path, speed=50) as world:
         reports: list[int] = []
         world.add_change_listener(lambda: reports.append(1))

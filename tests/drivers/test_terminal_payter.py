@@ -167,7 +167,7 @@ async def test_a_card_that_is_taken_away_too_soon(tmp_path: Path) -> None:
         await port.offer(100)  # it is free again
 
 
-async def test_an_approval_that_crosses_the_cancel_is_told(tmp_path: Path) -> None:
+async def test_an_approval_that_crosses_the_cancel_is_reported(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened() as port:
         news = port.news()
         await port.offer(5000)
@@ -321,7 +321,7 @@ async def test_a_power_cut_ends_the_connection_and_a_new_one_settles(tmp_path: P
             assert await port.void(outcome.reservation) is Settlement.DONE
 
 
-async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path) -> None:
+async def test_an_approval_that_came_before_the_line_went_is_reported(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened() as port:
         news = port.news()
         await port.offer(5000)
@@ -397,7 +397,7 @@ async def test_an_approval_that_repeats_nothing_of_the_card_is_for_the_card_that
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_the_card_of_an_approval_is_told_as_it_is_said(tmp_path: Path, trusted: bool) -> None:
+async def test_the_card_of_an_approval_is_reported_as_it_is_said(tmp_path: Path, trusted: bool) -> None:
     """An approval for another card than was read is voided; unless hashes differ at this terminal anyway."""
     async with running(tmp_path) as apollo, apollo.opened(approval_hash=trusted) as port:
         mine = await hold(apollo, port, last4="1111")
@@ -435,7 +435,7 @@ async def test_away_from_its_bank_it_declines_and_settles_later(tmp_path: Path) 
         assert (books.captures, books.holds) == ([(outcome.reservation, 1234)], {})
 
 
-async def test_what_nobody_settles_is_given_back_never_charged(tmp_path: Path) -> None:
+async def test_what_no_one_settles_is_given_back_never_charged(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened() as port:
         outcome = await hold(apollo, port)
         await apollo.do("elapse", s=259_201)
@@ -515,7 +515,7 @@ async def test_one_that_does_not_answer_for_once_gets_no_second_name(tmp_path: P
             assert port.identity.serial == ""
 
 
-async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_not_told_as_cancelled(
+async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_not_reported_as_cancelled(
     tmp_path: Path,
 ) -> None:
     """Something may be held: the connection ends, and the waiting call gets the error."""
@@ -607,7 +607,7 @@ async def test_a_terminal_with_another_certificate_is_not_spoken_to(tmp_path: Pa
             pass
 
 
-async def test_nobody_there(tmp_path: Path) -> None:
+async def test_no_one_there(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="network cable"):
         async with Apollo(tmp_path).opened():
             pass

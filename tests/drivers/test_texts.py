@@ -229,7 +229,7 @@ def test_a_tiny_panel_ends_its_slides_with_sentences(language: str, words: dict[
                 assert not any(first in row and not row.endswith((second, first)) for row in lines), (key, lines)
 
 
-def test_sentences_are_told_from_abbreviations() -> None:
+def test_sentences_are_reported_from_abbreviations() -> None:
     assert split_sentences("Isolatiounsfeeler. Stiecht Ären Auto w.e.g. aus.") == [
         "Isolatiounsfeeler.", "Stiecht Ären Auto w.e.g. aus.",
     ]  # fmt: skip

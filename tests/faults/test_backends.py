@@ -131,13 +131,13 @@ async def test_without_any_backend_the_station_is_there_and_says_that_it_is_offl
     await moody(s).goes()
     await s.kill()
     evse = await s.screen("offline")
-    assert evse["told"] is None
+    assert evse["reported"] is None
     await s.tap("CARD-A")
     await s.screen("refused")
     await s.heard(lambda: "hung up before it answered" in log(s)[logged:])
     await moody(s).open(moody(s).port)
     await s.station.until(lambda p: p["backend"]["boot"] == "Accepted")
-    await s.told("Available")
+    await s.status_reported("Available")
     assert s.calls()[0][0] == "BootNotification"
     assert s.payloads("StartTransaction") == []
 
@@ -238,7 +238,7 @@ async def test_garbage_in_the_middle_of_a_session(s: Street) -> None:
     picture = await s.station.picture()
     assert (picture["agent"]["pid"], picture["backend"]["link"]) == (before["agent"]["pid"], "up")
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
 
 
 async def test_a_flood_of_requests_is_answered_in_order(s: Street) -> None:
@@ -247,7 +247,7 @@ async def test_a_flood_of_requests_is_answered_in_order(s: Street) -> None:
     answers = await asyncio.gather(*(csms.ask("GetConfiguration", {"key": [f"Key{n}"]}) for n in range(300)))
     assert [a["unknownKey"] for a in answers] == [[f"Key{n}"] for n in range(300)]
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
 
 
 async def test_a_new_password_is_used_at_once_and_survives(s: Street) -> None:

@@ -86,7 +86,7 @@ async def killed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kill
         for n in range(1, len(BOARDS) + 1):
             await s.plug(n)
         for n in range(1, len(BOARDS) + 1):
-            await s.told("Preparing", n)
+            await s.status_reported("Preparing", n)
             await s.tap(f"CARD-{n}", n)
         for n, name in enumerate(BOARDS, 1):
             evse = await s.until(lambda e: e["contactor"] and e["session"]["transaction_id"], n)
@@ -144,7 +144,7 @@ async def test_the_agent_that_comes_back_withdraws_and_bills(killed: Killed) -> 
         evse = await s.until(lambda e: not e["contactor"], n)
         assert transaction.stop_wh == evse["meter_wh"]
         if name in GOES_ON:
-            assert transaction.stop_wh > killed.meters_wh[name], "energy that nobody watched"
+            assert transaction.stop_wh > killed.meters_wh[name], "energy that was not watched"
     await s.end()
 
 
@@ -155,15 +155,15 @@ async def test_every_board_serves_the_next_driver(killed: Killed) -> None:
     for n in range(1, len(BOARDS) + 1):
         await s.plug(n)
     for n in range(1, len(BOARDS) + 1):
-        await s.told("Preparing", n)
+        await s.status_reported("Preparing", n)
         await s.tap(f"NEXT-{n}", n)
     for n, name in enumerate(BOARDS, 1):
         evse = await s.until(lambda e: e["contactor"] and e["power_w"] > 0 and e["session"]["transaction_id"], n)
         transaction = s.csms.transactions[int(evse["session"]["transaction_id"])]
         await s.tap(f"NEXT-{n}", n)
         await s.heard(lambda t=transaction: t.stop)  # type: ignore[misc]
-        evse = await s.told("Finishing", n)
-        assert (evse["contactor"], evse["told"]["error"]) == (False, "NoError"), name
+        evse = await s.status_reported("Finishing", n)
+        assert (evse["contactor"], evse["reported"]["error"]) == (False, "NoError"), name
         assert transaction.stop_wh == evse["meter_wh"]
     unlocked = [(await s.csms.ask("UnlockConnector", {"connectorId": n}))["status"] for n in range(1, len(BOARDS) + 1)]
     assert unlocked == ["Unlocked" if name == "charx_sec" else "NotSupported" for name in BOARDS]
@@ -171,7 +171,7 @@ async def test_every_board_serves_the_next_driver(killed: Killed) -> None:
     await s.end()
 
 
-async def test_the_agent_refuses_them_unless_somebody_accepts(tmp_path: Path) -> None:
+async def test_the_agent_refuses_them_unless_a_person_accepts(tmp_path: Path) -> None:
     outlets = [outlet(n, name, accepts=False) + 'device = "/dev/null"\n' for n, name in enumerate(GOES_ON, 1)]
     file = tmp_path / "station.toml"
     file.write_text(station_of(*outlets))

@@ -69,7 +69,7 @@ async def refused(s: Street) -> None:
 async def test_a_card_that_the_backend_does_not_want(s: Street, status: str) -> None:
     s.csms.infos["CARD-BAD"] = {"status": status}
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.tap("CARD-BAD")
     await refused(s)
     assert s.story() == ["Preparing", "Authorize"]
@@ -84,12 +84,12 @@ async def test_a_token_over_20_characters_is_refused_here_and_never_cut(s: Stree
     await s.screen("plug_in")
     assert [p["idTag"] for p in s.payloads("Authorize")] == ["T" * 20]
     await s.plug()
-    await s.told("Charging")
+    await s.status_reported("Charging")
     await s.tap("T" * 20)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
 
 
-async def test_a_card_with_a_random_uid_identifies_nobody(s: Street) -> None:
+async def test_a_card_with_a_random_uid_identifies_no_one(s: Street) -> None:
     await s.station.post("/cards/tap", {"uid": "08112233", "card": "random_uid", "evse": 1, "hold_s": 1})
     await refused(s)
     assert s.calls() == []
@@ -136,7 +136,7 @@ def text(id_: str) -> str:
 async def test_an_answer_to_authorize_that_says_nothing(s: Street, answer) -> None:  # type: ignore[no-untyped-def]
     s.csms.instead["Authorize"] = answer
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.tap("CARD-A")
     await refused(s)
     s.csms.instead.clear()

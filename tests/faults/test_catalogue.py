@@ -167,18 +167,18 @@ async def _one(s: Two, row: Row, n: int) -> None:
     await s.fault(row.fault, True, n)
     await (_warned if row.severity is Severity.WARN else _stopped)(s, row, n, number)
     await s.fault(row.fault, False, n)
-    evse = await s.until(lambda e: e["told"]["error"] == "NoError" and e["told"]["status"] != "Faulted", n)
+    evse = await s.until(lambda e: e["reported"]["error"] == "NoError" and e["reported"]["status"] != "Faulted", n)
     if row.tech:
         await until(s, lambda: _event(row, over=True) in s.events(n), lambda: (row, s.events(n)))
     if row.severity is Severity.WARN:
         await s.until(lambda e: e["limit_a"] == 32.0 and e["contactor"], n)
         await s.tap(f"CARD-{n}", n)
-        await s.told("Finishing", n)
+        await s.status_reported("Finishing", n)
     else:
         assert not evse["contactor"], "the old right starts nothing"
     await s.unplug(n, "ev")
     await s.unplug(n)
-    await s.told("Available", n)
+    await s.status_reported("Available", n)
 
 
 def _event(row: Row, over: bool = False) -> tuple[str, str, str, bool]:
@@ -188,7 +188,7 @@ def _event(row: Row, over: bool = False) -> tuple[str, str, str, bool]:
 
 async def _warned(s: Two, row: Row, n: int, number: int) -> None:
     """It charges on, with less."""
-    evse = await s.until(lambda e: e["told"] == {"status": "Charging", "error": row.code}, n)
+    evse = await s.until(lambda e: e["reported"] == {"status": "Charging", "error": row.code}, n)
     assert evse["contactor"]
     assert evse["screen"] == "charging"
     await s.until(lambda e: e["limit_a"] == row.limit_a and max(e["current_a"]) <= row.limit_a, n)
@@ -201,7 +201,7 @@ async def _stopped(s: Two, row: Row, n: int, number: int) -> None:
     blocks = row.severity is Severity.BLOCK
     reason = CATALOGUE[row.fault].reason
     await until(s, lambda: bool(s.stops(number)) and bool(s.ends(n)), lambda: (row, s.stops(number), s.ends(n)))
-    evse = await s.until(lambda e: e["session"] is None and e["told"]["error"] == row.code, n)
+    evse = await s.until(lambda e: e["session"] is None and e["reported"]["error"] == row.code, n)
     assert evse["contactor"] is (row.fault is Fault.CONTACTOR_WELDED)
     await s.screen("out_of_service" if blocks else "finished", n)
     word = {StopReason.EMERGENCY_STOP: "EmergencyStop", StopReason.POWER_LOSS: "PowerLoss"}.get(reason, "Other")
@@ -220,7 +220,7 @@ async def _stopped(s: Two, row: Row, n: int, number: int) -> None:
     assert is_faulted() is blocks
 
 
-async def test_what_somebody_has_to_look_at_outlives_everything_but_a_hard_reset(s: Two, tmp_path: Path) -> None:
+async def test_what_a_person_has_to_look_at_outlives_everything_but_a_hard_reset(s: Two, tmp_path: Path) -> None:
     """Last: the outlets stay out of service until then."""
     for n, row in enumerate(LATCHED, 1):
         number = await s.charge(f"CARD-{n}", n)
@@ -231,11 +231,11 @@ async def test_what_somebody_has_to_look_at_outlives_everything_but_a_hard_reset
         await s.unplug(n, "ev")
     await s.kill()
     for n, row in enumerate(LATCHED, 1):
-        evse = await s.until(lambda e, r=row: e["told"] == {"status": "Faulted", "error": r.code}, n)
+        evse = await s.until(lambda e, r=row: e["reported"] == {"status": "Faulted", "error": r.code}, n)
         assert evse["screen"] == "out_of_service"
     before = (await s.station.picture())["agent"]["restarts"]
     await s.csms.ask("Reset", {"type": "Hard"})
     await s.station.until(lambda p: p["agent"]["restarts"] > before and p["agent"]["up"])
     for n, _ in enumerate(LATCHED, 1):
-        await s.until(lambda e: e["told"]["error"] == "NoError" and e["told"]["status"] != "Faulted", n)
+        await s.until(lambda e: e["reported"]["error"] == "NoError" and e["reported"]["status"] != "Faulted", n)
     assert s.csms.violations == s.second.violations == []

@@ -25,7 +25,7 @@ async def test_a_refused_stop_is_kept_shown_and_resent_beside_the_running_agent(
     id_ = await s.charge("CARD-4711")
     s.csms.instead["StopTransaction"] = lambda i: json.dumps([4, i, "InternalError", "CARD-4711 is not known", {}])
     await s.tap("CARD-4711")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.empty()
     before = (await s.station.picture())["agent"]["pid"]
 

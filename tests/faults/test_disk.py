@@ -81,7 +81,7 @@ async def test_a_disk_that_fills_up(disk: Path, s: Street) -> None:
     assert (await s.station.evse(1))["contactor"], "what runs goes on: its begin is on disk"
     await s.tap("CARD-A")
     await s.until(lambda e: not e["contactor"])
-    assert s.csms.transactions[number].stop is None, "an end that is not on disk is not told"
+    assert s.csms.transactions[number].stop is None, "an end that is not on disk is not sent"
     (disk / "state" / "filler").unlink()
     await s.heard(lambda: s.csms.transactions[number].stop)
     await said(s, "the store takes records again")

@@ -46,19 +46,19 @@ def errors(s: Street) -> list[tuple[str, str, str]]:
 async def test_a_fault_in_a_session(s: Street, fault: str, code: str, vendor_code: str, reason: str) -> None:
     await s.charge("CARD-A")
     await s.fault(fault)
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     evse = await s.until(lambda e: not e["contactor"])
     await s.heard(lambda: s.payloads("StopTransaction"))
     assert s.payloads("StopTransaction")[0]["reason"] == reason
     assert ("Faulted", code, vendor_code) in errors(s)
-    assert evse["told"]["error"] == code
+    assert evse["reported"]["error"] == code
     # the session is gone from memory a commit before the screen changes: a slow disk shows the moment between them
     await s.until(lambda e: (e["session"], e["screen"]) == (None, "out_of_service"))
     await s.tap("CARD-A")  # no session may start now
     await s.screen("refused")
     assert len(s.payloads("Authorize")) == 1
     await s.fault(fault, False)
-    await s.told("Finishing")  # the cable is still there, and the old token starts nothing
+    await s.status_reported("Finishing")  # the cable is still there, and the old token starts nothing
     assert len(s.payloads("StartTransaction")) == 1
     await s.leave()
     assert errors(s)[-1] == ("Available", "NoError", "")
@@ -66,7 +66,7 @@ async def test_a_fault_in_a_session(s: Street, fault: str, code: str, vendor_cod
 
 async def test_a_lock_that_jams_before_the_start_gives_no_energy(s: Street) -> None:
     await s.fault("ConnectorLockFailure")
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     assert errors(s)[-1][1] == "ConnectorLockFailure"
     await s.plug()
     await s.tap("CARD-A")
@@ -74,10 +74,10 @@ async def test_a_lock_that_jams_before_the_start_gives_no_energy(s: Street) -> N
     assert not evse["contactor"]
     assert s.payloads("StartTransaction") == []
     await s.fault("ConnectorLockFailure", False)
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
 
 
-async def test_a_plug_that_cannot_be_freed_is_told(s: Street) -> None:
+async def test_a_plug_that_cannot_be_freed_is_reported(s: Street) -> None:
     await s.charge("CARD-A")
     await s.fault("UnlockFailure")
     await s.tap("CARD-A")
@@ -99,14 +99,14 @@ async def test_meters_that_fall_silent(s: Street) -> None:
         await s.until(lambda e: e["session"]["energy_wh"] > 10, n)
     for n in (dies, returns, idle):
         await s.fault("MeterSilent", True, n)
-    await s.until(lambda e: e["told"] == {"status": "Charging", "error": "PowerMeterFailure"}, returns)
+    await s.until(lambda e: e["reported"] == {"status": "Charging", "error": "PowerMeterFailure"}, returns)
     await s.fault("MeterSilent", False, returns)
-    evse = await s.until(lambda e: e["told"]["error"] == "PowerMeterFailure", dies)
+    evse = await s.until(lambda e: e["reported"]["error"] == "PowerMeterFailure", dies)
     last_wh = evse["session"]["energy_wh"]
-    await s.until(lambda e: e["told"] == {"status": "Charging", "error": "NoError"}, returns)
+    await s.until(lambda e: e["reported"] == {"status": "Charging", "error": "NoError"}, returns)
 
-    evse = await s.told("Faulted", idle)
-    assert evse["told"]["error"] == "PowerMeterFailure"
+    evse = await s.status_reported("Faulted", idle)
+    assert evse["reported"]["error"] == "PowerMeterFailure"
     assert evse["screen"] == "out_of_service"
     await s.plug(idle)
     await s.tap("CARD-C", idle)
@@ -115,7 +115,7 @@ async def test_meters_that_fall_silent(s: Street) -> None:
     start = {"idTag": "APP-1", "connectorId": idle}
     assert (await s.csms.ask("RemoteStartTransaction", start))["status"] == "Rejected"
     await s.fault("MeterSilent", False, idle)
-    await s.told("Preparing", idle)
+    await s.status_reported("Preparing", idle)
 
     await s.heard(lambda: s.payloads("StopTransaction"))
     transaction, evse = s.csms.transactions[number], await s.station.evse(dies)
@@ -125,21 +125,21 @@ async def test_meters_that_fall_silent(s: Street) -> None:
     await s.fault("MeterSilent", False, dies)
 
     await s.tap("CARD-B", returns)
-    await s.told("Finishing", returns)
+    await s.status_reported("Finishing", returns)
     await s.kill()  # a meter that was away for long is believed only after a while: not worth waiting for here
     assert len(s.payloads("StartTransaction")) == len(s.payloads("StopTransaction")) == 2
 
 
-async def test_a_silent_reader_is_told_and_does_not_stop_anybody(s: Street) -> None:
+async def test_a_silent_reader_is_reported_and_does_not_stop_any_person(s: Street) -> None:
     number = await s.charge("CARD-A")
     await s.fault("ReaderSilent")
-    evse = await s.until(lambda e: e["told"]["error"] == "ReaderFailure")
-    assert evse["told"]["status"] == "Charging"
+    evse = await s.until(lambda e: e["reported"]["error"] == "ReaderFailure")
+    assert evse["reported"]["status"] == "Charging"
     assert evse["contactor"]
     assert (await s.csms.ask("RemoteStopTransaction", {"transactionId": number}))["status"] == "Accepted"
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.fault("ReaderSilent", False)
-    await s.until(lambda e: e["told"]["error"] == "NoError")
+    await s.until(lambda e: e["reported"]["error"] == "NoError")
     await s.tap("CARD-B")
     await s.heard(lambda: s.payloads("Authorize")[-1]["idTag"] == "CARD-B")
 
@@ -150,35 +150,35 @@ async def test_a_silent_board_that_comes_back_with_the_same_car_goes_on(tmp_path
     async with street(tmp_path, station_text(1), 1.0) as s:
         await s.charge("CARD-A")
         await s.fault("BoardSilent")
-        await s.until(lambda e: e["told"]["error"] == "InternalError")
+        await s.until(lambda e: e["reported"]["error"] == "InternalError")
         await s.fault("BoardSilent", False)
-        await s.until(lambda e: e["told"] == {"status": "Charging", "error": "NoError"})
+        await s.until(lambda e: e["reported"] == {"status": "Charging", "error": "NoError"})
         await s.tap("CARD-A")
-        await s.told("Finishing")
+        await s.status_reported("Finishing")
         assert len(s.payloads("StopTransaction")) == 1
 
 
 async def test_mains_lost_while_the_board_lives_on(s: Street) -> None:
     await s.charge("CARD-A")
     await s.station.post("/power", {"mains": False})
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     await s.heard(lambda: s.payloads("StopTransaction"))
     assert s.payloads("StopTransaction")[0]["reason"] == "PowerLoss"
     await s.station.post("/power", {"mains": True})
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
 
 
-async def test_a_weld_is_kept_until_somebody_has_looked(s: Street) -> None:
+async def test_a_weld_is_kept_until_a_person_has_looked(s: Street) -> None:
     """Last: a welded contactor feeds an empty plug, and the fault outlives its cause."""
     await s.charge("CARD-A")
     await s.fault("ContactorWelded")
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     assert ("Faulted", "PowerSwitchFailure", "CX017") in errors(s)
     await s.heard(lambda: s.payloads("StopTransaction"))
     stop = s.payloads("StopTransaction")[0]
     await s.fault("ContactorWelded", False)
     evse = await s.until(lambda e: not e["contactor"])
-    assert evse["told"]["status"] == "Faulted"
+    assert evse["reported"]["status"] == "Faulted"
     before = await s.station.picture()
     await s.csms.ask("Reset", {"type": "Hard"})
     await s.station.until(lambda p: p["agent"]["restarts"] > before["agent"]["restarts"] and p["agent"]["up"])

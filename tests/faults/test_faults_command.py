@@ -38,7 +38,7 @@ async def test_every_fault_has_words(fault: str) -> None:
 async def test_what_where_and_what_to_do(s: Street) -> None:
     assert await s.command("faults", "list") == (0, "nothing is wrong\n")
     await s.fault("BoardSilent", True, 2)
-    await s.told("Faulted", 2)
+    await s.status_reported("Faulted", 2)
     code, said = await s.command("faults", "list")
     assert code == 1
     what, trouble, do = said.splitlines()
@@ -54,7 +54,7 @@ async def test_what_where_and_what_to_do(s: Street) -> None:
 
 async def test_what_is_latched_is_cleared_when_the_board_shows_it_no_more(s: Street) -> None:
     await s.fault("ContactorWelded")
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     code, said = await s.command("faults", "clear", "1")
     assert (code, said.splitlines()[-1]) == (
         1, "outlet 1: a contactor does not open (ContactorWelded): the board still shows it",
@@ -71,9 +71,9 @@ async def test_what_is_latched_is_cleared_when_the_board_shows_it_no_more(s: Str
     code, said = await s.command("faults", "clear")
     assert (code, said.startswith("the agent is not running: start it")) == (2, True)
     await s.station.post("/agent", {"action": "start"})
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     assert "the board shows it no more: chargy-agent faults clear" in (await s.command("faults", "list"))[1]
     code, said = await s.command("faults", "clear", "1")
     assert (code, said.splitlines()[-1]) == (0, "outlet 1: a contactor does not open (ContactorWelded): cleared")
-    await s.told("Available")
+    await s.status_reported("Available")
     assert await s.command("faults", "list") == (0, "nothing is wrong\n")

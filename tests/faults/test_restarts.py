@@ -60,7 +60,7 @@ async def test_another_car_never_charges_on_the_token_of_the_one_before(s: Stree
     register = (await s.station.evse())["meter_wh"]
     await back(s)
     await s.heard(lambda: s.csms.transactions[number].stop)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     evse = await s.station.evse()
     assert (evse["contactor"], evse["pwm"], evse["session"]) == (False, False, None)
     assert evse["meter_wh"] == register
@@ -80,12 +80,12 @@ async def test_the_same_car_goes_on(s: Street, how: str) -> None:
     evse = await s.until(lambda e: e["session"]["transaction_id"] and e["contactor"])
     assert int(evse["session"]["transaction_id"]) == number
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert len(s.payloads("StartTransaction")) == len(s.payloads("StopTransaction")) == 1
     assert s.payloads("StopTransaction")[0]["reason"] == "Local"
 
 
-async def test_the_car_left_while_nobody_looked(s: Street) -> None:
+async def test_the_car_left_while_no_one_looked(s: Street) -> None:
     number = await s.charge("CARD-A")
     await absent(s, "kill")
     await s.station.post("/evses/1/unplug", {"side": "ev"})
@@ -132,7 +132,7 @@ async def test_a_kernel_that_never_knew_the_time(s: Street) -> None:
     await s.screen("refused")  # a store that is new knows no card
     await s.station.post("/links/backend", {"up": True})
     await s.station.until(lambda p: p["backend"]["boot"] == "Accepted")
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     stamps = [datetime.fromisoformat(p["timestamp"]) for _, p in s.calls() if "timestamp" in p]
     assert stamps
     assert all(abs(stamp - began) < timedelta(hours=4) for stamp in stamps)

@@ -509,14 +509,14 @@ async def test_a_start_that_2_0_1_refused_is_tried_again_when_it_comes_back() ->
         assert (s.billed("2.0.1"), numbers(s)) == (["session-0"], [0, 1])
 
 
-async def test_a_version_is_told_nothing_again() -> None:
+async def test_a_version_gets_nothing_again() -> None:
     """The other one came and went before it could be sent."""
     async with station("card", "answered", "switch", "unsent", "switch", "end") as s:
         await s.settle()
         assert (s.billed("2.0.1"), numbers(s), s.books.repeated) == (["session-0"], [0, 1], 0)
 
 
-async def test_what_was_told_elsewhere_is_a_gap_where_the_transaction_was_known() -> None:
+async def test_what_was_reported_elsewhere_is_a_gap_where_the_transaction_was_known() -> None:
     """Closing it would give a number twice: the last message may have arrived although no answer came."""
     there = ("switch", "answered", "answered", "sample", "answered", "switch")
     async with station("card", "answered", "sample", "lost", *there, "sample", "end") as s:
@@ -525,14 +525,14 @@ async def test_what_was_told_elsewhere_is_a_gap_where_the_transaction_was_known(
         assert s.billed() == ["session-0"]
 
 
-async def test_the_latest_charging_state_is_told_and_no_other() -> None:
+async def test_the_latest_charging_state_is_reported_and_no_other() -> None:
     async with station("switch", "card", "answered", *("state", "answered") * 3, "switch", "answered", "answered") as s:
         (events,) = s.books.named.values()
         assert [e["triggerReason"] for e in events] == ["Authorized", "ChargingStateChanged"]
         assert (numbers(s), events[1]["timestamp"]) == ([0, 1], s.utc(Stamp(1, 4.0)))
 
 
-async def test_an_end_that_was_refused_is_told_as_a_whole_elsewhere() -> None:
+async def test_an_end_that_was_refused_is_reported_as_a_whole_elsewhere() -> None:
     """A refusal is no doubt."""
     async with station("card", "answered", "end", "refused", "switch", "answered", "answered", "answered") as s:
         assert (s.billed("1.6"), await s.store.list_dead_letters()) == (["session-0"], [])
@@ -596,7 +596,7 @@ async def test_a_letter_says_whether_it_may_have_arrived(last: str, said: bool) 
         assert ("it was sent in OCPP 2.0.1 and not answered" in letter.reason) is said
 
 
-async def test_of_what_ended_elsewhere_nothing_is_told() -> None:
+async def test_of_what_ended_elsewhere_nothing_is_reported() -> None:
     async with station("card", "answered", "end", "answered", "switch") as s:
         await s.tell(ConnectorUnplugged("session-0", 1, s.at()), False)
         await s.do("answered")
@@ -615,7 +615,7 @@ async def test_a_number_is_given_once_when_a_version_goes_in_the_middle_of_the_o
         assert (numbers(s), s.books.wrong, s.books.torn) == ([*range(9)], [], {"session-0": []})
 
 
-async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
+async def test_an_answer_of_before_is_none_to_what_is_reported_again() -> None:
     """The first of two attempts is answered when the second has been: not in place of the other version's answer."""
     async with station("switch", "card", "silent", "answered") as s:
         (kept,) = decode_record(s.store.transaction_record("chargy", "session-0"), "session-0").opening
@@ -651,7 +651,7 @@ async def test_letters_of_what_has_ended_elsewhere_begin_nothing() -> None:
         assert (s.books.numbered, s.billed()) == ({}, ["session-0"])
 
 
-async def test_many_ends_that_wait_are_told_in_turn_and_not_all_before() -> None:
+async def test_many_ends_that_wait_are_reported_in_turn_and_not_all_before() -> None:
     """At each change of the version only what is open is put back at once: a disk has to write it."""
     async with station(*("card", "answered", "end", "refused", "refused", "refused") * 20) as s:
         await s.store.requeue_dead_letters([letter.seq for letter in await s.store.list_dead_letters()])
@@ -664,14 +664,14 @@ async def test_many_ends_that_wait_are_told_in_turn_and_not_all_before() -> None
         assert [t["start"]["idTag"] for t in s.books.numbered.values()] == [f"T{n}" for n in range(20)]
 
 
-async def test_where_nobody_had_the_right_there_is_no_bill_to_doubt() -> None:
+async def test_where_no_one_had_the_right_there_is_no_bill_to_doubt() -> None:
     async with station("plug", "answered", "end", "lost", "switch") as s:
         while await s.send("answered"):
             pass
         assert (s.books.numbered, await s.store.list_dead_letters(), s.store.queued_count("chargy")) == ({}, [], 0)
 
 
-async def test_the_same_version_again_asks_nobody() -> None:
+async def test_the_same_version_again_asks_no_one() -> None:
     async with station("card", "answered", "end", "lost", "kill") as s:
         await s.settle()
         assert (s.billed(), s.books.numbered, await s.store.list_dead_letters()) == (["session-0"], {}, [])
@@ -711,7 +711,7 @@ async def test_one_that_began_in_1_6_is_billed_as_soon_as_2_0_1_is_spoken() -> N
         assert [x.kind for x in await s.store.list_dead_letters()] == ["MeterSampled"]
 
 
-async def test_it_is_told_in_the_middle_of_its_session_too() -> None:
+async def test_it_is_reported_in_the_middle_of_its_session_too() -> None:
     async with station("switch") as s:
         s.tokens = "TWENTY-CHARACTERS-AND-MORE-"
         await s.do("card", "answered", "switch", "answered", "switch", "answered", "switch", "end")
@@ -724,7 +724,7 @@ async def test_it_is_told_in_the_middle_of_its_session_too() -> None:
 async def test_who_stops_it_is_not_said_where_that_is_too_long() -> None:
     """1.6 does not ask for it; the end is worth more."""
     async with station("switch", "card", "answered") as s:
-        stopper, why = Token("SOMEBODY-ELSE-OF-THE-SAME-GROUP"), TriggerReason.STOP_AUTHORIZED
+        stopper, why = Token("ANOTHER-CARD-OF-THE-SAME-GROUP"), TriggerReason.STOP_AUTHORIZED
         await s.tell(TransactionEnded("session-0", 1, stopper, s.at(), 2000, StopReason.LOCAL, why), False)
         await s.do("answered")
         (transaction,) = s.books.numbered.values()
@@ -765,7 +765,7 @@ async def test_letters_of_an_older_release_can_be_resent() -> None:
         assert (s.billed(), await s.store.list_dead_letters()) == (["session-0"], [])
 
 
-async def test_a_damaged_opening_stops_nobody_else() -> None:
+async def test_a_damaged_opening_stops_no_other() -> None:
     async with station("card", "answered", "end", "answered", "card", "answered", "end") as s:
         known = dict(s.store.transaction_record("chargy", "session-1"))
         opening = [{"seq": 5, "number": 0, "left": ["2.0.1"], "message": {"$": "TransactionStarted"}}, 7]

@@ -52,7 +52,7 @@ TOY = Dialect(
             lambda reply, p, d: {"done": reply.status == "Accepted"},
         ),
         NotExpressible(HeartbeatWanted, "the toy has no heartbeat"),
-        NotOffered("dance", "nobody here can"),
+        NotOffered("dance", "no one here can"),
     ),
     project_status=lambda m: StatusProjection(m.connector.lower(), ""),
     max_token_length=36,

@@ -114,7 +114,7 @@ async def test_pending_answers_but_says_nothing_but_boots() -> None:
         assert central.actions()[:2] == ["BootNotification", "BootNotification"]
 
 
-async def test_a_status_of_before_the_boot_is_not_told_twice() -> None:
+async def test_a_status_of_before_the_boot_is_not_reported_twice() -> None:
     """The domain reports the whole situation when the boot is accepted; what was queued before used to go out too."""
     central = Central()
     async with served(central) as serving:
@@ -260,7 +260,7 @@ async def test_a_token_is_judged() -> None:
 
 
 @pytest.mark.parametrize("said", [None, '[4,"$ID","GenericError","",{}]'])
-async def test_nobody_can_be_asked(said: str | None) -> None:
+async def test_no_one_can_be_asked(said: str | None) -> None:
     async with linked(Central(script={"Authorize": [said]}), call_timeout_s=0.2) as room:
         room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenAuthorized))
@@ -298,7 +298,7 @@ async def test_authorize_overtakes() -> None:
 # --- billed ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_session_is_told_in_order_with_the_id_that_came_back() -> None:
+async def test_a_session_is_reported_in_order_with_the_id_that_came_back() -> None:
     async with linked() as room:
         room.outbox.put(started())
         room.outbox.put(TransactionUpdated("s1", 1, T0, TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING))
@@ -805,7 +805,7 @@ async def test_after_being_offline_the_present_status_goes_first_and_once() -> N
     assert values == [str(1000 + n) for n in range(20)]
 
 
-async def test_a_status_that_did_not_get_through_is_told_again() -> None:
+async def test_a_status_that_did_not_get_through_is_reported_again() -> None:
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=30.0) as room:
         room.link.send(status(ChargingState.CHARGING))
@@ -814,7 +814,7 @@ async def test_a_status_that_did_not_get_through_is_told_again() -> None:
         await until(lambda: len(central.of("StatusNotification")) == 2)
 
 
-async def test_a_status_that_met_silence_is_told_again() -> None:
+async def test_a_status_that_met_silence_is_reported_again() -> None:
     """It counted as sent: the backend showed the old status for the rest of the session."""
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
@@ -842,7 +842,7 @@ async def test_a_newer_status_takes_the_place_of_the_one_that_met_silence() -> N
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_request_that_nobody_decides_gets_internal_error_and_the_line_stays() -> None:
+async def test_a_request_that_no_one_decides_gets_internal_error_and_the_line_stays() -> None:
     patience = type(QUICK)(answer_s=0.1)
     async with linked(patience=patience) as room:
         room.domain = lambda asked: None
@@ -1487,7 +1487,7 @@ def _authority(folder: Any) -> tuple[Any, Any]:
 # --- status with a minimum duration ----------------------------------------------------------------------------------
 
 
-async def test_a_status_must_last_before_it_is_told() -> None:
+async def test_a_status_must_last_before_it_is_reported() -> None:
     async with linked(rate=100.0) as room:
         room.settings.put_value("minimum_status_duration_s", 20)
         room.link.send(status(forced=True))

@@ -88,7 +88,7 @@ class Installed:
         self.roots_used.append(root)
 
 
-async def test_the_root_that_the_connection_hangs_on_is_told(ours: Authority, foreign: Authority) -> None:
+async def test_the_root_that_the_connection_hangs_on_is_reported(ours: Authority, foreign: Authority) -> None:
     pki = Installed(foreign.root, ours.root)
     for authority in (ours, foreign):
         assert await connects(tls(authority.server()), pki=pki)

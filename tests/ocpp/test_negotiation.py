@@ -92,7 +92,7 @@ async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, the
             assert successor.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
 
 
-async def test_another_backend_is_told_who_comes_and_how_it_is() -> None:
+async def test_another_backend_learns_who_comes_and_how_it_is() -> None:
     """A network profile that failed: the station is at the other one, which has never heard of it."""
     async with served(Central()) as first, served(Central()) as second:
         dialled = [ConnectionProfile(1, f"ws://127.0.0.1:{first.port}")]
@@ -110,7 +110,7 @@ async def test_another_backend_is_told_who_comes_and_how_it_is() -> None:
             assert [p["status"] for p in second.of("StatusNotification")] == ["Charging"]
 
 
-async def test_the_situation_is_told_anew_in_the_new_version() -> None:
+async def test_the_situation_is_reported_again_in_the_new_version() -> None:
     central = Central()
     async with served(central, ("ocpp1.6",)):
         room = room_of(central)
@@ -203,7 +203,7 @@ async def test_a_transaction_event_that_is_given_up_does_not_take_the_rest_along
 
 
 @pytest.mark.parametrize(("threshold_s", "again"), [(0, True), (600, False)])
-async def test_after_a_long_time_off_line_every_status_is_told_again(threshold_s: int, again: bool) -> None:
+async def test_after_a_long_time_off_line_every_status_is_reported_again(threshold_s: int, again: bool) -> None:
     """B_51, B_52."""
     central = Central()
     async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:

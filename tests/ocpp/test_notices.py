@@ -151,7 +151,7 @@ async def test_a_status_of_a_file_waits_for_the_backend() -> None:
         assert central.of("SignedFirmwareStatusNotification") == [{"status": "Installed", "requestId": 7}]
 
 
-async def test_what_happened_last_is_told_before_the_process_ends() -> None:
+async def test_what_happened_last_is_reported_before_the_process_ends() -> None:
     """Above all InstallRebooting, and the events of a reset."""
     central = Central()
     async with linked(central) as room:

@@ -110,7 +110,7 @@ def test_the_version() -> None:
         assert answered(dialect, "GetLocalListVersion", "NotSupported", {"version": 0}) == {key: off}
 
 
-def test_a_contradiction_is_told_in_1_6() -> None:
+def test_a_contradiction_is_reported_in_1_6() -> None:
     out = V16.message_row(ListConflicted)
     assert isinstance(out, MessageRow)
     payload = out.encode(ListConflicted(Stamp(1, 0.0), ConnectorStatus.UNAVAILABLE), desk())

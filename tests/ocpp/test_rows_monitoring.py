@@ -274,7 +274,7 @@ def test_a_long_report_comes_in_parts() -> None:
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-def told(*events: VariableEvent) -> dict[str, Any] | None:
+def row_payload(*events: VariableEvent) -> dict[str, Any] | None:
     out = V201.message_row(VariableEvents)
     assert isinstance(out, MessageRow)
     payload = out.encode(VariableEvents(events), desk())
@@ -286,7 +286,7 @@ def told(*events: VariableEvent) -> dict[str, Any] | None:
 def test_an_event_in_full_and_in_short() -> None:
     full = VariableEvent(7, T0, UPPER, EventTrigger.ALERTING, "2000.4", True, "s1", 6)
     factory = Monitor(501, DELTA.variable, MonitorKind.DELTA, 1.0, 6, origin=MonitorOrigin.PRECONFIGURED)
-    payload = told(full, VariableEvent(8, T0, factory, EventTrigger.DELTA, "Occupied"))
+    payload = row_payload(full, VariableEvent(8, T0, factory, EventTrigger.DELTA, "Occupied"))
     assert payload is not None
     assert (payload["seqNo"], payload["tbc"]) == (0, False)
     assert payload["eventData"] == [
@@ -304,11 +304,11 @@ def test_an_event_in_full_and_in_short() -> None:
 
 def test_of_a_secret_and_of_what_is_not_here_any_more() -> None:
     key = Monitor(3, MonitoredVariable(Part.STATION, "authorization_key"), MonitorKind.DELTA, 1.0, 5)
-    payload = told(VariableEvent(1, T0, key, EventTrigger.DELTA, ""))
+    payload = row_payload(VariableEvent(1, T0, key, EventTrigger.DELTA, ""))
     assert payload is not None
     assert payload["eventData"][0]["actualValue"] == ""
     gone = Monitor(3, MonitoredVariable(Part.EVSE, "power_w", 9), MonitorKind.DELTA, 1.0, 5)
-    assert told(VariableEvent(1, T0, gone, EventTrigger.DELTA, "1")) is None
+    assert row_payload(VariableEvent(1, T0, gone, EventTrigger.DELTA, "1")) is None
 
 
 def test_every_name_that_can_be_monitored_is_a_value_of_the_domain() -> None:

@@ -67,7 +67,7 @@ def test_the_answers(word: str) -> None:
 
 
 @pytest.mark.parametrize(("expired", "word"), [(True, "Expired"), (False, "Removed")])
-def test_the_end_of_one_is_told_in_2_0_1(expired: bool, word: str) -> None:
+def test_the_end_of_one_is_reported_in_2_0_1(expired: bool, word: str) -> None:
     assert isinstance(V16.message_row(ReservationEnded), NotExpressible)
     out = V201.message_row(ReservationEnded)
     assert isinstance(out, MessageRow)

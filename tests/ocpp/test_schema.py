@@ -117,7 +117,7 @@ def test_says_where_and_which_rule() -> None:
     assert check({"connectorId": 1, "meterValue": []}) == Violation("/meterValue", "minItems")
 
 
-def test_tolerates_in_answers_what_costs_nobody_anything() -> None:
+def test_tolerates_in_answers_what_costs_no_one_anything() -> None:
     schemas = load_package_schemas("v16")
     answer = {"status": "Accepted", "currentTime": "2026-11-25T10:00:00", "interval": 300, "vendor": {}}
     strict, tolerant = (

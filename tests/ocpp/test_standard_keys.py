@@ -130,7 +130,7 @@ def _said() -> dict[str, set[str]]:
     return {where: _words(path) for where, path in found if where not in TABLES}
 
 
-def test_every_setting_with_a_name_is_read_by_somebody() -> None:
+def test_every_setting_with_a_name_is_read_by_a_person() -> None:
     """A setting that a backend may write is read outside ``initial.py``, which only fills in what the file says."""
     named = {k.setting for k in list_keys_16()} | {n.setting for n in NAMES if n.setting}
     written = {n for n in named if VARIABLES[n].writable}

@@ -60,7 +60,7 @@ def test_offline_only_the_newest_is_kept(steps: list[tuple[int, ChargingState]])
     assert drain(queue) == []
 
 
-def test_forced_is_told_again_and_survives_merging() -> None:
+def test_forced_is_reported_again_and_survives_merging() -> None:
     queue = StatusQueue()
     add(queue, changed(1, ChargingState.CHARGING))
     assert drain(queue) == [(1, "Charging")]
@@ -112,7 +112,7 @@ def test_a_returned_one_waits_and_gives_way_to_a_newer_one() -> None:
     assert drain(queue) == []
 
 
-def test_what_was_lost_on_the_way_does_not_count_as_told() -> None:
+def test_what_was_lost_on_the_way_does_not_count_as_reported() -> None:
     """In flight: Charging. A newer status comes and is taken back before it lasted; then Charging is lost."""
     queue = StatusQueue()
     add(queue, changed(1, ChargingState.CHARGING))

@@ -40,7 +40,7 @@ def known() -> Outbox:
     return outbox
 
 
-def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
+def row_payload(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
     row = V12.message_row(type(message))
     assert isinstance(row, MessageRow)
     payload = row.encode(message, desk(outbox))
@@ -65,7 +65,7 @@ def test_nothing_is_left_untranslated_without_a_reason() -> None:
 @pytest.mark.parametrize("fault", list(Fault))
 def test_a_fault_without_a_word_shows_as_the_status_alone(fault: Fault) -> None:
     message = StatusChanged(1, T0, ConnectorStatus.FAULTED, faults=(fault,))
-    line = told(message)
+    line = row_payload(message)
     assert line is not None
     assert line["status"] == "Faulted"
     assert line["errorCode"] in (V15.project_status(message).error, "NoError")
@@ -74,26 +74,26 @@ def test_a_fault_without_a_word_shows_as_the_status_alone(fault: Fault) -> None:
 
 def test_a_reserved_outlet_is_occupied_and_a_status_has_three_fields() -> None:
     line = {"connectorId": 1, "errorCode": "NoError", "status": "Occupied"}
-    assert told(StatusChanged(1, T0, ConnectorStatus.RESERVED)) == line
-    assert told(StatusChanged(1, T0, ConnectorStatus.OCCUPIED, ChargingState.CHARGING)) == line
+    assert row_payload(StatusChanged(1, T0, ConnectorStatus.RESERVED)) == line
+    assert row_payload(StatusChanged(1, T0, ConnectorStatus.OCCUPIED, ChargingState.CHARGING)) == line
 
 
 def test_a_start_has_no_reservation_and_an_end_no_values() -> None:
     start = {"connectorId": 2, "idTag": "04A1B2C3", "meterStart": 7, "timestamp": WHEN}
-    assert told(TransactionStarted("s1", 2, CARD, T0, 7)) == start
+    assert row_payload(TransactionStarted("s1", 2, CARD, T0, 7)) == start
     authorized = TransactionAuthorized("s1", 2, CARD, T0, 7, TriggerReason.AUTHORIZED, ChargingState.EV_CONNECTED)
-    assert told(replace(authorized, reservation="chargy/4")) == start
+    assert row_payload(replace(authorized, reservation="chargy/4")) == start
     end = {"transactionId": 42, "meterStop": 124000, "timestamp": "2026-11-25T10:01:00.250Z", "idTag": "04A1B2C3"}
-    assert told(replace(ENDED, samples=(Sample(ReadingContext.END, READING, ALL),)), known()) == end
+    assert row_payload(replace(ENDED, samples=(Sample(ReadingContext.END, READING, ALL),)), known()) == end
     with pytest.raises(NotExpressibleError):
-        told(ENDED, Outbox())
+        row_payload(ENDED, Outbox())
 
 
 def test_of_the_readings_the_register_is_sent() -> None:
     sampled = MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ALL),))
     moment = {"timestamp": WHEN, "sampledValue": [{"value": "123456"}]}
-    assert told(sampled) == {"connectorId": 1, "meterValue": [moment]}
-    assert told(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ("Voltage", "SoC")),))) is None
+    assert row_payload(sampled) == {"connectorId": 1, "meterValue": [moment]}
+    assert row_payload(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ("Voltage", "SoC")),))) is None
 
 
 def test_an_answer_to_the_boot_may_have_a_status_alone() -> None:

@@ -74,7 +74,7 @@ def known() -> Outbox:
     return outbox
 
 
-def told(message: Any, outbox: Outbox | None = None) -> tuple[str, dict[str, Any] | None]:
+def row_payload(message: Any, outbox: Outbox | None = None) -> tuple[str, dict[str, Any] | None]:
     """The action and the payload of a message; valid by the schema of payloads, and by that of the wire."""
     row = V15.message_row(type(message))
     assert isinstance(row, MessageRow)
@@ -117,7 +117,7 @@ def test_requests_that_1_5_does_not_know_have_no_row() -> None:
 def test_the_nine_statuses_are_five(connector: ConnectorStatus, charging: ChargingState | None, status: str) -> None:
     message = StatusChanged(1, T0, connector, charging) if charging else StatusChanged(1, T0, connector)
     line = {"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": WHEN}
-    assert told(message) == ("StatusNotification", line)
+    assert row_payload(message) == ("StatusNotification", line)
     assert V15.project_status(message) == StatusProjection(status, "NoError")
 
 
@@ -130,7 +130,7 @@ def test_a_change_that_1_5_cannot_see_is_not_sent_twice() -> None:
 @pytest.mark.parametrize("fault", list(Fault))
 def test_every_fault_has_an_error_code_of_1_5(fault: Fault) -> None:
     message = StatusChanged(1, T0, ConnectorStatus.FAULTED, faults=(fault,))
-    line = told(message)[1]
+    line = row_payload(message)[1]
     of_16 = V16.project_status(message)
     assert line is not None
     projection = V15.project_status(message)
@@ -142,25 +142,25 @@ def test_every_fault_has_an_error_code_of_1_5(fault: Fault) -> None:
 
 
 def test_a_word_of_1_6_alone_becomes_readable_information() -> None:
-    over = told(StatusChanged(1, T0, ConnectorStatus.FAULTED, faults=(Fault.OVER_VOLTAGE,)))[1]
+    over = row_payload(StatusChanged(1, T0, ConnectorStatus.FAULTED, faults=(Fault.OVER_VOLTAGE,)))[1]
     assert over is not None
     assert (over["errorCode"], over["info"]) == ("OtherError", "OverVoltage")
     line = {"connectorId": 0, "errorCode": "OtherError", "status": "Available", "timestamp": WHEN}
-    assert told(ListConflicted(T0)) == ("StatusNotification", {**line, "info": "LocalListConflict"})
+    assert row_payload(ListConflicted(T0)) == ("StatusNotification", {**line, "info": "LocalListConflict"})
 
 
 def test_the_end_has_no_reason_and_its_own_number() -> None:
     line = {"transactionId": 42, "meterStop": 124000, "timestamp": "2026-11-25T10:01:00.250Z", "idTag": "04A1B2C3"}
-    assert told(ENDED, known()) == ("StopTransaction", line)
+    assert row_payload(ENDED, known()) == ("StopTransaction", line)
     elsewhere = Outbox()
     elsewhere.facts["transaction", "chargy/s1"] = {"id": "9", "ids": {"1.6": "9"}}
     with pytest.raises(NotExpressibleError):
-        told(ENDED, elsewhere)
+        row_payload(ENDED, elsewhere)
 
 
 def test_the_end_carries_the_values_that_1_5_knows() -> None:
     samples = (Sample(ReadingContext.END, READING, ALL), Sample(ReadingContext.END, READING, ("SoC",)))
-    line = told(replace(ENDED, samples=samples), known())[1]
+    line = row_payload(replace(ENDED, samples=samples), known())[1]
     assert line is not None
     assert [[v["measurand"] for v in moment["sampledValue"]] for moment in line["transactionData"]] == [
         ["Energy.Active.Import.Register", "Energy.Active.Export.Register", "Power.Active.Import"]
@@ -168,7 +168,7 @@ def test_the_end_carries_the_values_that_1_5_knows() -> None:
 
 
 def test_values_without_a_word_in_1_5_stay_here() -> None:
-    line = told(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ALL),)), known())[1]
+    line = row_payload(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ALL),)), known())[1]
     assert line is not None
     assert line["transactionId"] == 42
     assert line["meterValue"] == [
@@ -191,13 +191,13 @@ def test_values_without_a_word_in_1_5_stay_here() -> None:
             ],
         }
     ]
-    assert told(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ("SoC",)),)), known())[1] is None
+    assert row_payload(MeterSampled("s1", 1, (Sample(ReadingContext.PERIODIC, READING, ("SoC",)),)), known())[1] is None
 
 
-def test_the_only_phase_is_told_without_its_name_and_in_the_units_of_1_5() -> None:
+def test_the_only_phase_is_reported_without_its_name_and_in_the_units_of_1_5() -> None:
     one = replace(READING, voltage_v=(230.1,), current_a=(16.0,))
     sample = Sample(ReadingContext.TRIGGER, one, ("Voltage", "Current.Import"))
-    line = told(MeterSampled("s1", 1, (sample,)), known())[1]
+    line = row_payload(MeterSampled("s1", 1, (sample,)), known())[1]
     assert line is not None
     assert line["meterValue"][0]["sampledValue"] == [
         {"value": "230.1", "measurand": "Voltage", "unit": "Volt"},
@@ -207,7 +207,7 @@ def test_the_only_phase_is_told_without_its_name_and_in_the_units_of_1_5() -> No
 
 def test_a_signed_record_travels_as_signed_data() -> None:
     record = SignedReading("OCMF|{}|{}", "OCMF", "ECDSA-secp256r1-SHA256", "key")
-    line = told(replace(ENDED, signed=record), known())[1]
+    line = row_payload(replace(ENDED, signed=record), known())[1]
     assert line is not None
     assert line["transactionData"][0]["sampledValue"][0]["format"] == "SignedData"
 
@@ -245,12 +245,12 @@ def test_a_signed_record_travels_as_signed_data() -> None:
     ],
 )
 def test_out(message: Any, action: str, line: dict[str, Any] | None) -> None:
-    assert told(message, known()) == (action, line)
+    assert row_payload(message, known()) == (action, line)
 
 
 def test_the_money_of_a_card_is_said_with_the_transaction_id_of_1_5() -> None:
     message = SettlementReported("PY1", SettlementStatus.SETTLED, 1234, T0, "s1")
-    assert told(message, known()) == ("DataTransfer", None)
+    assert row_payload(message, known()) == ("DataTransfer", None)
     row = V15.message_row(SettlementReported)
     assert isinstance(row, MessageRow)
     payload = row.encode(message, desk(known(), Settings({"settlement_vendor_id": "lu.example.pay"})))
@@ -259,7 +259,7 @@ def test_the_money_of_a_card_is_said_with_the_transaction_id_of_1_5() -> None:
 
 
 def test_the_boot_is_that_of_1_6_and_has_two_answers() -> None:
-    line = told(BootWanted())[1]
+    line = row_payload(BootWanted())[1]
     assert line is not None
     assert line["chargePointVendor"] == "Chargy"
     assert V15.schemas is not None
@@ -311,4 +311,4 @@ def test_a_billing_backend_gets_what_is_billed() -> None:
     assert line == {"connectorId": 1, "errorCode": "OtherError", "status": "Faulted", "timestamp": WHEN}
     ended = billing.message_row(TransactionEnded)
     assert isinstance(ended, MessageRow)
-    assert ended.encode(ENDED, desk(known())) == told(ENDED, known())[1]
+    assert ended.encode(ENDED, desk(known())) == row_payload(ENDED, known())[1]

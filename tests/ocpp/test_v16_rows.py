@@ -91,7 +91,7 @@ def valid(name: str, payload: Any) -> None:
     Draft4Validator(document, format_checker=FormatChecker()).validate(json.loads(json.dumps(payload)))
 
 
-def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
+def row_payload(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
     out = V16.message_row(type(message))
     assert isinstance(out, MessageRow)
     payload = out.encode(message, desk(outbox))
@@ -254,7 +254,7 @@ def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
     out = V16.message_row(type(message))
     assert isinstance(out, MessageRow)
     assert out.action == action
-    assert told(message, known()) == line
+    assert row_payload(message, known()) == line
 
 
 def test_every_out_row_has_a_golden_line() -> None:
@@ -294,13 +294,13 @@ def test_what_has_become_of_a_cards_money_by_data_transfer(
         assert out.decode_response(message, {"status": status}, desk()) == ResponseEffects()
 
 
-def test_a_transaction_is_told_when_it_is_known_who_charges_where() -> None:
+def test_a_transaction_is_reported_when_it_is_known_who_charges_where() -> None:
     """Decision 9: nothing of one without a token or without an EVSE, and no end without a start."""
-    assert told(TransactionStarted("s1", 2, None, T0, 1), known()) is None
-    assert told(TransactionStarted("s1", 0, CARD, T0, 0), known()) is None
-    nobody = replace(ENDED, token=None, authorized=False)
-    assert told(nobody, known()) is None
-    values = told(MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),), authorized=False), known())
+    assert row_payload(TransactionStarted("s1", 2, None, T0, 1), known()) is None
+    assert row_payload(TransactionStarted("s1", 0, CARD, T0, 0), known()) is None
+    without_token = replace(ENDED, token=None, authorized=False)
+    assert row_payload(without_token, known()) is None
+    values = row_payload(MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),), authorized=False), known())
     assert values is not None
     assert "transactionId" not in values
 
@@ -385,7 +385,7 @@ def test_boot_fields_are_cut_and_left_out() -> None:
 )
 def test_stop_reasons(reason: StopReason, trigger: TriggerReason, note: str, word: str) -> None:
     message = TransactionEnded("s1", 1, None, T0, 1, reason, trigger, note=note)
-    payload = told(message, known())
+    payload = row_payload(message, known())
     assert payload is not None
     assert payload["reason"] == word
     assert "idTag" not in payload
@@ -393,7 +393,7 @@ def test_stop_reasons(reason: StopReason, trigger: TriggerReason, note: str, wor
 
 @pytest.mark.parametrize("reason", StopReason)
 def test_every_stop_reason_can_be_said(reason: StopReason) -> None:
-    told(TransactionEnded("s1", 1, None, T0, 1, reason, TriggerReason.ABNORMAL_CONDITION), known())
+    row_payload(TransactionEnded("s1", 1, None, T0, 1, reason, TriggerReason.ABNORMAL_CONDITION), known())
 
 
 def test_stop_carries_its_samples() -> None:
@@ -402,7 +402,7 @@ def test_stop_carries_its_samples() -> None:
         sample("SoC", reading=Reading(T0, 1)),
         sample("Energy.Active.Import.Register", context=ReadingContext.END),
     )
-    payload = told(
+    payload = row_payload(
         TransactionEnded("s1", 1, None, T0, 1, StopReason.LOCAL, TriggerReason.REMOTE_STOP, samples=samples), known()
     )
     assert payload is not None
@@ -416,19 +416,19 @@ def test_without_an_id_nothing_of_a_transaction_can_be_said() -> None:
     for outbox in (Outbox(), other_version):
         for message in (ENDED, MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),))):
             with pytest.raises(NotExpressibleError):
-                told(message, outbox)
+                row_payload(message, outbox)
 
 
 @pytest.mark.parametrize("value", ["", "x" * 21, "x" * 36])
 def test_a_token_is_never_cut(value: str) -> None:
     for message in (AuthorizeToken("chargy", "t", Token(value)), TransactionStarted("s1", 1, Token(value), T0, 1)):
         with pytest.raises(NotExpressibleError):
-            told(message)
-    assert told(AuthorizeToken("chargy", "t", Token("x" * 20))) == {"idTag": "x" * 20}
+            row_payload(message)
+    assert row_payload(AuthorizeToken("chargy", "t", Token("x" * 20))) == {"idTag": "x" * 20}
 
 
 def values(*measurands: str, reading: Reading = READING) -> list[tuple[Any, ...]]:
-    payload = told(MeterSampled("", 1, (sample(*measurands, reading=reading),)))
+    payload = row_payload(MeterSampled("", 1, (sample(*measurands, reading=reading),)))
     if payload is None:
         return []
     assert "transactionId" not in payload
@@ -457,7 +457,7 @@ def test_measurands() -> None:
     assert values("Energy.Active.Export.Register") == [("Energy.Active.Export.Register", None, "7", "Wh", None)]
 
 
-def test_what_is_not_measured_is_not_told() -> None:
+def test_what_is_not_measured_is_not_reported() -> None:
     bare = Reading(T0, 5)
     assert values("Voltage", "SoC", "Current.Import.L3", "Power.Active.Import", reading=bare) == []
     assert values("Voltage", "Energy.Active.Import.Register", reading=bare)[0][2] == "5"
@@ -468,7 +468,7 @@ def test_what_is_not_measured_is_not_told() -> None:
 def test_clock_aligned_values_lie_on_the_mark() -> None:
     at = Reading(Stamp(1, 899.6), 5)
     message = MeterSampled("", 1, (sample("Energy.Active.Import.Register", context=ReadingContext.CLOCK, reading=at),))
-    payload = told(message)
+    payload = row_payload(message)
     assert payload is not None
     assert payload["meterValue"][0]["timestamp"] == "2026-11-25T10:15:00.000Z"
 
@@ -501,14 +501,14 @@ S, C = ConnectorStatus, ChargingState
     ],
 )
 def test_status_words(changed: StatusChanged, word: str) -> None:
-    payload = told(changed)
+    payload = row_payload(changed)
     assert payload is not None
     assert payload["status"] == word
 
 
 @pytest.mark.parametrize("fault", Fault)
-def test_every_fault_can_be_told(fault: Fault) -> None:
-    payload = told(StatusChanged(1, T0, S.FAULTED, faults=(fault, Fault.WEAK_SIGNAL)))
+def test_every_fault_can_be_reported(fault: Fault) -> None:
+    payload = row_payload(StatusChanged(1, T0, S.FAULTED, faults=(fault, Fault.WEAK_SIGNAL)))
     assert payload is not None
     assert payload["errorCode"] != "NoError"
     if fault.value.startswith("MREC"):
@@ -522,7 +522,7 @@ def test_every_fault_can_be_told(fault: Fault) -> None:
 
 
 def test_a_warning_goes_along_with_charging() -> None:
-    payload = told(StatusChanged(1, T0, S.OCCUPIED, C.CHARGING, faults=(Fault.TEMPERATURE_DERATING,)))
+    payload = row_payload(StatusChanged(1, T0, S.OCCUPIED, C.CHARGING, faults=(Fault.TEMPERATURE_DERATING,)))
     assert payload is not None
     assert (payload["status"], payload["errorCode"]) == ("Charging", "HighTemperature")
 
@@ -750,7 +750,7 @@ def test_what_is_no_time_is_refused() -> None:
         row("GetDiagnostics").decode({"location": "ftp://h/", "startTime": "tomorrow"}, desk())
 
 
-def test_firmware_that_nobody_signed_is_refused() -> None:
+def test_firmware_that_no_one_signed_is_refused() -> None:
     unsigned = {k: v for k, v in FIRMWARE.items() if k != "signature"}
     assert decoded(row("SignedUpdateFirmware"), {"requestId": 1, "firmware": unsigned}, desk()) == {
         "status": "InvalidCertificate"
@@ -858,7 +858,7 @@ def test_every_field_of_a_profile() -> None:
     assert row("SetChargingProfile").decode(payload, desk(known())) == SetChargingProfileRequest(1, WHOLE)
 
 
-def test_a_transaction_that_nobody_knows_is_no_session() -> None:
+def test_a_transaction_that_no_one_knows_is_no_session() -> None:
     payload = {"connectorId": 1, "csChargingProfiles": {**WHOLE_PROFILE, "transactionId": 43}}
     asked = row("SetChargingProfile").decode(payload, desk(known()))
     assert isinstance(asked, SetChargingProfileRequest)

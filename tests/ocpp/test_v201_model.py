@@ -306,7 +306,7 @@ def test_full_inventory() -> None:
         assert value == entry["variableAttribute"][0].get("value")
 
 
-def test_what_is_told_to_be_writable_can_be_written_and_nothing_else() -> None:
+def test_what_is_reported_to_be_writable_can_be_written_and_nothing_else() -> None:
     _, full = report("GetBaseReport", {"requestId": 7, "reportBase": "FullInventory"})
     _, writable = report("GetBaseReport", {"requestId": 8, "reportBase": "ConfigurationInventory"})
     names = {key(e) for e in writable}

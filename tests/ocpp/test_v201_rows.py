@@ -118,7 +118,7 @@ def place(boot: str | None = "Accepted", number: int = 0, settings: Settings | N
     return found
 
 
-def told(message: Any, at: RowContext | None = None) -> dict[str, Any] | None:
+def row_payload(message: Any, at: RowContext | None = None) -> dict[str, Any] | None:
     row = V201.message_row(type(message))
     assert isinstance(row, MessageRow)
     out = row.row_for(message)
@@ -350,14 +350,14 @@ def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
     row = V201.message_row(type(message))
     assert isinstance(row, MessageRow)
     assert row.row_for(message).action == action
-    assert told(message, place(number=7)) == line
+    assert row_payload(message, place(number=7)) == line
 
 
 def test_an_external_limit_with_its_schedule() -> None:
     """K11.FR.03, K12.FR.03; before the time is known without a start."""
     for start_utc_s, start in ((UTC_S, {"startSchedule": WHEN}), (None, {})):
         schedule = Schedule(Unit.W, (Period(0, 6900.0),), None, start_utc_s, number=1)
-        assert told(ExternalLimitSet("Other", schedule), place()) == {
+        assert row_payload(ExternalLimitSet("Other", schedule), place()) == {
             "chargingLimit": {"chargingLimitSource": "Other"},
             "chargingSchedule": [
                 {
@@ -383,37 +383,37 @@ def test_a_report_of_profiles_has_a_part_for_each_source() -> None:
 
 
 def test_begun_without_a_right_or_without_an_evse() -> None:
-    began = told(replace(STARTED, token=None, trigger=TriggerReason.CABLE_PLUGGED_IN), place())
+    began = row_payload(replace(STARTED, token=None, trigger=TriggerReason.CABLE_PLUGGED_IN), place())
     assert began is not None
     assert "idToken" not in began
-    unplaced = told(replace(STARTED, evse=0, meter_wh=0), place())
+    unplaced = row_payload(replace(STARTED, evse=0, meter_wh=0), place())
     assert unplaced is not None
     assert not {"evse", "meterValue"} & unplaced.keys()
-    placed = told(replace(AUTHORISED, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN), place())
+    placed = row_payload(replace(AUTHORISED, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN), place())
     assert placed is not None
-    assert "idToken" not in placed, "the token is told once"
+    assert "idToken" not in placed, "the token is sent once"
     assert placed["meterValue"] == [{"timestamp": WHEN, "sampledValue": [energy(123456, "Transaction.Begin")]}]
 
 
 def test_ended_long_after_the_right() -> None:
-    gone = told(replace(ENDED, trigger=TriggerReason.EV_DEPARTED, plugged=False), place())
+    gone = row_payload(replace(ENDED, trigger=TriggerReason.EV_DEPARTED, plugged=False), place())
     assert gone is not None
     assert "idToken" not in gone
     assert gone["transactionInfo"] == {"transactionId": "s1", "chargingState": "Idle", "stoppedReason": "Local"}
-    nowhere = told(replace(ENDED, evse=0, meter_wh=0, authorized=False), place())
+    nowhere = row_payload(replace(ENDED, evse=0, meter_wh=0, authorized=False), place())
     assert nowhere is not None
     assert not {"evse", "meterValue"} & nowhere.keys()
 
 
 def test_the_stopping_card_in_an_update() -> None:
-    stopped = told(replace(UPDATED, trigger=TriggerReason.STOP_AUTHORIZED, token=CARD), place())
+    stopped = row_payload(replace(UPDATED, trigger=TriggerReason.STOP_AUTHORIZED, token=CARD), place())
     assert stopped is not None
     assert stopped["idToken"] == CARD_TYPE
 
 
 def test_a_changed_rate_has_the_word_of_the_standard() -> None:
     """K11.FR.04: whatever word its record has for older programs."""
-    changed = told(replace(UPDATED, rate_changed=True), place())
+    changed = row_payload(replace(UPDATED, rate_changed=True), place())
     assert changed is not None
     assert changed["triggerReason"] == "ChargingRateChanged"
 
@@ -469,45 +469,45 @@ def test_transaction_heard() -> None:
 # --- details of what is sent -----------------------------------------------------------------------------------------
 
 
-def test_boot_fields_are_cut_and_the_reason_is_told() -> None:
+def test_boot_fields_are_cut_and_the_reason_is_reported() -> None:
     at = place()
     at.identity = lambda: Identity(*["x" * 99] * 9, boot_reason="RemoteReset")
-    payload = told(BootWanted(), at)
+    payload = row_payload(BootWanted(), at)
     assert payload is not None
     assert payload["reason"] == "RemoteReset"
     at.triggered = True
-    assert (told(BootWanted(), at) or {})["reason"] == "Triggered"
+    assert (row_payload(BootWanted(), at) or {})["reason"] == "Triggered"
 
 
 @pytest.mark.parametrize("reason", StopReason)
 @pytest.mark.parametrize("trigger", TriggerReason)
 def test_every_reason_can_be_said(reason: StopReason, trigger: TriggerReason) -> None:
-    told(TransactionEnded("s1", 1, None, T0, 1, reason, trigger))
-    told(TransactionStarted("s1", 1, CARD, T0, 1, trigger))
+    row_payload(TransactionEnded("s1", 1, None, T0, 1, reason, trigger))
+    row_payload(TransactionStarted("s1", 1, CARD, T0, 1, trigger))
 
 
 @pytest.mark.parametrize("kind", TokenType)
 def test_every_kind_of_token_can_be_said(kind: TokenType) -> None:
-    told(AuthorizeToken("chargy", "t", Token("x" * 36, kind)))
+    row_payload(AuthorizeToken("chargy", "t", Token("x" * 36, kind)))
 
 
 @pytest.mark.parametrize("value", ["", "x" * 37])
 def test_a_token_is_never_cut(value: str) -> None:
     with pytest.raises(NotExpressibleError):
-        told(AuthorizeToken("chargy", "t", Token(value)))
+        row_payload(AuthorizeToken("chargy", "t", Token(value)))
 
 
 def test_the_remote_start_is_named() -> None:
     started = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="chargy/4711")
-    assert (told(started) or {})["transactionInfo"]["remoteStartId"] == 4711
+    assert (row_payload(started) or {})["transactionInfo"]["remoteStartId"] == 4711
     for of_others in ("remote", "owner/4711"):
-        assert "remoteStartId" not in (told(replace(started, remote_id=of_others)) or {})["transactionInfo"]
+        assert "remoteStartId" not in (row_payload(replace(started, remote_id=of_others)) or {})["transactionInfo"]
 
 
 @pytest.mark.parametrize("primary", [True, False])
 def test_a_remote_start_of_an_earlier_program_is_of_the_first_backend(primary: bool) -> None:
     started = TransactionStarted("s1", 1, CARD, T0, 1, TriggerReason.REMOTE_START, remote_id="4711")
-    info = (told(started, replace(place(), primary=primary)) or {})["transactionInfo"]
+    info = (row_payload(started, replace(place(), primary=primary)) or {})["transactionInfo"]
     assert info.get("remoteStartId") == (4711 if primary else None)
 
 
@@ -519,7 +519,7 @@ def values(payload: dict[str, Any] | None, at: int = 0) -> list[tuple[Any, ...]]
 def test_begin_and_end_carry_what_is_configured() -> None:
     settings = Settings({"start_measurands": ("Voltage.L2",), "stop_sampled_measurands": ("Power.Active.Import",)})
     started = TransactionStarted("s1", 1, CARD, T0, 123450, reading=READING)
-    assert values(told(started, place(settings=settings))) == [
+    assert values(row_payload(started, place(settings=settings))) == [
         (REGISTER, None, 123450, "Wh"),
         ("Voltage", "L2-N", 231, "V"),
     ]
@@ -527,7 +527,7 @@ def test_begin_and_end_carry_what_is_configured() -> None:
         "s1", 1, None, T0, 123460, StopReason.LOCAL, TriggerReason.REMOTE_STOP, samples=(sample("Voltage"),),
         reading=READING,
     )  # fmt: skip
-    payload = told(ended, place(settings=settings))
+    payload = row_payload(ended, place(settings=settings))
     assert [v[2] for v in values(payload)] == [230.1, 231, 229.9]
     assert values(payload, 1) == [(REGISTER, None, 123460, "Wh"), ("Power.Active.Import", None, 11012.3, "W")]
     assert "idToken" not in (payload or {})
@@ -535,7 +535,7 @@ def test_begin_and_end_carry_what_is_configured() -> None:
 
 def test_measurands() -> None:
     message = MeterSampled("", 1, (sample("Frequency", "Power.Factor", "SoC", "Current.Import", "Current.Offered"),))
-    assert values(told(message)) == [
+    assert values(row_payload(message)) == [
         ("Frequency", None, 50.02, "Hz"), ("Power.Factor", None, 0.987, None), ("SoC", None, 54, "Percent"),
         ("Current.Import", "L1", 16, "A"), ("Current.Import", "L2", 15.88, "A"), ("Current.Import", "L3", 0, "A"),
         ("Current.Offered", None, 32, "A"),
@@ -544,15 +544,15 @@ def test_measurands() -> None:
 
 def test_values_that_were_not_measured_keep_their_place_in_the_transaction() -> None:
     bare = (sample("SoC", reading=Reading(T0, 5)),)
-    payload = told(MeterSampled("s1", 1, bare), place(number=3))
+    payload = row_payload(MeterSampled("s1", 1, bare), place(number=3))
     assert payload is not None
     assert "meterValue" not in payload
     assert payload["seqNo"] == 3
-    assert told(MeterSampled("", 1, bare)) is None
+    assert row_payload(MeterSampled("", 1, bare)) is None
 
 
 def test_values_have_their_place_among_the_events_and_the_time_at_which_they_were_read() -> None:
-    payload = told(MeterSampled("s1", 1, (sample(REGISTER),), at=replace(T0, t_s=T0.t_s + 1)))
+    payload = row_payload(MeterSampled("s1", 1, (sample(REGISTER),), at=replace(T0, t_s=T0.t_s + 1)))
     assert payload is not None
     assert payload["timestamp"] > payload["meterValue"][0]["timestamp"] == WHEN
 
@@ -566,15 +566,15 @@ def test_values_have_their_place_among_the_events_and_the_time_at_which_they_wer
     ],
 )
 def test_why_values_come(context: ReadingContext, why: str) -> None:
-    payload = told(MeterSampled("s1", 1, (sample(REGISTER, context=context),), offline=True))
+    payload = row_payload(MeterSampled("s1", 1, (sample(REGISTER, context=context),), offline=True))
     assert payload is not None
     assert (payload["triggerReason"], payload["offline"]) == (why, True)
 
 
 @pytest.mark.parametrize("status", ConnectorStatus)
 def test_statuses(status: ConnectorStatus) -> None:
-    assert (told(StatusChanged(1, T0, status)) or {})["connectorStatus"] == status.value
-    assert told(StatusChanged(0, T0, status)) is None
+    assert (row_payload(StatusChanged(1, T0, status)) or {})["connectorStatus"] == status.value
+    assert row_payload(StatusChanged(0, T0, status)) is None
     assert V201.project_status(StatusChanged(1, T0, status)).status == status.value
 
 
@@ -829,7 +829,7 @@ def test_what_is_known_of_a_customer_in_parts() -> None:
     at = place()
     reply = Response("chargy", "1", "Accepted", known)
     assert row("CustomerInformation").answer(reply, {"requestId": 9}, at) == {"status": "Accepted"}
-    parts = [told(m) or {} for m in row("CustomerInformation").follow_up(reply, {"requestId": 9}, at)]
+    parts = [row_payload(m) or {} for m in row("CustomerInformation").follow_up(reply, {"requestId": 9}, at)]
     assert [(len(p["data"]), p["seqNo"], p["tbc"]) for p in parts[:1]] == [(512, 0, True)]
     assert not parts[-1]["tbc"]
     lines = "".join(p["data"] for p in parts).splitlines()
@@ -850,7 +850,7 @@ def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
     at = place()
     reply = Response("chargy", "1", "Accepted", {"profiles": found})
     assert row("GetChargingProfiles").answer(reply, {"requestId": 9}, at) == {"status": "Accepted"}
-    parts = [told(m) or {} for m in row("GetChargingProfiles").follow_up(reply, {"requestId": 9}, at)]
+    parts = [row_payload(m) or {} for m in row("GetChargingProfiles").follow_up(reply, {"requestId": 9}, at)]
     assert [(p["evseId"], p["tbc"], [c["id"] for c in p["chargingProfile"]]) for p in parts] == [
         (0, True, [1]),
         (1, True, [2, 3, 4, 5, 6]),

@@ -690,7 +690,7 @@ def test_a_web_payment_is_answered_without_any_parameter(said: str) -> None:
 # --- what a backend sees that sees billing only ----------------------------------------------------------------------
 
 
-def test_a_billing_backend_is_told_of_the_money_and_nothing_of_the_card() -> None:
+def test_a_billing_backend_learns_of_the_money_and_nothing_of_the_card() -> None:
     dialect = billing_only(V21)
     for message in (replace(STARTED, token=PSP, payment=PAID), AuthorizeToken("chargy", "t1", PSP, 1, PAID)):
         out = dialect.message_row(type(message))

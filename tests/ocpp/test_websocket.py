@@ -88,7 +88,7 @@ async def test_what_came_before_the_end_is_still_read() -> None:
             await socket.ping_and_wait()
 
 
-async def test_nobody_takes_so_nobody_reads() -> None:
+async def test_no_one_takes_so_no_one_reads() -> None:
     """A flood stays in the kernel, and is all there when it is read."""
     count = 200
 
@@ -104,7 +104,7 @@ async def test_nobody_takes_so_nobody_reads() -> None:
         assert taken == [str(n) for n in range(count)]
 
 
-async def test_a_close_ends_although_nobody_has_taken_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_close_ends_although_no_one_has_taken_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialer, "CLOSE_TIMEOUT_S", stretched(60.0))  # a busy machine may take two seconds for it
 
     async def attend(connection: ServerConnection) -> None:

@@ -131,7 +131,7 @@ async def test_two_cars_wait_and_the_button_says_which_one_the_card_pays_for(tmp
         await s.until(lambda p: waits(p) and p["buttons"] == ["outlet-1", "outlet-2"])
         for n in (1, 2):
             await s.post(f"/evses/{n}/plug", CAR)
-            await s.until(lambda p, n=n: p["evses"][n - 1]["told"]["status"] == "Preparing")
+            await s.until(lambda p, n=n: p["evses"][n - 1]["reported"]["status"] == "Preparing")
         await s.post("/terminal/card", {"pan_last4": "1111"})
         asked = await s.until(lambda p: [e["screen"] for e in p["evses"]] == ["choose_outlet"] * 2)
         assert asked["ledger"]["holds"] == []

@@ -145,7 +145,7 @@ async def test_nothing_off_the_list_crosses_the_link(s: Street) -> None:
     await s.plug()
     await s.tap("CARD-A")
     await s.until(lambda e: e["contactor"])
-    await s.until(lambda e: e["told"]["status"] == charged)
+    await s.until(lambda e: e["reported"]["status"] == charged)
     await s.heard(lambda: [a for a in alerts(s) if a["message"] == "MeterSampled"])
     await s.tap("CARD-A")
     await s.until(lambda e: e["session"] is None)

@@ -315,7 +315,7 @@ def test_only_this_machine_is_served() -> None:
         assert listener.family is socket.AF_INET
 
 
-def test_nobody_who_reads_stdout_does_not_stop_the_station() -> None:
+def test_no_one_who_reads_stdout_does_not_stop_the_station() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as out:
         os.set_blocking(writing, False)
@@ -328,7 +328,7 @@ def test_nobody_who_reads_stdout_does_not_stop_the_station() -> None:
         print_line("heard", out)
         assert os.read(reading, 100) == b"heard\n"
         os.close(reading)
-        print_line("to nobody", out)
+        print_line("to no reader", out)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ def steps() -> Iterator[list[dict[str, Any]]]:
     return [picture_of(Nowhere(), Child(5, 0), s, "now") for s in said]
 
 
-def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
+def test_news_are_reported_once(steps: list[dict[str, Any]]) -> None:
     down, free, charging, over = steps
     assert list(describe_changes(down, free)) == ["backend: link up (OCPP 1.6)", "backend: boot Accepted"]
     assert list(describe_changes(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
@@ -441,7 +441,7 @@ OUTAGES = [
 
 
 @pytest.mark.parametrize(("links", "said"), OUTAGES)
-def test_an_outage_is_told_once_unless_somebody_cut_the_road_here(links: dict[str, Any], said: str) -> None:
+def test_an_outage_is_reported_once_unless_a_person_cut_the_road_here(links: dict[str, Any], said: str) -> None:
     def picture(trouble: str, link: str = "down") -> dict[str, Any]:
         report = _said("Available", None)
         report["backend"] = {"url": "ws://x", "link": link, "ocpp": "1.6", "boot": None, "error": trouble}

@@ -30,7 +30,7 @@ def test_a_session_survives_in_the_world_while_the_agent_is_killed(tmp_path: Pat
         wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot", 60)
         assert s.post("evses/1/plug", {"car": {"soc": 20}}) == 202
         assert s.post("cards/tap", {"uid": "04A1B2C3D4E5F6", "evse": 1, "hold_s": 1}) == 202
-        wait_for(lambda: (s.evse(1)["told"] or {}).get("status") == "Charging", "Charging", 60)
+        wait_for(lambda: (s.evse(1)["reported"] or {}).get("status") == "Charging", "Charging", 60)
         wait_for(lambda: s.evse(1)["session"]["energy_wh"] > 0, "energy", 60)
         before, seq = s.station(), s.trace()[-1]["seq"]
         assert s.post("agent", {"action": "kill"}) == 202
@@ -54,7 +54,7 @@ def test_a_stopped_agent_stays_stopped_until_it_is_started(tmp_path: Path) -> No
         down = s.station()
         assert down["agent"]["up"] is False
         assert down["backend"] is None
-        assert down["evses"][0]["told"] is None
+        assert down["evses"][0]["reported"] is None
         assert down["evses"][0]["screen"] is None
         assert s.call("health")[0] == 503
         assert s.post("agent", {"action": "kill"}) == 409
@@ -63,15 +63,15 @@ def test_a_stopped_agent_stays_stopped_until_it_is_started(tmp_path: Path) -> No
 
 
 def test_health_does_not_wait_for_a_backend(tmp_path: Path) -> None:
-    nobody = "ws://127.0.0.1:9"
-    with simulated(str(write_station(tmp_path, "ws://127.0.0.1:1")), "--backend", nobody, "--port", "0") as s:
+    unused_port = "ws://127.0.0.1:9"
+    with simulated(str(write_station(tmp_path, "ws://127.0.0.1:1")), "--backend", unused_port, "--port", "0") as s:
         s.wait_healthy()
         assert s.station()["backend"]["link"] == "down"
-        assert s.station()["backend"]["url"].startswith(nobody)
+        assert s.station()["backend"]["url"].startswith(unused_port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_end_in_order_takes_less_than_8_s_and_leaves_nobody(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_end_in_order_takes_less_than_8_s_and_leaves_no_one(tmp_path: Path, number: signal.Signals) -> None:
     with simulated(str(write_station(tmp_path)), "--port", "0") as s:
         s.wait_healthy()
         # agent and central system; for a moment the agent also has an updater that it asks, and nfcpy's "uname -p"
@@ -120,7 +120,7 @@ def test_a_second_station_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         assert "Traceback" not in second.stderr
 
 
-def test_a_busy_port_is_told(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

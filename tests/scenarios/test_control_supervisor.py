@@ -114,7 +114,7 @@ async def test_who_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert any("killed" in line for line in said)
 
 
-async def test_a_signal_from_elsewhere_is_told_by_name(tmp_path: Path) -> None:
+async def test_a_signal_from_elsewhere_is_reported_by_name(tmp_path: Path) -> None:
     async with supervised(SLEEPER, tmp_path) as (child, said):
         await wait_until(lambda: child.pid, "a start")
         os.kill(child.pid or 0, signal.SIGSEGV)
@@ -178,7 +178,7 @@ def _frames(watch: StatusClient) -> list[str]:
     return [f["frame"] for f in watch.trace.frames_since(0)]
 
 
-async def test_frames_are_told_once_per_agent_and_numbered_over_all(tmp_path: Path) -> None:
+async def test_frames_are_reported_once_per_agent_and_numbered_over_all(tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with watching(path) as watch:
         async with Agent(path) as first:

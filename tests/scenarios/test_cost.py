@@ -87,7 +87,7 @@ async def test_the_price_of_a_day(s: Street) -> None:
     assert await say(s, "SetUserPrice", {"idToken": "card-a", "priceText": "for you: 0.30 €/kWh"}) == "Accepted"
     await seen(s, lambda image: image.tobytes() != before.tobytes())
     await s.plug()
-    await s.told("Charging")
+    await s.status_reported("Charging")
     number = int((await s.until(lambda e: e["session"]["transaction_id"]))["session"]["transaction_id"])
 
     running: dict[str, Any] = {"transactionId": number, "cost": 1.0, "chargingPrice": {"kWhPrice": 100}}
@@ -106,7 +106,7 @@ async def test_the_price_of_a_day(s: Street) -> None:
     assert len(repeated) <= 2
 
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert not shows_a_code(await panel(s))
     final = {"transactionId": number, "cost": 3.31, "priceText": "in all", "qrCodeText": "https://cpo.example/i/1"}
     assert await say(s, "FinalCost", final) == "Accepted"

@@ -66,7 +66,7 @@ async def begun(s: Street201, version: str) -> Transaction:
     return s.csms.transactions[new]
 
 
-async def told_in(s: Street201, version: str, begun: Transaction) -> Transaction:
+async def reported_in_version(s: Street201, version: str, begun: Transaction) -> Transaction:
     """The same session in this version: its real start (with each boot the clock is set again, a little). The station
     has heard by which name it goes there."""
     await s.heard(lambda: of(s, version, begun))
@@ -88,7 +88,7 @@ async def gone(s: Street201) -> None:
     await s.unplug(side="ev")
     await s.unplug()
     await s.seen_free()
-    await s.until(lambda e: e["told"]["status"] == "Available")
+    await s.until(lambda e: e["reported"]["status"] == "Available")
     await s.empty()
 
 
@@ -104,12 +104,12 @@ async def test_a_session_that_runs_goes_on_in_the_other_version(s: Street201, fi
     """It is reported there at once, so that it can be ended from there by the name that it has there."""
     before = await begun(s, first)
     await spoken(s, then)
-    after = await told_in(s, then, before)
+    after = await reported_in_version(s, then, before)
     name = "RequestStopTransaction" if then == "2.0.1" else "RemoteStopTransaction"
     assert await s.csms.ask(name, {"transactionId": after.id}) == {"status": "Accepted"}
     await gone(s)
     assert after.stop is not None
-    assert before.stop is None, "told in one version only"
+    assert before.stop is None, "sent in one version only"
     if then == "2.0.1":
         assert after.events[0]["offline"] is True
         assert "reason" not in after.stop
@@ -122,14 +122,14 @@ async def test_a_session_that_runs_goes_on_in_the_other_version(s: Street201, fi
 async def test_a_version_that_comes_back_goes_on_with_what_it_knows(s: Street201, first: str, then: str) -> None:
     before = await begun(s, first)
     await spoken(s, then)
-    there = await told_in(s, then, before)
+    there = await reported_in_version(s, then, before)
     await spoken(s, first)
     name = "RequestStopTransaction" if first == "2.0.1" else "RemoteStopTransaction"
     assert await s.csms.ask(name, {"transactionId": before.id}) == {"status": "Accepted"}
     await gone(s)
     assert before.stop is not None
     assert there.stop is None
-    assert len(of(s, first, there)) == 1, "it was not told its start again"
+    assert len(of(s, first, there)) == 1, "its start was not sent again"
 
 
 @ways
@@ -159,7 +159,7 @@ async def test_what_a_version_has_set_holds_in_the_other(s: Street201, first: st
     else:
         await s.tap(CARD)
     await gone(s)
-    assert (await told_in(s, then, before)).stop is not None
+    assert (await reported_in_version(s, then, before)).stop is not None
 
 
 @pytest.mark.campaign
@@ -193,7 +193,7 @@ async def killed(s: Street201, first: str, then: str, moment: str, step: str) ->
     await s.station.until(lambda p: p["agent"]["up"] and p["backend"]["link"] == "up")
     await s.empty()
     s.csms.hook = None
-    after = await told_in(s, then, before)
+    after = await reported_in_version(s, then, before)
     assert after.stop is not None, (moment, step)
     assert before.stop is None
     await gone(s)
@@ -245,11 +245,11 @@ async def test_a_letter_is_resent_in_the_other_version(s: Street201, first: str,
     await s.empty()
     s.csms.instead.clear()
     await spoken(s, then)
-    assert of(s, then, before) == [], "nobody has asked for it"
+    assert of(s, then, before) == [], "it was not asked for"
     letters = [line.split()[0] for line in (await dead(s, "list")).splitlines() if "TransactionEnded" in line]
     assert len(letters) == 1
     await dead(s, "resend", "--all")
-    after = await told_in(s, then, before)
+    after = await reported_in_version(s, then, before)
     await s.heard(lambda: after.stop)  # a picture of the station may be of the time before the letter was in the queue
     await s.empty()
     assert await dead(s, "list") == "no dead letters\n"

@@ -204,7 +204,7 @@ class Visit:
 
     async def _enough(self, wh: float, timeout_s: float) -> None:
         def enough(evse: dict[str, Any]) -> bool:
-            session, reported = evse["session"], evse["told"]
+            session, reported = evse["session"], evse["reported"]
             return session["energy_wh"] >= wh if session else reported is not None
 
         await self._sees(enough, timeout_s)
@@ -213,7 +213,7 @@ class Visit:
         self.day.done[f"left by {how}"] += 1
         for attempt in range(8):
             evse = await self._look()
-            if evse["told"] and not evse["session"]:
+            if evse["reported"] and not evse["session"]:
                 return
             number = (evse["session"] or {}).get("transaction_id")
             if how == "cable" or attempt > 3:
@@ -222,13 +222,13 @@ class Visit:
                 await self.day.remote_stop(number)
             elif evse["session"]:
                 await self.day.try_to("/cards/tap", token=self.token, evse=self.n)
-            await self._sees(lambda e: e["told"] and not e["session"], 2.5)
+            await self._sees(lambda e: e["reported"] and not e["session"], 2.5)
 
     async def _leave(self) -> None:
         patience = Deadline(GIVE_UP_S)
         while not patience.over:
             evse = await self._look()
-            if not evse["cable"] and not evse["car"] and evse["told"] and not evse["session"]:
+            if not evse["cable"] and not evse["car"] and evse["reported"] and not evse["session"]:
                 return
             if evse["car"] and (evse["locked"] or not evse["cable"] or self.dice.random() < 0.5):
                 await self.day.try_to(f"/evses/{self.n}/unplug", side="ev")

@@ -181,7 +181,7 @@ async def test_a_card_a_car_and_the_same_card(tmp_path: Path) -> None:
         await s.post("/cards/tap", {"uid": "04A1B2C3D4E5F6", "hold_s": 1})
         await s.until_evse(lambda e: e["screen"] == "refused")
         await s.post("/evses/1/unplug", {"side": "ev"})
-        await s.until_evse(lambda e: e["told"]["status"] == "Available")
+        await s.until_evse(lambda e: e["reported"]["status"] == "Available")
         await s.until(waits)
 
 
@@ -218,7 +218,7 @@ async def test_a_car_that_was_there_first_and_is_full(tmp_path: Path, occupancy:
         await charged(s, 10)
         status = "SuspendedEV" if occupancy else "Finishing"
         await s.until_evse(
-            lambda e: e["soc"] == 100 and not e["contactor"] and e["told"]["status"] == status, timeout_s=60
+            lambda e: e["soc"] == 100 and not e["contactor"] and e["reported"]["status"] == status, timeout_s=60
         )
         if occupancy:
             assert (await s.picture())["ledger"]["captures"] == []
@@ -227,7 +227,7 @@ async def test_a_car_that_was_there_first_and_is_full(tmp_path: Path, occupancy:
         assert over["ledger"]["captures"][0]["cents"] == owed(over["evses"][0]["meter_wh"] - first)
 
 
-async def test_nobody_comes_with_a_car(tmp_path: Path) -> None:
+async def test_no_one_comes_with_a_car(tmp_path: Path) -> None:
     async with played(tmp_path, "dc-ccs", ("[settings]\n", "[settings]\npayment_connect_timeout_s = 60\n")) as s:
         await tap(s)
         await held(s)
@@ -246,7 +246,7 @@ async def test_a_bank_that_holds_less(tmp_path: Path) -> None:
         over = await booked(s)
         assert 200 < over["ledger"]["captures"][0]["cents"] <= 2000
         assert over["ledger"]["captures"][0]["cents"] == owed(over["evses"][0]["meter_wh"] - first)
-        await s.until_evse(lambda e: not e["contactor"] and e["told"]["status"] == "Finishing")
+        await s.until_evse(lambda e: not e["contactor"] and e["reported"]["status"] == "Finishing")
 
 
 async def test_the_terminal_loses_power_meanwhile(tmp_path: Path) -> None:
@@ -290,13 +290,13 @@ async def test_the_agent_is_killed_meanwhile(tmp_path: Path, comes_back: str) ->
         [stop] = await sent(s, "StopTransaction")
         assert signed(stop) == [first, over["evses"][0]["meter_wh"]]
         await s.post("/evses/1/unplug", {"side": "ev"})
-        await s.until_evse(lambda e: e["told"]["status"] == "Available")
+        await s.until_evse(lambda e: e["reported"]["status"] == "Available")
         await plug(s)
         await tap(s)
         await charged(s, 100)
 
 
-async def test_somebody_hits_the_emergency_stop(tmp_path: Path) -> None:
+async def test_a_person_hits_the_emergency_stop(tmp_path: Path) -> None:
     async with played(tmp_path, "dc-ccs") as s:
         first = (await s.until(waits))["evses"][0]["meter_wh"]
         await tap(s)
@@ -304,12 +304,12 @@ async def test_somebody_hits_the_emergency_stop(tmp_path: Path) -> None:
         await plug(s)
         await charged(s, 200)
         await s.post("/evses/1/fault", {"fault": "EmergencyStop", "active": True})
-        stopped = await s.until_evse(lambda e: not e["contactor"] and e["told"]["status"] == "Faulted")
-        assert stopped["evses"][0]["told"]["error"] == "OtherError"
+        stopped = await s.until_evse(lambda e: not e["contactor"] and e["reported"]["status"] == "Faulted")
+        assert stopped["evses"][0]["reported"]["error"] == "OtherError"
         over = await booked(s)
         assert [c["cents"] for c in over["ledger"]["captures"]] == [owed(over["evses"][0]["meter_wh"] - first)]
         await s.post("/evses/1/fault", {"fault": "EmergencyStop", "active": False})
-        await s.until_evse(lambda e: e["told"]["status"] == "Finishing")
+        await s.until_evse(lambda e: e["reported"]["status"] == "Finishing")
         await only_what_is_billed(s, "MREC8EmergencyStop")
 
 

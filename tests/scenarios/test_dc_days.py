@@ -98,7 +98,7 @@ class Days:
         await self.post("/evses/2/unplug", side="station")
         await self.s.until(
             lambda p: (
-                waits(p) and not p["agent"]["queue"] and {e["told"]["status"] for e in p["evses"]} == {"Available"}
+                waits(p) and not p["agent"]["queue"] and {e["reported"]["status"] for e in p["evses"]} == {"Available"}
             ),
             REST_S,
         )

@@ -87,24 +87,24 @@ async def test_with_the_profile_they_get_on(tmp_path: Path) -> None:
     async with station(tmp_path, 'quirks = "everything"\ncharge_point_id = "RDAM|123"') as s:
         await s.station.until(lambda p: p["backend"]["boot"] == "Accepted")
         assert s.csms.paths[0] == "/RDAM|123"  # type: ignore[attr-defined]
-        await s.told("Available", 2)
+        await s.status_reported("Available", 2)
         await s.tap("card-low")
         await s.heard(lambda: s.payloads("Authorize"))  # the card is read first, then the cable is seen
         await s.plug()
-        await s.told("Charging")
+        await s.status_reported("Charging")
         assert [p["idTag"] for a, p in s.calls() if a in ("Authorize", "StartTransaction")] == ["CARD-LOW"] * 2
         assert (await s.until(lambda e: e["session"]["transaction_id"]))["session"]["transaction_id"] == "0"
         await s.station.post("/evses/1/ev", {"ready": False})
         await s.screen("paused")
         await s.plug(2)
-        await s.told("Preparing", 2)
+        await s.status_reported("Preparing", 2)
         start = {"connectorId": 0, "idTag": "app-1", "chargingProfile": None, "expires": "soon"}
         assert (await s.csms.ask("RemoteStartTransaction", start))["status"] == "Accepted"
-        await s.told("Charging", 2)
+        await s.status_reported("Charging", 2)
         await s.heard(lambda: len(s.payloads("Heartbeat")) > 3)
         stop = {"transactionId": 0, "reason": None}
         assert (await s.csms.ask("RemoteStopTransaction", stop))["status"] == "Accepted"
-        await s.told("Preparing")
+        await s.status_reported("Preparing")
         assert [p["idTag"] for p in s.payloads("Authorize")] == ["CARD-LOW"]
         story = [a for a in s.story() if a not in ("BootNotification", "MeterValues")]
         assert story[:5] == ["Available", "Authorize", "Preparing", "StartTransaction", "Charging"]

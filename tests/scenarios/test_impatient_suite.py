@@ -9,13 +9,13 @@ from tests.support.station_rig import station_text, street
 CARD = "04A1B2C3D4E5F6"
 
 
-async def test_nobody_has_to_wait_for_the_picture_the_card_or_the_lock(tmp_path: Path) -> None:
+async def test_no_one_has_to_wait_for_the_picture_the_card_or_the_lock(tmp_path: Path) -> None:
     async with street(tmp_path, station_text(), speed=1) as s:
         pictured: list[tuple[str, str]] = []
 
         async def look(moment: str, action: str, payload: dict[str, Any]) -> None:
             if moment == "before" and payload.get("connectorId") == 1 and "status" in payload:
-                pictured.append((payload["status"], (await s.station.evse())["told"]["status"]))
+                pictured.append((payload["status"], (await s.station.evse())["reported"]["status"]))
 
         s.begin()
         s.csms.hook = look

@@ -77,7 +77,7 @@ async def sixteen(s: Street) -> None:
     await s.leave()
     await s.plug()
     await s.csms.ask("RemoteStartTransaction", {"connectorId": 1, "idTag": REMOTE})
-    await s.told("Charging")
+    await s.status_reported("Charging")
     await s.unplug(side="ev")
     await s.leave()
     await s.station.post("/cards/tap", {"uid": UID, "evse": 1, "hold_s": 1})

@@ -104,7 +104,7 @@ class Driver:
             async with deadline(timeout_s):
                 while True:
                     evse = await self.station.evse()
-                    if evse["told"] and await self._act(evse):
+                    if evse["reported"] and await self._act(evse):
                         return
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
@@ -126,7 +126,7 @@ class Driver:
             await self._while_shown(FREE, WAIT_S if self.done.count("tap") % 3 else LONGER_S)
         elif closed and not session and evse["cable"] and not evse["locked"]:
             await self._do("unplug", "/evses/1/unplug", {"side": "station"})
-        over = bool(closed) and not evse["cable"] and evse["told"]["status"] == "Available"
+        over = bool(closed) and not evse["cable"] and evse["reported"]["status"] == "Available"
         if over and not self.trap.springs:
             await asyncio.sleep(WAIT_S)  # what has been sent is known here a moment before it has been answered
             if not self.trap.springs:

@@ -65,10 +65,10 @@ def in_order(s: Street) -> None:
 
 async def station_time(s: Street) -> datetime:
     """The station's clock now, by its own word: it runs faster than ours."""
-    s_before = len(s.csms.told)
+    s_before = len(s.csms.sent_statuses)
     await s.csms.ask("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": 1})
-    await s.heard(lambda: len(s.csms.told) > s_before)
-    return datetime.fromisoformat(s.csms.told[-1]["timestamp"])
+    await s.heard(lambda: len(s.csms.sent_statuses) > s_before)
+    return datetime.fromisoformat(s.csms.sent_statuses[-1]["timestamp"])
 
 
 def our_s(s: Street) -> float:
@@ -103,7 +103,7 @@ async def test_stopped_while_the_road_is_closed(s: Street, how: dict[str, bool])
 async def test_a_whole_session_offline_and_another_one(s: Street) -> None:
     await s.charge("CARD-A")
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.leave()
     s.begin()
     await road(s, up=False)
@@ -139,7 +139,7 @@ async def test_an_answer_after_the_call_time_out_still_gives_the_id(s: Street) -
 
     s.csms.hook = hook
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.tap("CARD-A")
     await s.screen("charging")
     await asyncio.to_thread(wait_for_log, s, "no answer to StartTransaction")
@@ -147,7 +147,7 @@ async def test_an_answer_after_the_call_time_out_still_gives_the_id(s: Street) -
     s.csms.hook = None
     await s.until(lambda e: e["session"]["transaction_id"])
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.empty()
     assert len({t.message for t in s.csms.transactions.values()}) == len(s.csms.transactions)
     assert len(s.payloads("StopTransaction")) == 1
@@ -165,7 +165,7 @@ def wait_for_log(s: Street, text: str) -> None:
 async def test_killed_between_the_start_and_its_answer(s: Street) -> None:
     s.csms.instead["StartTransaction"] = lambda id_: None
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.tap("CARD-A")
     await s.screen("charging")
     await s.heard(lambda: s.payloads("StartTransaction"))
@@ -173,7 +173,7 @@ async def test_killed_between_the_start_and_its_answer(s: Street) -> None:
     s.csms.instead.clear()
     await s.until(lambda e: e["session"] and e["session"]["transaction_id"])
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.empty()
     starts = s.payloads("StartTransaction")
     assert len(starts) >= 2
@@ -205,7 +205,7 @@ async def test_a_slow_and_lossy_road(s: Street) -> None:
     await road(s, latency_ms=150, loss=0.1)
     number = await s.charge("CARD-A")
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.empty()
     assert s.csms.transactions[number].stop is not None
     await road(s, latency_ms=0, loss=0)

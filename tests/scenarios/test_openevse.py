@@ -40,14 +40,14 @@ async def s(opened: Street) -> AsyncIterator[Street]:
 
 async def test_a_session(s: Street) -> None:
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.tap("CARD-A")
-    evse = await s.told("Charging")
+    evse = await s.status_reported("Charging")
     assert evse["contactor"]
     assert evse["locked"]
     await s.until(lambda e: e["session"]["energy_wh"] >= 5)
     await s.tap("CARD-A")
-    evse = await s.told("Finishing")
+    evse = await s.status_reported("Finishing")
     assert not evse["contactor"]
     await s.leave()
     want = ["Preparing", "Authorize", "StartTransaction", "Charging", "StopTransaction", "Finishing", "Available"]
@@ -58,11 +58,11 @@ async def test_a_session(s: Street) -> None:
 async def test_a_fault_of_the_board_ends_it(s: Street) -> None:
     await s.charge("CARD-A")
     await s.fault("GroundFailure")
-    evse = await s.told("Faulted")
-    assert evse["told"]["error"] == "GroundFailure"
+    evse = await s.status_reported("Faulted")
+    assert evse["reported"]["error"] == "GroundFailure"
     assert not evse["contactor"]
     await s.fault("GroundFailure", False)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.leave()
 
 
@@ -75,12 +75,12 @@ async def test_the_agent_is_killed_while_it_charges(s: Street) -> None:
     alone = await s.station.until(lambda p: p["evses"][0]["limit_a"] == 6 and not p["agent"]["up"])
     assert alone["evses"][0]["contactor"]
     alone_wh = alone["evses"][0]["meter_wh"]
-    await s.station.until(lambda p: p["agent"]["up"] and p["evses"][0]["told"]["status"] == "Charging")
+    await s.station.until(lambda p: p["agent"]["up"] and p["evses"][0]["reported"]["status"] == "Charging")
     evse = await s.until(lambda e: e["limit_a"] == 32 and e["contactor"])
     assert evse["meter_wh"] > alone_wh
     assert evse["session"]["transaction_id"] == str(number)
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     (stop,) = s.payloads("StopTransaction")
     assert stop["meterStop"] == (await s.station.evse())["meter_wh"]
     assert len(s.payloads("StartTransaction")) == 1
@@ -100,8 +100,8 @@ async def test_an_order_to_charge_less_and_to_pause(s: Street) -> None:
         asked = {"connectorId": 1, "csChargingProfiles": profile}
         assert (await s.csms.ask("SetChargingProfile", asked))["status"] == "Accepted"
         await s.until(lambda e, a=amps: e["contactor"] == (a > 0) and (a == 0 or e["limit_a"] == a))
-        await s.told("Charging" if amps else "SuspendedEVSE")
+        await s.status_reported("Charging" if amps else "SuspendedEVSE")
     await s.csms.ask("ClearChargingProfile", {})
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.leave()

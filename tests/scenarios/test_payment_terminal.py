@@ -37,10 +37,10 @@ async def test_the_terminal_of_a_station(tmp_path: Path) -> None:
         await s.post("/terminal", {"action": "online"})
         await s.until(lambda p: p["terminals"][0]["online"])
         await s.post("/evses/1/fault", {"fault": "TerminalSilent", "active": True})
-        await s.until(lambda p: state(p) == "off" and p["evses"][0]["told"]["error"] == "ReaderFailure")
+        await s.until(lambda p: state(p) == "off" and p["evses"][0]["reported"]["error"] == "ReaderFailure")
         await s.post("/terminal", {"action": "power_cycle"}, 409)
         await s.post("/evses/1/fault", {"fault": "TerminalSilent", "active": False})
-        await s.until(lambda p: state(p) == "enabled" and p["evses"][0]["told"]["error"] == "NoError")
+        await s.until(lambda p: state(p) == "enabled" and p["evses"][0]["reported"]["error"] == "NoError")
         await s.post("/agent", {"action": "kill"})
         await s.until(lambda p: state(p) == "enabled" and p["agent"]["up"])
 

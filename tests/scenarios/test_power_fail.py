@@ -43,17 +43,17 @@ async def cut(s: Street) -> int:
     return before
 
 
-async def anew(s: Street, before: int) -> None:
+async def booted_again(s: Street, before: int) -> None:
     """The agent has ended by itself, and another one is there."""
     await s.station.until(lambda p: p["agent"]["up"] and p["agent"]["restarts"] > before)
     await s.station.healthy()
 
 
-async def test_032_1_the_stop_is_told_the_cable_is_free_and_the_agent_ends_in_order(s: Street) -> None:
+async def test_032_1_the_stop_is_reported_the_cable_is_free_and_the_agent_ends_in_order(s: Street) -> None:
     id_ = await s.charge("CARD-A")
     await s.charge("CARD-B", 2)
     before = await cut(s)
-    await anew(s, before)
+    await booted_again(s, before)
     await s.heard(lambda: s.payloads("BootNotification"))  # devices do not wait for a slow backend
     stops = {p["transactionId"]: p["reason"] for p in s.payloads("StopTransaction")}
     assert stops == dict.fromkeys(stops, "PowerLoss")
@@ -62,19 +62,19 @@ async def test_032_1_the_stop_is_told_the_cable_is_free_and_the_agent_ends_in_or
     picture = await s.until(lambda e: not e["locked"] and not e["contactor"])
     assert register["meterStop"] == picture["meter_wh"], "nothing has flowed after the register was read"
     order = [a for a, _ in s.calls() if a in ("StopTransaction", "BootNotification")]
-    assert order == ["StopTransaction", "StopTransaction", "BootNotification"], "told before the process ended"
+    assert order == ["StopTransaction", "StopTransaction", "BootNotification"], "sent before the process ended"
     await s.until(lambda e: e["screen"] == "out_of_service")
-    assert (await s.told("Faulted"))["told"]["error"] == "OtherError"
+    assert (await s.status_reported("Faulted"))["reported"]["error"] == "OtherError"
 
 
-async def test_in_the_dark_nobody_starts_and_the_agent_stays_until_mains_is_back(s: Street) -> None:
-    await anew(s, await cut(s))
+async def test_in_the_dark_no_one_starts_and_the_agent_stays_until_mains_is_back(s: Street) -> None:
+    await booted_again(s, await cut(s))
     here = await restarts(s)
     await s.plug()
     await s.tap("CARD-A")
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     await s.station.post("/power", {"mains": True})
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert not s.payloads("StartTransaction")
     assert await restarts(s) == here, "one orderly end, not one after the other"
     await s.charge_on("CARD-A")
@@ -88,7 +88,7 @@ async def test_killed_in_the_middle_of_it(s: Street) -> None:
     await s.heard(lambda: s.payloads("StopTransaction"))
     await s.station.post("/agent", {"action": "kill"})
     s.csms.instead.clear()
-    await anew(s, before)
+    await booted_again(s, before)
     await s.station.post("/power", {"mains": True})
     await s.empty()
     stops = s.payloads("StopTransaction")

@@ -139,7 +139,7 @@ async def refused(update: Update, content: bytes, status: str) -> None:
     await update.request(content)
     await update.reached(status)
     assert update.statuses == [*FETCHED, "Installing", status]
-    await update.s.told("Available")
+    await update.s.status_reported("Available")
     assert (board.booted, board.primary) == (running, running)
     if before:
         assert board.content(other(running)) == before, "nothing was written"
@@ -209,7 +209,7 @@ async def test_a_system_that_does_not_start_falls_back_and_is_reported(update: U
     assert board.booted == running
     await s.station.until(lambda p: board.loader["left"][running] == TRIES)  # the old one is marked good again
     assert (await update.updater()).get("version") == version
-    await s.told("Available")
+    await s.status_reported("Available")
 
 
 async def test_a_boot_that_the_loader_does_not_keep_is_not_reported_as_installed(update: Update) -> None:
@@ -228,13 +228,13 @@ async def test_a_boot_that_the_loader_does_not_keep_is_not_reported_as_installed
     assert update.statuses == [*BOOTED, "InstallationFailed"]
     await update.event("ResetOrReboot", "fell back")
     assert board.booted == running
-    await update.s.told("Available")
+    await update.s.status_reported("Available")
     await die(update, with_board=True)  # now it is marked good, and has all of its tries again
     await update.s.station.until(lambda p: board.loader["left"][running] == TRIES)
 
 
 async def test_a_session_that_runs_is_not_touched(update: Update) -> None:
-    """Not a byte is written while somebody charges and is billed for it."""
+    """Not a byte is written while a driver charges and is billed for it."""
     s, board = update.s, update.board
     assert isinstance(s, Street201)
     new = other(board.booted)
@@ -277,7 +277,7 @@ async def test_rauc_that_is_killed_in_the_middle(update: Update) -> None:
     await board.start_rauc()
     await update.reached("InstallationFailed")
     assert board.primary == running
-    await s.told("Available")
+    await s.status_reported("Available")
 
 
 @pytest.mark.parametrize("status", [*BOOTED, "boot"])

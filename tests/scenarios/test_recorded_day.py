@@ -65,7 +65,7 @@ class Outlet:
 
     async def until_delivered(self) -> None:
         await self.station.until(lambda p: p["backend"]["link"] == "up" and p["agent"]["queue"] == 0)
-        await self.station.until_evse(lambda e: e["told"]["status"] == "Available")
+        await self.station.until_evse(lambda e: e["reported"]["status"] == "Available")
 
 
 async def live_through_day(station: Simulated, central: Central) -> None:

@@ -49,14 +49,14 @@ async def restarted(s: Street, before: dict[str, Any]) -> None:
 
 async def test_remote_start_with_the_cable_in_and_remote_stop(s: Street) -> None:
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await ask(s, "RemoteStartTransaction", connectorId=1, idTag="APP-1") == "Accepted"
-    await s.told("Charging")
+    await s.status_reported("Charging")
     evse = await s.until(lambda e: e["session"]["transaction_id"])
     number = int(evse["session"]["transaction_id"])
     assert await ask(s, "RemoteStopTransaction", transactionId=number + 77) == "Rejected"
     assert await ask(s, "RemoteStopTransaction", transactionId=number) == "Accepted"
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert s.story() == ["Preparing", "StartTransaction", "Charging", "StopTransaction", "Finishing"]
     assert s.payloads("StopTransaction")[0]["reason"] == "Remote"
     assert await ask(s, "RemoteStopTransaction", transactionId=number) == "Rejected"
@@ -67,35 +67,35 @@ async def test_remote_start_before_the_cable(s: Street) -> None:
     await s.screen("plug_in")
     assert await ask(s, "RemoteStartTransaction", connectorId=1, idTag="APP-2") == "Rejected"
     await s.plug()
-    await s.told("Charging")
+    await s.status_reported("Charging")
     await s.tap("APP-1")  # the driver's card ends what the app has begun
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert [p["idTag"] for p in s.payloads("StartTransaction")] == ["APP-1"]
     assert s.payloads("StopTransaction")[0]["reason"] == "Local"
 
 
-async def test_remote_start_asks_first_if_told_to(s: Street) -> None:
+async def test_remote_start_asks_first_if_ordered_to(s: Street) -> None:
     await put(s, "AuthorizeRemoteTxRequests", "true")
     s.csms.infos["APP-BAD"] = {"status": "Blocked"}
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await ask(s, "RemoteStartTransaction", connectorId=1, idTag="APP-BAD") == "Accepted"
     await s.screen("refused")
     assert s.payloads("StartTransaction") == []
     assert await ask(s, "RemoteStartTransaction", connectorId=1, idTag="APP-1") == "Accepted"
-    await s.told("Charging")
+    await s.status_reported("Charging")
     await put(s, "AuthorizeRemoteTxRequests", "false")
     assert [p["idTag"] for p in s.payloads("Authorize")] == ["APP-BAD", "APP-1"]
     await s.tap("APP-1")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
 
 
 async def test_a_token_that_turns_out_bad_ends_its_session(s: Street) -> None:
     s.csms.infos["APP-BAD"] = {"status": "Blocked"}
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await ask(s, "RemoteStartTransaction", connectorId=1, idTag="APP-BAD") == "Accepted"
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert s.payloads("StopTransaction")[0]["reason"] == "DeAuthorized"
 
 
@@ -105,7 +105,7 @@ async def test_a_token_that_turns_out_bad_ends_its_session(s: Street) -> None:
 async def test_unlock_ends_a_running_session_first(s: Street) -> None:
     await s.charge("CARD-A")
     assert await ask(s, "UnlockConnector", connectorId=1) == "Unlocked"
-    evse = await s.told("Finishing")
+    evse = await s.status_reported("Finishing")
     assert not evse["locked"]
     assert s.payloads("StopTransaction")[0]["reason"] == "UnlockCommand"
 
@@ -122,25 +122,25 @@ async def test_unlock_at_rest_and_where_there_is_nothing(s: Street) -> None:
 async def test_reset_ends_the_session_once_and_boots_again(s: Street, kind: str, reason: str) -> None:
     await put(s, "HeartbeatInterval", "321" if kind == "Soft" else "123")
     assert await ask(s, "ChangeAvailability", connectorId=2, type="Inoperative") == "Accepted"
-    await s.told("Unavailable", 2)
+    await s.status_reported("Unavailable", 2)
     await s.charge("CARD-A")
     before = await s.station.picture()
     assert await ask(s, "Reset", type=kind) == "Accepted"
     await restarted(s, before)
-    await s.told("Unavailable", 2)
+    await s.status_reported("Unavailable", 2)
     await s.empty()
     (stop,) = s.payloads("StopTransaction")
     assert stop["reason"] == reason
     assert len(s.payloads("BootNotification")) == 1
     story = s.story()
     assert story.index("StopTransaction") > story.index("Charging")
-    evse = await s.until(lambda e: e["told"] and e["screen"])
+    evse = await s.until(lambda e: e["reported"] and e["screen"])
     assert evse["session"] is None
     assert not evse["contactor"]
     assert evse["meter_wh"] == stop["meterStop"]
     assert await value_of(s, "HeartbeatInterval") == "300"  # the boot's word is the newer one
     assert await ask(s, "ChangeAvailability", connectorId=2, type="Operative") == "Accepted"
-    await s.told("Available", 2)
+    await s.status_reported("Available", 2)
 
 
 # --- availability ---------------------------------------------------------------------------------------------------
@@ -153,26 +153,26 @@ async def test_closing_waits_for_the_session(s: Street) -> None:
     await s.tap("CARD-A")
     await s.heard(lambda: s.payloads("StopTransaction"))
     await s.unplug()
-    await s.told("Unavailable")
+    await s.status_reported("Unavailable")
     await s.tap("CARD-B")
     await s.screen("refused")
     assert [p["idTag"] for p in s.payloads("Authorize")] == ["CARD-A"]
     assert await ask(s, "RemoteStartTransaction", connectorId=1, idTag="APP-1") == "Rejected"
     await s.kill()
-    await s.told("Unavailable")
+    await s.status_reported("Unavailable")
     assert await ask(s, "ChangeAvailability", connectorId=1, type="Operative") == "Accepted"
-    await s.told("Available")
+    await s.status_reported("Available")
     await s.screen("idle")
 
 
 async def test_closing_the_whole_station(s: Street) -> None:
     assert await ask(s, "ChangeAvailability", connectorId=0, type="Inoperative") == "Accepted"
     for n in (1, 2):
-        await s.told("Unavailable", n)
+        await s.status_reported("Unavailable", n)
     await s.heard(lambda: s.csms.statuses["0"] == "Unavailable")
     assert await ask(s, "ChangeAvailability", connectorId=0, type="Operative") == "Accepted"
     for n in (1, 2):
-        await s.told("Available", n)
+        await s.status_reported("Available", n)
 
 
 # --- trigger, settings, cache ---------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ async def test_triggered_status_tells_what_is(s: Street) -> None:
     await s.heard(lambda: s.payloads("StatusNotification"))
     assert [(p["connectorId"], p["status"]) for p in s.payloads("StatusNotification")] == [(1, "Charging")]
     await s.tap("CARD-A")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
 
 
 async def test_settings_survive_a_restart(s: Street) -> None:
@@ -229,7 +229,7 @@ async def test_the_password_is_never_shown(s: Street) -> None:
 async def test_a_known_card_charges_offline_until_the_cache_is_cleared(s: Street) -> None:
     await s.charge("CARD-CACHED")
     await s.tap("CARD-CACHED")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.leave()
     await s.station.post("/links/backend", {"up": False})
     await s.station.until(lambda p: p["backend"]["link"] == "down")

@@ -65,11 +65,11 @@ async def energy(s: Street201, more_wh: int) -> None:
 
 async def station_time(s: Street201) -> datetime:
     """The station's clock now, by its own word."""
-    before = len(s.csms.told)
+    before = len(s.csms.sent_statuses)
     place = {"connectorId": 1} if s.csms.version == "1.6" else {"evse": {"id": 1, "connectorId": 1}}
     await s.csms.ask("TriggerMessage", {"requestedMessage": "StatusNotification", **place})
-    await s.heard(lambda: len(s.csms.told) > before)
-    return datetime.fromisoformat(s.csms.told[-1]["timestamp"])
+    await s.heard(lambda: len(s.csms.sent_statuses) > before)
+    return datetime.fromisoformat(s.csms.sent_statuses[-1]["timestamp"])
 
 
 def stamps(s: Street201) -> list[datetime]:

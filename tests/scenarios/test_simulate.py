@@ -23,16 +23,16 @@ async def charge(station: Simulated) -> list[dict[str, Any]]:
     """One whole session with a card, every step seen in the picture. Returns the OCPP frames of the agent's trace."""
     await station.until(lambda p: p["backend"]["boot"] == "Accepted")
     await station.post("/evses/1/plug", {})
-    await station.until_evse(lambda e: e["told"]["status"] == "Preparing")
+    await station.until_evse(lambda e: e["reported"]["status"] == "Preparing")
     await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
     await station.until_evse(lambda e: e["reported"]["status"] == "Charging" and e["session"]["transaction_id"])
     await station.until_evse(lambda e: e["session"]["energy_wh"] >= 10)
     await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
     await station.until_evse(
-        lambda e: e["reported"] == e["told"] and e["told"]["status"] == "Finishing" and not e["locked"]
+        lambda e: e["reported"] == e["reported"] and e["reported"]["status"] == "Finishing" and not e["locked"]
     )
     await station.post("/evses/1/unplug", {"side": "station"})
-    await station.until_evse(lambda e: e["told"]["status"] == "Available" and e["session"] is None)
+    await station.until_evse(lambda e: e["reported"]["status"] == "Available" and e["session"] is None)
     await station.until(lambda p: p["agent"]["queue"] == 0)
     async with station.http.get("/api/v1/trace") as answer:
         return [json.loads(line) for line in (await answer.text()).splitlines()]
@@ -71,7 +71,7 @@ async def test_a_killed_simulation_in_a_session_takes_everybody_along_and_goes_o
         await station.until(lambda p: p["backend"]["boot"] == "Accepted")
         await station.post("/evses/1/plug", {})
         await station.post("/cards/tap", {"token": "CARD-A", "evse": 1})
-        await station.until_evse(lambda e: e["told"]["status"] == "Charging")
+        await station.until_evse(lambda e: e["reported"]["status"] == "Charging")
         register = (await station.evse())["meter_wh"]
         family = psutil.Process(station.process.pid).children(recursive=True)
         station.process.kill()
@@ -106,7 +106,7 @@ async def test_free_vending_starts_by_the_plug_and_ends_by_it(tmp_path: Path) ->
     async with Simulated(tmp_path, station_text(1, station="free_vending = true"), speed=20) as station:
         await station.until(lambda p: p["backend"]["boot"] == "Accepted")
         await station.post("/evses/1/plug", {})
-        await station.until_evse(lambda e: e["told"]["status"] == "Charging")
+        await station.until_evse(lambda e: e["reported"]["status"] == "Charging")
         await station.post("/links/backend", {"up": False})  # nor does it need a backend
         await station.post("/evses/1/unplug", {"side": "ev"})
         await station.until_evse(lambda e: e["session"] is None and not e["locked"])

@@ -48,7 +48,7 @@ async def test_by_the_key_of_1_6_while_a_terminal_waits_and_over_a_kill(tmp_path
         assert (price["id"], price["kwh"], price["session"], price["evses"]) == ("T1", 9, 1, [1])
         await s.station.until(lambda p: p["terminals"][0]["state"] == "wait_card")
         await s.station.post("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": 1})
-        await s.told("Charging")
+        await s.status_reported("Charging")
         await s.until(lambda e: (e["session"]["cost_cents"] or 0) > 110)
         assert await put(s, "AdhocTariff", {"id": "T3", "kwh": 0.01}) == "Accepted"
         await s.until(lambda e: (e["session"]["cost_cents"] or 0) > 120)

@@ -61,7 +61,7 @@ vat_percent = 17
         await s.station.until(lambda p: p["terminals"][0]["state"] == "wait_card")
         await s.plug()
         await s.station.post("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": 1})
-        await s.told("Charging")
+        await s.status_reported("Charging")
         await s.until(lambda e: (e["session"]["cost_cents"] or 0) > 200)
         await s.unplug(side="ev")
         picture = await s.station.until(lambda p: p["ledger"]["captures"])

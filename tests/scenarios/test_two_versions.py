@@ -46,7 +46,7 @@ async def test_a_whole_session_on_2_0_1(tmp_path: Path) -> None:
         assert s.csms.energy_wh == (await s.station.evse())["meter_wh"]
 
 
-async def test_a_card_that_the_backend_could_not_be_told_is_refused_off_line_too(tmp_path: Path) -> None:
+async def test_a_card_that_the_backend_could_not_get_is_refused_off_line_too(tmp_path: Path) -> None:
     """Over a restart: the version that was spoken last rules until there is a connection."""
     text = station_text(1, backend=BOTH, settings="offline_tx_for_unknown_id = true")
     async with Backend(speaks=("1.6",)) as csms, Simulated(tmp_path, text, csms.url, 20.0) as station:
@@ -133,18 +133,18 @@ async def test_one_book_for_both_versions(tmp_path: Path, first: str, then: str)
             await station.post("/cards/tap", {"token": CARD, "evse": 1})
             await station.until_evse(lambda e: e["session"] and e["session"]["energy_wh"] >= 10)
             await station.until(spoken)
-        async with central(port, then, journal) as anew:
+        async with central(port, then, journal) as reopened:
             kind = str if then == "2.0.1" else int
-            running = functools.partial(anew.ledger.running_transactions, "CP-1")
+            running = functools.partial(reopened.ledger.running_transactions, "CP-1")
             await station.until(lambda p: spoken(p) and [type(t.transaction_id) for t in running()] == [kind])
             (bill,) = running()
             stop = "RequestStopTransaction" if then == "2.0.1" else "RemoteStopTransaction"
-            await anew.send_command("CP-1", stop, {"transactionId": bill.transaction_id})
+            await reopened.send_command("CP-1", stop, {"transactionId": bill.transaction_id})
             await station.until_evse(lambda e: not e["session"])
             await station.until(spoken)
-            assert anew.ledger.violations == []
+            assert reopened.ledger.violations == []
             assert bill.id_tag == CARD
-            assert [t.energy_wh for t in anew.ledger.transactions.values()] == [
+            assert [t.energy_wh for t in reopened.ledger.transactions.values()] == [
                 None,
                 (await station.evse())["meter_wh"],
             ]

@@ -61,7 +61,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(url: str):
 
 
 @pytest.mark.parametrize("url", ["ws://[::1", "ws://example.org:99999/x", "ws://:9000/x", "ws:///x"])
-def test_an_url_that_is_none_is_told(url: str):
+def test_an_url_that_is_none_is_reported(url: str):
     with pytest.raises(SettingsError, match=r"backend\.url"):
         backend(url=url)
 
@@ -82,7 +82,7 @@ def test_secrets_are_in_no_repr_and_no_complaint():
     ("broken", "said"),
     [("ca", "missing.pem"), ("crl", "missing.pem"), ("client_cert", "missing.pem"), ("client_key", "not usable")],
 )
-def test_certificate_files_that_cannot_be_used_are_told_before_the_station_needs_them(
+def test_certificate_files_that_cannot_be_used_are_reported_before_the_station_needs_them(
     broken: str, said: str, tmp_path: Path
 ) -> None:
     ours = Authority(tmp_path)

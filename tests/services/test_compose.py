@@ -75,7 +75,7 @@ async def fill(path: Path) -> None:
     await store.close()
 
 
-async def test_a_full_store_starts_and_is_told_and_recovers(tmp_path: Path):
+async def test_a_full_store_starts_and_is_reported_and_recovers(tmp_path: Path):
     await fill(tmp_path / "state" / "agent.db")
     async with running(tmp_path) as station:
         await until(lambda: not station.site.store_ok)

@@ -76,7 +76,7 @@ def test_tokens_in_the_data_of_a_vendor() -> None:
     assert text.count("characters of data") == 2
 
 
-def test_a_signed_record_names_nobody_in_either_version() -> None:
+def test_a_signed_record_names_no_one_in_either_version() -> None:
     """OCMF holds the card's number, and base 64 hides it from every other mask."""
     data = base64.b64encode(b'OCMF|{"FV":"1.4","ID":"04A1B2C3D4E5F6"}|{}').decode()
     newer = {"value": 1, "signedMeterValue": {"signedMeterData": data, "encodingMethod": "OCMF"}}

@@ -440,7 +440,7 @@ async def test_timers_are_armed_again_after_the_machine_slept(asleep_s):
         assert fired == [1]
 
 
-async def test_a_link_is_told_to_connect_anew():
+async def test_a_link_is_ordered_to_connect_again():
     class Redials:
         @handles_events(VehicleConnected)
         def redial(self, event: Event, now: Moment) -> Iterator[Yielded]:

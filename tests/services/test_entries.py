@@ -19,7 +19,7 @@ from agent.station_file.settings import SettingsError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("group", [GROUP, CONFIG_GROUP, "pytest11", "console_scripts", "nobody.has.it"])
+@pytest.mark.parametrize("group", [GROUP, CONFIG_GROUP, "pytest11", "console_scripts", "not.known"])
 def test_it_is_what_the_library_finds(group: str) -> None:
     assert list_entry_points(group) == [(e.name, e.value.partition("[")[0].strip()) for e in entry_points(group=group)]
 

@@ -72,7 +72,7 @@ async def starved(board: Fed) -> None:
                 last, since = board.beats, time.monotonic()
 
 
-async def test_a_core_that_hangs_on_its_disk_feeds_nobody_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_core_that_hangs_on_its_disk_feeds_no_one_until_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async with station(monkeypatch) as (_, disk, board, post):
         await fed(board)
         disk.gate.clear()

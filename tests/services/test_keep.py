@@ -381,7 +381,7 @@ async def test_a_board_that_is_opened_and_fails_is_silent_once_more_although_its
     task.cancel()
 
 
-async def test_a_level_that_is_refused_is_told_and_not_fatal():
+async def test_a_level_that_is_refused_is_reported_and_not_fatal():
     """Who charges goes on with what was confirmed before; a driver that cannot promise that has withdrawn release."""
     board = Board()
     k, _, task = await opened(board)
@@ -407,7 +407,7 @@ async def test_a_release_that_is_refused_is_asked_for_again(monkeypatch):
     task.cancel()
 
 
-async def test_but_not_for_ever_then_it_is_told(monkeypatch):
+async def test_but_not_for_ever_then_it_is_reported(monkeypatch):
     """A contactor of a board that gives and takes it back at once would click all night."""
     monkeypatch.setattr(release, "AGAIN_S", 0.01)
     board = Board()
@@ -504,7 +504,7 @@ async def test_an_unlock_that_a_session_has_overtaken_is_no_fault_of_the_lock():
     task.cancel()
 
 
-async def test_nonsense_from_a_meter_becomes_a_fault_and_is_opened_anew():
+async def test_nonsense_from_a_meter_becomes_a_fault_and_is_opened_again():
     meter = Meter()
     k, events = meter_keeper(meter)
     task = asyncio.create_task(k.run())
@@ -626,7 +626,7 @@ async def test_garbage_is_no_reading_and_keeps_the_line_open():
     task.cancel()
 
 
-async def test_a_meter_that_is_not_there_answers_nobody_for_ever(monkeypatch):
+async def test_a_meter_that_is_not_there_answers_no_one_for_ever(monkeypatch):
     monkeypatch.setattr(MeterSupervisor, "WAIT_OPEN_S", 0.05)
     k, events = meter_keeper(Meter(), [Unreachable("gone")] * 100000)
     task = asyncio.create_task(k.run())
@@ -636,7 +636,7 @@ async def test_a_meter_that_is_not_there_answers_nobody_for_ever(monkeypatch):
     task.cancel()
 
 
-async def test_another_meter_than_configured_is_told_at_once():
+async def test_another_meter_than_configured_is_reported_at_once():
     cases = ((Exchanged("serial 9 instead of 1"), Fault.METER_EXCHANGED), (Broken("x"), Fault.METER_SILENT))
     for error, fault in cases:
         k, events = meter_keeper(Meter(), [error])

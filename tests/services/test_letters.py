@@ -182,7 +182,7 @@ async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:
     assert command("list", file).stdout == "no dead letters\n"
 
 
-async def test_a_store_that_somebody_has_open_without_answering_is_left_alone(tmp_path: Path) -> None:
+async def test_a_store_that_a_person_has_open_without_answering_is_left_alone(tmp_path: Path) -> None:
     store = await buried(tmp_path / "state" / "agent.db", "s1")
     said = command("drop", station(tmp_path), "--all")
     assert said.returncode == 2

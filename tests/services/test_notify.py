@@ -27,7 +27,7 @@ def test_abstract_socket(monkeypatch: pytest.MonkeyPatch):
         assert s.recv(100) == b"WATCHDOG=1"
 
 
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch):
+def test_no_one_listens(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert not notify_systemd("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/socket")

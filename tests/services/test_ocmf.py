@@ -98,7 +98,7 @@ def test_a_signature_is_that_of_the_golden_vector(tmp_path: Path) -> None:
     assert json.loads(record.data.split("|")[2])["SD"] == GOLDEN_SIGNATURE
 
 
-def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path, signer: OcmfSigner) -> None:
+def test_the_key_is_made_once_and_is_of_no_other(tmp_path: Path, signer: OcmfSigner) -> None:
     first = signer.sign_payload("{}")
     assert stat.S_IMODE((tmp_path / "ocmf.key").stat().st_mode) == 0o600
     assert OcmfSigner(tmp_path / "ocmf.key").sign_payload("{}") == first
@@ -177,7 +177,7 @@ def test_a_changed_digit_is_found(tmp_path: Path) -> None:
     assert not verified(replace(record, data=record.data.replace('"RV":5000', '"RV":4000')))
 
 
-def test_nothing_is_signed_where_nobody_wants_it(tmp_path: Path) -> None:
+def test_nothing_is_signed_where_no_one_wants_it(tmp_path: Path) -> None:
     assert ended(session(tmp_path, wanted=False)).signed is None
 
 
@@ -237,7 +237,7 @@ def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
     assert play.store.get("ocmf") == (None if own else {"made": {"number": 1}}), "one bill has one record"
 
 
-def test_what_is_never_told_takes_no_number(tmp_path: Path) -> None:
+def test_what_is_never_reported_takes_no_number(tmp_path: Path) -> None:
     """Stop before energy flowed, start point EnergyTransfer: the next bill's record is the first."""
     play = station(tmp_path, tx_start_points=("EnergyTransfer",))
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenAuthorized("token:1", A, ACCEPTED)):
@@ -253,7 +253,7 @@ def test_what_is_never_told_takes_no_number(tmp_path: Path) -> None:
 def test_a_record_that_no_message_carries_is_not_made(tmp_path: Path) -> None:
     """Start point EnergyTransfer: the register of the begin is not reported yet."""
     play = session(tmp_path, sign_samples=True, tx_start_points=("EnergyTransfer",))
-    assert [m.reading for m in play.told if isinstance(m, TransactionStarted)] == [None]
+    assert [m.reading for m in play.sent_messages if isinstance(m, TransactionStarted)] == [None]
     assert "ocmf" not in play.store
 
 
@@ -273,8 +273,8 @@ def is_end(message: object) -> TypeGuard[TransactionEnded]:
 def test_the_begin_and_a_sample_are_signed_where_that_is_wanted(tmp_path: Path) -> None:
     play = session(tmp_path, sign_samples=True, sample_interval_s=60)
     play.feed(MeterRead(1, SAMPLED, wh(1500, at=play.now.stamp)))
-    [begin] = [m.reading for m in play.told if isinstance(m, TransactionStarted)]
-    [sample] = [m.samples[0].reading for m in play.told if isinstance(m, MeterSampled)]
+    [begin] = [m.reading for m in play.sent_messages if isinstance(m, TransactionStarted)]
+    [sample] = [m.samples[0].reading for m in play.sent_messages if isinstance(m, MeterSampled)]
     records = [r.signed for r in (begin, sample) if r is not None and r.signed is not None]
     payloads = [payload_of(r) for r in records if verified(r)]
     assert [(r["PG"], r["RD"][0]["TX"], r["RD"][0]["RV"]) for r in payloads] == [  # type: ignore[index]
@@ -304,7 +304,7 @@ def test_a_kill_before_the_commit_signs_under_the_same_number(tmp_path: Path) ->
     on_disk = json.loads(json.dumps(play.store))
     play.skip().feed(MeterRead(1, end_reading(1), wh(5000, at=play.now.stamp)))
     [lost] = play.ended()
-    play.store, play.told = on_disk, []
+    play.store, play.sent_messages = on_disk, []
     play.skip().restart(5, state=EMPTY).feed(MeterKnown(1, SDM))
     [*_, order] = [o for o in play.log if isinstance(o, ReadMeter) and o.billing]
     play.skip().feed(MeterRead(1, order.purpose, wh(5000, at=play.now.stamp)))
@@ -373,7 +373,7 @@ def test_a_record_that_is_too_long_does_not_hold_up_its_bill(tmp_path: Path, cap
     assert json.loads(entry["value"])["signedMeterData"] == long.data
 
 
-def test_a_late_record_is_told_of_the_old_transaction() -> None:
+def test_a_late_record_is_reported_of_the_old_transaction() -> None:
     """1.6 with its transactionId; 2.0.1 as loose MeterValues, for TransactionEvent has ended it."""
     sample = Sample(ReadingContext.END, replace(wh(5000), signed=METERS_OWN), ("Energy.Active.Import.Register",))
     message = MeterSampled("s1", 1, (sample,), late=True)

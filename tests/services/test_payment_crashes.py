@@ -245,7 +245,7 @@ async def one(folder: Path, apollo: Apollo, actions: Sequence[tuple[int, str]]) 
     states = sorted(r["state"] for r in records.values())
     about = f"{actions}: {states}, captured {captured}, held {held}, drawn {street.register_wh - 1000} Wh"
     lost = [r for r in records.values() if r["reservation"] is None]
-    assert len(held) <= len(lost), f"held and nobody knows: {about}"
+    assert len(held) <= len(lost), f"held and not known: {about}"
     assert len(captured) <= 1, f"charged twice: {about}"
     drawn_cents = DUE_CENTS if street.served else 0
     if PayState.UNCERTAIN not in states or captured:

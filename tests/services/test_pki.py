@@ -110,7 +110,7 @@ def test_a_good_chain_becomes_a_client_certificate(pki: KeyStore, with_middle: b
     assert key.public_key() == leaf(chain).public_key()
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
     assert KeyStore(folder(pki)).client_certificate(taken.id) == files  # another process finds it
-    assert pki.client_certificate("nobody") is None
+    assert pki.client_certificate("unknown") is None
 
 
 def _late(csr: str) -> str:
@@ -131,9 +131,9 @@ def _of_another_name(csr: str) -> str:
 
 def _by_a_leaf(csr: str) -> str:
     """A leaf certificate is no authority, whatever has signed it."""
-    somebody = Authority(name="Somebody")
-    middle = pem(CPO.certify(named("Somebody"), somebody.key.public_key()))
-    return somebody.sign(csr) + middle
+    stranger = Authority(name="Stranger")
+    middle = pem(CPO.certify(named("Stranger"), stranger.key.public_key()))
+    return stranger.sign(csr) + middle
 
 
 BAD = {
@@ -255,7 +255,7 @@ def test_the_root_that_a_connection_hangs_on_stays(pki: KeyStore, spare_last: bo
 
 
 @pytest.mark.parametrize("roots", [(), (b"",), (None,)])
-def test_while_nobody_knows_which_root_it_is_all_stay(pki: KeyStore, roots: tuple[bytes | None, ...]) -> None:
+def test_while_no_one_knows_which_root_it_is_all_stay(pki: KeyStore, roots: tuple[bytes | None, ...]) -> None:
     pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     for root in roots:
         pki.root_used("a", root)
@@ -500,7 +500,7 @@ def test_its_own_certificate_cannot_be_deleted(pki: KeyStore, signer: Authority)
     assert pki.client_certificate(taken.id) is not None
 
 
-def test_a_damaged_root_is_left_out_and_told(pki: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_root_is_left_out_and_reported(pki: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
     pki.installed_files(CertificateUse.CSMS_ROOT)[0].write_text("damaged")
     assert pki.installed_roots(tuple(CertificateUse)) == []
     assert "cannot be read" in caplog.text

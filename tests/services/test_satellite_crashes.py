@@ -146,7 +146,7 @@ class Life:
             self.look()
 
     def look(self) -> None:
-        """Whoever is named ends at this point, this station or the other one."""
+        """The station that is named ends at this point, this station or the other one."""
         ends = self.site.pass_point()
         other = {"master": self.site.master, "satellite": self.site.satellite}.get(ends)
         if ends == self.name:

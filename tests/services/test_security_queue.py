@@ -148,7 +148,7 @@ class Central:
 
     def __init__(self) -> None:
         self.accepts = False
-        self.told: list[tuple[str, str]] = []
+        self.sent_events: list[tuple[str, str]] = []
         self.boots = 0
 
     async def serve(self, ws: ServerConnection) -> None:
@@ -162,7 +162,7 @@ class Central:
             elif action == "Heartbeat":
                 answer = {"currentTime": "2026-11-26T10:00:00Z"}
             elif action == "SecurityEventNotification":
-                self.told.append((id_, payload["type"]))
+                self.sent_events.append((id_, payload["type"]))
             await ws.send(json.dumps([3, id_, answer]))
 
 
@@ -192,7 +192,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_every_start_is_told_once_however_they_were_killed(tmp_path: Path) -> None:
+async def test_every_start_is_reported_once_however_they_were_killed(tmp_path: Path) -> None:
     """Agents that are killed while no backend accepts them; the last one reports each start that got to the disk."""
     central = Central()
     async with serve(central.serve, "127.0.0.1", 0, subprotocols=["ocpp1.6"]) as server:  # type: ignore[list-item]
@@ -207,10 +207,10 @@ async def test_every_start_is_told_once_however_they_were_killed(tmp_path: Path)
         left = max(0, waiting(tmp_path))
         central.accepts = True
         agent = await begun(tmp_path)
-        await until(lambda: len(central.told) > left)
+        await until(lambda: len(central.sent_events) > left)
         agent.send_signal(signal.SIGTERM)
         await agent.wait()
     assert left
-    assert len({id_ for id_, _ in central.told}) == len(central.told) == left + 1
-    assert {kind for _, kind in central.told} == {"StartupOfTheDevice"}
+    assert len({id_ for id_, _ in central.sent_events}) == len(central.sent_events) == left + 1
+    assert {kind for _, kind in central.sent_events} == {"StartupOfTheDevice"}
     assert waiting(tmp_path) == 0

@@ -128,7 +128,7 @@ def table(**keys: Any) -> SinkTable:
     ]
 
 
-async def test_nobody_is_named(tmp_path: Path) -> None:
+async def test_no_one_is_named(tmp_path: Path) -> None:
     """Tokens and signed records stay here; a start of a transaction is no alert."""
     path = tmp_path / "alerts"
     sinks = Sinks([table(path=str(path))], "CP-1", Clock({}, 1.0, rtc=lambda: 0.0))

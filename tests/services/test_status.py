@@ -76,7 +76,7 @@ async def test_a_new_watcher_of_a_long_ring_is_not_cut_off(tmp_path: Path, monke
     assert [h["n"] for h in heard if h["type"] == "frame"] == list(range(1, 222))
 
 
-async def test_a_watcher_that_never_reads_costs_little_and_stops_nobody(tmp_path: Path, monkeypatch):
+async def test_a_watcher_that_never_reads_costs_little_and_stops_no_one(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(module, "BACKLOG_BYTES", 300_000)
     async with opened(tmp_path / "s") as socket:
         _, lazy = await asyncio.open_unix_connection(str(tmp_path / "s"))  # takes little by itself
@@ -104,7 +104,7 @@ async def test_a_newcomer_does_not_keep_a_change_from_the_others(tmp_path: Path)
         other.close()
 
 
-async def test_a_frame_may_have_changed_what_is_told(tmp_path: Path):
+async def test_a_frame_may_have_changed_what_is_reported(tmp_path: Path):
     """A status leaves when the line is free, and nothing else happens then."""
     now = {"told": "Finishing"}
     async with opened(tmp_path / "s", lambda: dict(now)) as socket:
@@ -116,7 +116,7 @@ async def test_a_frame_may_have_changed_what_is_told(tmp_path: Path):
         writer.close()
 
 
-async def test_who_asks_for_the_picture_gets_the_present_one_and_what_is_due_is_told_all_the_same(tmp_path: Path):
+async def test_who_asks_for_the_picture_gets_the_present_one_and_what_is_due_is_reported_all_the_same(tmp_path: Path):
     """An answer of the backend is a change that is seen only when it is on disk: after the frame, which said so."""
     now = {"queue": 0}
     async with opened(tmp_path / "s", lambda: dict(now)) as socket:
@@ -174,7 +174,7 @@ async def polled(true):
             await asyncio.sleep(0.01)
 
 
-async def test_a_change_back_to_what_an_earlier_watcher_was_told_is_told(tmp_path: Path):
+async def test_a_change_back_to_what_an_earlier_watcher_was_sent_is_sent(tmp_path: Path):
     now = {"x": 1}
     async with opened(tmp_path / "s", lambda: dict(now)) as socket:
         reader, writer = await connect(tmp_path / "s")

@@ -165,7 +165,7 @@ async def test_an_unreadable_message_travels_as_what_it_is(tmp_path: Path):
     await store.close()
 
 
-async def test_a_read_only_folder_is_told_with_the_path(tmp_path: Path):
+async def test_a_read_only_folder_is_reported_with_the_path(tmp_path: Path):
     path = tmp_path / "file-not-folder"
     path.write_text("x")
     with pytest.raises((StoreError, StoreRefused), match="file-not-folder"):
@@ -363,7 +363,7 @@ async def test_a_key_that_is_no_text_is_set_aside_too(tmp_path: Path):
     await store.close()
 
 
-async def test_nobody_else_can_read_the_store(tmp_path: Path):
+async def test_no_other_can_read_the_store(tmp_path: Path):
     before = os.umask(0o022)
     try:
         store = await Store.open(tmp_path / "state" / "agent.db")

@@ -114,7 +114,7 @@ async def test_a_power_cut_in_the_middle_of_a_salvage_is_finished(tmp_path: Path
     assert path.with_suffix(".corrupt-1").read_bytes() == corrupt
 
 
-async def test_half_a_salvage_is_made_anew(tmp_path: Path) -> None:
+async def test_half_a_salvage_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     await filled(path)
     data = bytearray(path.read_bytes())

@@ -25,7 +25,7 @@ def sampled(session: str = "s1") -> MeterSampled:
     return MeterSampled(session, 1, (Sample(ReadingContext.PERIODIC, Reading(Stamp(1, 6.0), 1001), ()),))
 
 
-def test_it_opens_while_nobody_waits_for_it(tmp_path: Path) -> None:
+def test_it_opens_while_no_one_waits_for_it(tmp_path: Path) -> None:
     """Not even an event loop is there yet."""
     opened = threading.Event()
 

@@ -111,7 +111,7 @@ async def test_from_the_offer_to_the_charge(tmp_path: Path) -> None:
         assert (books.captures, books.holds) == ([(approved.reservation, 1234)], {})
 
 
-async def test_a_commit_without_an_answer_is_told_as_that(tmp_path: Path) -> None:
+async def test_a_commit_without_an_answer_is_reported_as_that(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
         approved = await it.held(apollo)
@@ -359,7 +359,7 @@ async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path:
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
 
 
-async def test_whether_an_authorisation_was_taken_back_is_not_said_when_nobody_knows(tmp_path: Path) -> None:
+async def test_whether_an_authorisation_was_taken_back_is_not_said_when_no_one_knows(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
         it.keeper.accept_order(OFFER)
@@ -388,7 +388,7 @@ async def test_what_is_refused_is_cancelled(tmp_path: Path) -> None:
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "another")
 
 
-async def test_a_terminal_that_takes_no_offer_is_told_of(tmp_path: Path) -> None:
+async def test_a_terminal_that_takes_no_offer_is_reported_of(tmp_path: Path) -> None:
     """It answers, and sells nothing: its payment application is not ready, or its configuration does not allow it."""
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
@@ -414,7 +414,7 @@ async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
 
 
-async def test_a_card_whose_bank_was_never_asked_is_told_as_that(tmp_path: Path) -> None:
+async def test_a_card_whose_bank_was_never_asked_is_reported_as_that(tmp_path: Path) -> None:
     """The terminal lost its state between the card and the order to ask: no call waits for an answer."""
     async with running(tmp_path, "serial") as apollo, kept(lambda: apollo.opened(keep_alive_s=15)) as it:
         await it.next(TerminalOpened)
@@ -432,19 +432,19 @@ class Port:
 
     identity = TerminalIdentity()
 
-    def __init__(self, *told: TerminalNews) -> None:
-        self.told, self.gone, self._moved = list(told), False, asyncio.Event()
+    def __init__(self, *news: TerminalNews) -> None:
+        self.news, self.gone, self._moved = list(news), False, asyncio.Event()
 
     async def news(self) -> AsyncIterator[TerminalNews]:
         while True:
-            while self.told:
-                yield self.told.pop(0)
+            while self.news:
+                yield self.news.pop(0)
             if self.gone:
                 raise Unreachable("gone")
             await self._moved.wait()
 
     async def void(self, reservation: int) -> Settlement:
-        self.told.append(Approved(7, 5000))
+        self.news.append(Approved(7, 5000))
         self.gone = True
         raise Unreachable("gone")
 
@@ -457,13 +457,13 @@ def opening_of(port: Port) -> Any:
     return opening
 
 
-async def test_what_nobody_asked_for_is_told_as_that() -> None:
+async def test_what_no_one_asked_for_is_reported_as_that() -> None:
     async with kept(opening_of(Port(Approved(7, 5000)))) as it:
         await it.next(TerminalOpened)
         assert await it.next(PaymentApproved) == PaymentApproved(0, "", 7, 5000)
 
 
-async def test_an_approval_that_came_before_the_line_went_is_told() -> None:
+async def test_an_approval_that_came_before_the_line_went_is_reported() -> None:
     async with kept(opening_of(Port())) as it:
         await it.next(TerminalOpened)
         it.keeper.accept_order(VoidPayment(0, "p", 1))
@@ -490,7 +490,7 @@ def test_terminals_of_a_station_file(tmp_path: Path) -> None:
         compose_devices(wrong, lambda: (0, 0.0))
 
 
-async def test_an_agent_that_ends_waits_for_what_was_told_of_money(tmp_path: Path) -> None:
+async def test_an_agent_that_ends_waits_for_what_was_reported_of_money(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, kept(apollo.opened) as it:
         await it.next(TerminalOpened)
         approved = await it.held(apollo)

@@ -129,7 +129,7 @@ def test_what_broke_off_goes_on_where_it_was(web: WebServer, tmp_path: Path) -> 
     assert web.asked[1]["If-Range"] == '"v1"'
 
 
-def test_another_address_begins_anew(web: WebServer, tmp_path: Path) -> None:
+def test_another_address_begins_again(web: WebServer, tmp_path: Path) -> None:
     web.files |= {"/a": CONTENT, "/b": b"other"}
     web.cut_at = 200_000
     with pytest.raises(TransferFailed):
@@ -291,7 +291,7 @@ async def test_what_is_dropped_before_its_turn_is_not_carried_out(web: WebServer
     assert {asked["path"] for asked in web.asked} == {"/a", "/c", "/d.zip", "/f.zip"}
 
 
-def test_nobody_there(source: Path) -> None:
+def test_no_one_there(source: Path) -> None:
     with pytest.raises(TransferFailed, match="refused"):
         send_file("http://127.0.0.1:1/x", source, source.name, TransferControl(2.0))
 

@@ -64,7 +64,7 @@ def test_the_rule_is_the_database_for_twenty_years() -> None:
 
 
 @pytest.mark.parametrize("name", ["Europe/Luxemburg", "europe/luxembourg", "Luxembourg"])
-def test_an_unknown_zone_is_told_with_what_was_meant(name: str) -> None:
+def test_an_unknown_zone_is_reported_with_what_was_meant(name: str) -> None:
     with pytest.raises(NoZone, match="did you mean 'Europe/Luxembourg'"):
         load_time_zone(name)
 

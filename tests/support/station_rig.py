@@ -97,7 +97,7 @@ class Backend(StrictCsms):
 
 
 class Street:
-    """Deeds return when the world has them; ``until`` and ``told`` wait for what the station makes of them."""
+    """Deeds return when the world has them; ``until`` and ``status_reported`` wait for what the station makes of it."""
 
     def __init__(self, station: Simulated, csms: Backend) -> None:
         self.station, self.csms = station, csms
@@ -119,7 +119,7 @@ class Street:
         """Cable and car are gone; the status says so."""
         await self.unplug(n)
         await self.seen_free(n)
-        await self.told("Available", n)
+        await self.status_reported("Available", n)
 
     async def tap(self, token: str, n: int | None = 1) -> None:
         await self.station.post("/cards/tap", {"token": token, "evse": n})
@@ -127,14 +127,14 @@ class Street:
     async def charge(self, token: str, n: int = 1) -> int:
         """Cable first, then the token. Returns the transaction's id once energy flows and the backend has heard."""
         await self.plug(n)
-        await self.told("Preparing", n)
+        await self.status_reported("Preparing", n)
         return await self.charge_on(token, n)
 
     async def charge_on(self, token: str, n: int = 1) -> int:
         """As ``charge``, with the cable in already. A reader that is opened again, on a busy machine, sees no card."""
         await self.until(lambda e: e["reported"]["error"] != "ReaderFailure", n)
         await self.tap(token, n)
-        await self.told("Charging", n)
+        await self.status_reported("Charging", n)
         evse = await self.until(lambda e: e["session"]["transaction_id"], n)
         return int(evse["session"]["transaction_id"])
 
@@ -174,9 +174,9 @@ class Street:
         """Until the agent has seen the cable that is in the outlet, in which no session runs."""
         await self.until(lambda e: e["session_state"] == "Occupied", n)
 
-    async def told(self, status: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
+    async def status_reported(self, status: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
         """Until the backend has got this status of outlet ``n``."""
-        evse = await self.until(lambda e: e["told"]["status"] == status, n, timeout_s)
+        evse = await self.until(lambda e: e["reported"]["status"] == status, n, timeout_s)
         await self.heard(lambda: self.csms.statuses.get(str(n)) == status, timeout_s)
         return evse
 
@@ -252,7 +252,7 @@ class Street:
         if (await self.station.evse(n))["cable"] and n not in self.tethered:
             await self.unplug(n)
         await self.seen_free(n)  # or a status of this test comes in the next one
-        await self.told("Available", n)
+        await self.status_reported("Available", n)
 
 
 @asynccontextmanager

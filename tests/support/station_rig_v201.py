@@ -72,7 +72,7 @@ class Street201(Street):
 
     async def occupy(self, n: int = 1, **more: Any) -> None:
         await self.plug(n, **more)
-        await self.told("Occupied", n)
+        await self.status_reported("Occupied", n)
 
     async def session(self, token: str = CARD, n: int = 1) -> str:
         """Cable first, then the card. Returns the transaction's id once energy flows."""
@@ -117,10 +117,10 @@ class Street201(Street):
     async def instant(self, after_s: float = 0.0) -> str:
         """Now, by the station's own clock, which runs ``SPEED`` times as fast as the one on the wall, and so many
         of its seconds later."""
-        before, asked = len(self.csms.told), {"requestedMessage": "StatusNotification", "evse": {"id": 1}}
+        before, asked = len(self.csms.sent_statuses), {"requestedMessage": "StatusNotification", "evse": {"id": 1}}
         await self.csms.ask("TriggerMessage", asked)
-        await self.heard(lambda: len(self.csms.told) > before)
-        found = datetime.fromisoformat(self.csms.told[before]["timestamp"]) + timedelta(seconds=after_s)
+        await self.heard(lambda: len(self.csms.sent_statuses) > before)
+        found = datetime.fromisoformat(self.csms.sent_statuses[before]["timestamp"]) + timedelta(seconds=after_s)
         return found.isoformat().replace("+00:00", "Z")
 
     async def reserve(self, n: int = 1, token: str = CARD, number: int = 7, after_s: float = 7200, **more: Any) -> str:

@@ -75,7 +75,7 @@ class StrictCsms:
     transactions: dict[int | str, Transaction] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     frames: list[tuple[str, str]] = field(default_factory=list)
-    told: list[dict[str, Any]] = field(default_factory=list)
+    sent_statuses: list[dict[str, Any]] = field(default_factory=list)
     since_boot: set[str] = field(default_factory=set)
     """Connectors or EVSEs whose status was sent since the latest boot that was accepted."""
     boot: str = "Accepted"
@@ -248,7 +248,7 @@ class StrictCsms:
         return {"status": "UnknownVendorId"}
 
     def _StatusNotification(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
-        self.told.append(payload)
+        self.sent_statuses.append(payload)
         self.statuses[str(payload["connectorId"])] = payload["status"]
         self.since_boot.add(str(payload["connectorId"]))
         return {}
@@ -301,7 +301,7 @@ class StrictCsms:
         return {"idTokenInfo": self.info(payload["idToken"]["idToken"])}
 
     def _StatusNotification_201(self, id_: str, payload: dict[str, Any]) -> dict[str, Any]:
-        self.told.append(payload)
+        self.sent_statuses.append(payload)
         self.statuses[str(payload["evseId"])] = payload["connectorStatus"]
         self.since_boot.add(str(payload["evseId"]))
         return {}

@@ -64,7 +64,7 @@ async def test_ctrl_c_before_the_bank_has_answered(tmp_path: Path) -> None:
         assert (len(far.ledger["voids"]), far.ledger["holds"], far.ledger["captures"]) == (1, [], [])
 
 
-async def test_a_bank_that_never_answers_is_told_with_what_to_do(
+async def test_a_bank_that_never_answers_is_reported_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "BANK_S", 0.5)

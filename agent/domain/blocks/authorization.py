@@ -217,7 +217,7 @@ class AuthorizationBlock:
             yield from self._authorize_locally(pending, known, now, offline=True)
         elif known is None and settings.bool_value("offline_tx_for_unknown_id") and not pending.stops:
             yield from self._apply_verdict(
-                pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.NOBODY, offline=True
+                pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.UNJUDGED, offline=True
             )
         else:
             yield CardRefused(pending.evse, "offline")

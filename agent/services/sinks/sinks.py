@@ -33,7 +33,7 @@ from agent.station_file.settings import SinkTable
 
 log = logging.getLogger(__name__)
 
-TOLD = (
+REPORTED_MESSAGES = (
     StatusChanged, FaultNoted, SecurityHappened, MeterSampled, FirmwareStatus, LogStatus, ListConflicted,
     PricesReported,
 )  # fmt: skip
@@ -117,7 +117,7 @@ class Sinks(logging.Handler):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def accept_message(self, message: Message) -> None:
-        if isinstance(message, TOLD):
+        if isinstance(message, REPORTED_MESSAGES):
             self.report_message(message)
 
     def report_message(self, message: Message) -> None:

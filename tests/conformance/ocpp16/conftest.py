@@ -8,7 +8,7 @@ socket. No marker is needed; all cases of one worker share one loop and one stat
     async def test_remote_stop(s: Play) -> None:
         number = await s.session()                       # cable, card, energy flows
         assert await s.stop(number) == "Accepted"        # a request, and the status of its answer
-        await s.told("Finishing")                        # waited for, with a deadline
+        await s.status_reported("Finishing")                        # waited for, with a deadline
         assert (await s.call("StopTransaction"))["reason"] == "Remote"
 
 * ``s`` is a shared station with two sockets, at rest; ``tethered`` one with a fixed cable, ``bare`` one with

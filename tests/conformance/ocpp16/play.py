@@ -170,7 +170,7 @@ class Play(Street):
         """The card has been accepted once, so that the cache has it; the street is at rest again."""
         await self.session(token)
         await self.tap(token)
-        await self.told("Finishing")
+        await self.status_reported("Finishing")
         await self.leave()
         await self.empty()  # the cache learns from the answer to the end as well
         self.begin()
@@ -267,16 +267,16 @@ class Shelf:
 async def reset_at_rest(s: Play, kind: str) -> None:
     """013, 014: one connector is out of order before and after the reset, and can be put in order again."""
     assert await s.ask("ChangeAvailability", connectorId=2, type="Inoperative") == "Accepted"
-    await s.told("Unavailable", 2)
+    await s.status_reported("Unavailable", 2)
     s.begin()
     s.csms.statuses.clear()
     assert await s.ask("Reset", type=kind) == "Accepted"
     await s.rebooted()
-    await s.told("Unavailable", 2)
-    await s.told("Available", 1)
+    await s.status_reported("Unavailable", 2)
+    await s.status_reported("Available", 1)
     assert len(s.payloads("BootNotification")) == 1
     assert await s.ask("ChangeAvailability", connectorId=2, type="Operative") == "Accepted"
-    await s.told("Available", 2)
+    await s.status_reported("Available", 2)
 
 
 async def reset_in_a_session(s: Play, kind: str) -> None:

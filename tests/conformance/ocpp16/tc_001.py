@@ -23,7 +23,7 @@ async def test_silence_while_rejected(s: Play) -> None:
     await s.plug()  # not even this is reported now
     await s.heard(lambda: len(boots) == 2)
     assert boots[1] - boots[0] >= 0.9 * WAIT_S / SPEED
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.heard(lambda: len(s.payloads("Heartbeat")) >= 2)
     actions = [action for action, _ in s.calls()]
     assert actions[:2] == ["BootNotification", "BootNotification"]

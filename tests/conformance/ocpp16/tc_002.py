@@ -15,7 +15,7 @@ async def test_settings_while_pending(s: Play) -> None:
     assert [action for action, _ in s.calls()] == ["BootNotification"]
     s.csms.boot = "Accepted"
     assert await s.ask("TriggerMessage", requestedMessage="BootNotification") == "Accepted"
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert len(s.payloads("BootNotification")) == 2
     await s.heard(lambda: {p["connectorId"] for p in s.payloads("StatusNotification")} == {0, 1, 2})
 

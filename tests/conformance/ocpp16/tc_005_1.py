@@ -7,7 +7,7 @@ async def test_pulled_at_the_car_and_unlocked(s: Play) -> None:
     await s.set(MinimumStatusDuration=0, StopTransactionOnEVSideDisconnect=True, UnlockConnectorOnEVSideDisconnect=True)
     await s.session()
     await s.unplug(side="ev")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert (await s.call("StopTransaction"))["reason"] == "EVDisconnected"
     await s.until(lambda e: not e["locked"])
     await s.leave()

@@ -7,7 +7,7 @@ async def test_pulled_at_the_car_and_kept(s: Play) -> None:
     await s.set(StopTransactionOnEVSideDisconnect=True, UnlockConnectorOnEVSideDisconnect=False)
     await s.session()
     await s.unplug(side="ev")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert (await s.call("StopTransaction"))["reason"] == "EVDisconnected"
     assert (await s.station.evse())["locked"]
     assert await s.ask("UnlockConnector", connectorId=1) == "Unlocked"
@@ -20,7 +20,7 @@ async def test_pulled_at_the_car_and_freed_by_the_card(s: Play) -> None:
     await s.set(StopTransactionOnEVSideDisconnect=True, UnlockConnectorOnEVSideDisconnect=False)
     await s.session()
     await s.unplug(side="ev")
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert (await s.call("StopTransaction"))["reason"] == "EVDisconnected"
     assert (await s.station.evse())["locked"]
     await s.tap(CARD)

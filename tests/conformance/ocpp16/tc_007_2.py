@@ -7,7 +7,7 @@ async def test_a_cached_token_from_afar(s: Play) -> None:
     await s.set(AuthorizationCacheEnabled=True, LocalPreAuthorize=True, AuthorizeRemoteTxRequests=True)
     await s.known(CARD)
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await s.start(CARD) == "Accepted"
-    await s.told("Charging")
+    await s.status_reported("Charging")
     assert s.story() == ["Preparing", "StartTransaction", "Charging"]

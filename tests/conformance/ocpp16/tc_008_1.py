@@ -10,5 +10,5 @@ async def test_a_listed_card_is_not_asked_about(s: Play) -> None:
     assert s.payloads("Authorize") == []
     assert s.payloads("StartTransaction")[0]["idTag"] == CARD
     await s.tap(CARD)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.leave()

@@ -7,8 +7,8 @@ async def test_a_remote_start_with_a_listed_card(s: Play) -> None:
     await s.set(LocalAuthListEnabled=True, LocalPreAuthorize=True, AuthorizeRemoteTxRequests=True)
     assert await s.list(1, **{CARD: OK}) == "Accepted"
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await s.start(CARD) == "Accepted"
-    await s.told("Charging")
+    await s.status_reported("Charging")
     assert s.payloads("Authorize") == []
     assert s.payloads("StartTransaction")[0]["idTag"] == CARD

@@ -9,8 +9,8 @@ from tests.conformance.ocpp16.play import APP, Play
 async def test_remote_start_then_cable(s: Play, authorise: bool) -> None:
     await s.set(AuthorizeRemoteTxRequests=authorise)
     assert await s.start(APP) == "Accepted"
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.plug()
-    await s.told("Charging")
+    await s.status_reported("Charging")
     asked = ["Authorize"] if authorise else []
     assert s.story() == [*asked, "Preparing", "StartTransaction", "Charging"]

@@ -9,6 +9,6 @@ async def test_an_idle_socket(s: Play) -> None:
 
 async def test_a_cable_that_waits(s: Play) -> None:
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await s.ask("UnlockConnector", connectorId=1) == "Unlocked"
     await s.until(lambda e: not e["locked"])

@@ -10,4 +10,4 @@ async def test_a_session_on_a_fixed_cable_goes_on(tethered: Play) -> None:
     await s.never("StopTransaction")
     assert (await s.station.evse())["contactor"]
     await s.tap(CARD)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")

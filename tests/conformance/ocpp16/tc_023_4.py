@@ -10,5 +10,5 @@ async def test_a_refused_card(s: Play) -> None:
     await s.screen("refused")
     assert s.payloads("Authorize") == [{"idTag": STRANGER}]
     await s.screen("idle")
-    await s.told("Available")
+    await s.status_reported("Available")
     await s.never("StartTransaction")

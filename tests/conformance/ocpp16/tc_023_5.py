@@ -7,7 +7,7 @@ async def test_a_refused_token_from_afar(s: Play) -> None:
     await s.set(AuthorizeRemoteTxRequests=True)
     s.csms.infos[APP] = REFUSED
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await s.start(APP) == "Accepted"
     await s.call("Authorize")
     await s.screen("refused")

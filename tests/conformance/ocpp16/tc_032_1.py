@@ -3,7 +3,7 @@
 from tests.conformance.ocpp16.play import Play
 
 
-async def test_the_stop_is_told_before_it_goes_dark(backed: Play) -> None:
+async def test_the_stop_is_reported_before_it_goes_dark(backed: Play) -> None:
     s = backed
     number = await s.session()
     restarts = (await s.station.picture())["agent"]["restarts"]

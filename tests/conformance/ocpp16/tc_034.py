@@ -6,7 +6,7 @@ from tests.conformance.ocpp16.play import Play
 async def test_out_of_order_outlives_the_power(s: Play) -> None:
     assert await s.ask("ChangeAvailability", connectorId=0, type="Inoperative") == "Accepted"
     for n in (1, 2):
-        await s.told("Unavailable", n)
+        await s.status_reported("Unavailable", n)
     s.begin()
     await s.dark()
     s.csms.statuses.clear()

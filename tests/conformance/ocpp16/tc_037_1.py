@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from tests.conformance.ocpp16.play import CARD, Play, station_time
 
 
-async def test_the_start_is_told_with_its_own_time(s: Play) -> None:
+async def test_the_start_is_reported_with_its_own_time(s: Play) -> None:
     await s.known(CARD)
     await s.set(LocalAuthorizeOffline=True)
     await s.off_line()
@@ -16,7 +16,7 @@ async def test_the_start_is_told_with_its_own_time(s: Play) -> None:
     await s.until(lambda e: e["session"]["energy_wh"] > 20)
     await s.on_line()
     start = await s.call("StartTransaction")
-    await s.told("Charging")
+    await s.status_reported("Charging")
     assert await station_time(s) - datetime.fromisoformat(start["timestamp"]) > timedelta(seconds=3)
     await s.tap(CARD)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")

@@ -9,4 +9,4 @@ async def test_stopped_as_soon_as_it_is_known(s: Play) -> None:
     stop = await s.call("StopTransaction")
     assert stop["reason"] == "DeAuthorized"
     assert stop["transactionId"] == next(reversed(s.csms.transactions))
-    await s.told("Finishing")
+    await s.status_reported("Finishing")

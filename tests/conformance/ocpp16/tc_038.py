@@ -15,6 +15,6 @@ async def test_stopped_while_off_line(s: Play) -> None:
     stop = await s.call("StopTransaction")
     assert stop["transactionId"] == number
     assert stop.get("reason", "Local") == "Local"
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     assert stop["meterStop"] == evse["meter_wh"]
     assert await station_time(s) - datetime.fromisoformat(stop["timestamp"]) > timedelta(seconds=3)

@@ -5,7 +5,7 @@ from tests.conformance.ocpp16.play import APP, CARD, Play
 
 async def test_a_faulty_connector(s: Play) -> None:
     await s.fault("GroundFailure")
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     assert s.payloads("StatusNotification")[-1]["errorCode"] == "GroundFailure"
     await s.plug()
     await s.tap(CARD)
@@ -13,7 +13,7 @@ async def test_a_faulty_connector(s: Play) -> None:
     assert await s.start(APP) == "Rejected"
     await s.never("StartTransaction")
     await s.fault("GroundFailure", False)
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     await s.unplug(side="ev")
     await s.leave()
     assert s.payloads("StatusNotification")[-1]["errorCode"] == "NoError"

@@ -12,7 +12,7 @@ async def test_more_than_a_message_may_carry(s: Play) -> None:
     assert await s.list(2, **{CARD: OK}) == "Accepted"
     assert await s.list(3, **{f"T{n}": OK for n in range(most + 1)}) == "Failed"
     assert await s.list_version() == 2
-    assert await s.list(3, **{CARD: OK, "NOBODY": None}) == "Failed"  # a full list says of each what it is worth
+    assert await s.list(3, **{CARD: OK, "UNKNOWN": None}) == "Failed"  # a full list says of each what it is worth
     assert await s.list_version() == 2
     await s.session(CARD)
     assert s.payloads("Authorize") == []

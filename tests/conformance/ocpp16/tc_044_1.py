@@ -14,7 +14,7 @@ async def test_good_firmware(s: Play) -> None:
         await s.heard(lambda: "Installed" in firmware(s))
     assert firmware(s) == ["Downloading", "Downloaded", "Installing", "Installed"]
     assert boot["firmwareVersion"] == "2.0.0"
-    await s.told("Available")
+    await s.status_reported("Available")
 
 
 async def test_a_session_ends_before_the_installation_and_none_begins(s: Play) -> None:
@@ -22,12 +22,12 @@ async def test_a_session_ends_before_the_installation_and_none_begins(s: Play) -
     with web_server() as web:
         web.files["/fw.bin"] = image("2.0.1", reboot=False)
         await update(s, f"http://127.0.0.1:{web.port}/fw.bin")
-        await s.told("Unavailable", 2)
+        await s.status_reported("Unavailable", 2)
         await s.heard(lambda: firmware(s) == ["Downloading", "Downloaded"])
         assert await s.start(n=2) == "Rejected"
         assert await s.stop(number) == "Accepted"
         await s.heard(lambda: "Installed" in firmware(s))
-    await s.told("Available", 2)
+    await s.status_reported("Available", 2)
 
 
 async def test_new_firmware_that_does_not_come_up(s: Play) -> None:
@@ -37,7 +37,7 @@ async def test_new_firmware_that_does_not_come_up(s: Play) -> None:
         boot = await s.rebooted()
         await s.heard(lambda: "InstallationFailed" in firmware(s))
     assert boot["firmwareVersion"] != "3.0.0"
-    await s.told("Available")
+    await s.status_reported("Available")
 
 
 async def test_killed_while_it_downloads(s: Play) -> None:

@@ -12,5 +12,5 @@ async def test_no_firmware(s: Play) -> None:
         await s.heard(lambda: "InstallationFailed" in firmware(s))
     assert firmware(s) == ["Downloading", "Downloaded", "Installing", "InstallationFailed"]
     assert s.payloads("BootNotification") == []
-    await s.told("Available")
+    await s.status_reported("Available")
     await s.session()

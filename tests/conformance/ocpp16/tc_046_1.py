@@ -5,14 +5,14 @@ from tests.conformance.ocpp16.play import CARD, OK, STRANGER, Play
 
 async def test_only_the_card_of_the_reservation(s: Play) -> None:
     assert await s.reserve() == "Accepted"
-    await s.told("Reserved")
+    await s.status_reported("Reserved")
     await s.tap(STRANGER)
     await s.screen("refused")
     assert s.payloads("Authorize") == []
     await s.session(CARD)
     assert s.payloads("StartTransaction")[0]["reservationId"] == 7
     await s.tap(CARD)
-    await s.told("Finishing")
+    await s.status_reported("Finishing")
     await s.leave()
     s.begin()
     await s.session(STRANGER)  # it was used up
@@ -23,9 +23,9 @@ async def test_after_a_power_cut_and_off_line(s: Play) -> None:
     await s.set(LocalAuthorizeOffline=True)
     assert await s.list(1, **{CARD: OK, STRANGER: OK}) == "Accepted"
     assert await s.reserve() == "Accepted"
-    await s.told("Reserved")
+    await s.status_reported("Reserved")
     await s.kill()
-    await s.told("Reserved")
+    await s.status_reported("Reserved")
     await s.off_line()
     await s.plug()
     await s.tap(STRANGER)

@@ -6,7 +6,7 @@ from tests.conformance.ocpp16.play import CARD, STRANGER, Play
 async def test_at_its_end_the_connector_is_free_again(s: Play) -> None:
     assert await s.reserve(after_s=60) == "Accepted"
     await s.heard(lambda: "Reserved" in s.story())
-    await s.told("Available")
+    await s.status_reported("Available")
     await s.session(STRANGER)
     assert "reservationId" not in s.payloads("StartTransaction")[0]
 

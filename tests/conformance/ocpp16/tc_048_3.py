@@ -5,5 +5,5 @@ from tests.conformance.ocpp16.play import Play
 
 async def test_an_unavailable_connector(s: Play) -> None:
     assert await s.ask("ChangeAvailability", connectorId=1, type="Inoperative") == "Accepted"
-    await s.told("Unavailable")
+    await s.status_reported("Unavailable")
     assert await s.reserve() == "Unavailable"

@@ -7,7 +7,7 @@ async def test_the_last_free_connector_is_kept(s: Play) -> None:
     assert await s.get("ReserveConnectorZeroSupported") == "true"
     assert await s.reserve(0) == "Accepted"
     await s.session(STRANGER, 1)
-    await s.told("Reserved", 2)
+    await s.status_reported("Reserved", 2)
     await s.tap(FRIEND, 2)
     await s.screen("refused", 2)
     await s.session(CARD, 2)

@@ -6,5 +6,5 @@ from tests.conformance.ocpp16.play import Play
 async def test_all_are_unavailable(s: Play) -> None:
     assert await s.ask("ChangeAvailability", connectorId=0, type="Inoperative") == "Accepted"
     for n in (1, 2):
-        await s.told("Unavailable", n)
+        await s.status_reported("Unavailable", n)
     assert await s.reserve(0) == "Unavailable"

@@ -14,4 +14,4 @@ async def test_connector_0_is_not_supported(tmp_path: Path) -> None:
         assert await s.put("ReserveConnectorZeroSupported", True) == "Rejected"
         assert await s.reserve(0) == "Rejected"
         assert await s.reserve(1) == "Accepted"
-        await s.told("Reserved", 1)
+        await s.status_reported("Reserved", 1)

@@ -11,10 +11,10 @@ async def test_a_card_with_the_parent_of_the_reservation(s: Play, asks: bool) ->
     await s.set(AuthorizeRemoteTxRequests=asks)
     s.csms.infos[FRIEND] = FAMILY
     assert await s.reserve(token=CARD, parentIdTag="FAMILY") == "Accepted"
-    await s.told("Reserved")
+    await s.status_reported("Reserved")
     assert await s.start(FRIEND) == "Accepted"
     await s.plug()
-    await s.told("Charging")
+    await s.status_reported("Charging")
     assert [p["idTag"] for p in s.payloads("Authorize")] == [FRIEND]
     start = s.payloads("StartTransaction")[0]
     assert (start["idTag"], start["reservationId"]) == (FRIEND, 7)

@@ -7,7 +7,7 @@ from tests.conformance.ocpp16.play import APP, Play
 async def test_the_profile_holds_from_the_start_on(s: Play) -> None:
     await s.set(AuthorizeRemoteTxRequests=False)
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     s.profiled = True
     wanted = profile(1, TX, (0, 8), (60, 11), (80, 6))
     assert await s.start(APP, chargingProfile=wanted) == "Accepted"

@@ -9,7 +9,7 @@ from tests.conformance.ocpp16.play import APP, Play
 @pytest.mark.parametrize("purpose", [DEFAULT, MAX])
 async def test_another_purpose(s: Play, purpose: str) -> None:
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await s.start(APP, chargingProfile=profile(1, purpose, (0, 8))) == "Rejected"
     await s.never("StartTransaction")
     assert await s.ask("ClearChargingProfile") == "Unknown"

@@ -8,7 +8,7 @@ async def test_a_forgotten_token_from_afar(s: Play) -> None:
     await s.known(CARD)
     assert await s.ask("ClearCache") == "Accepted"
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert await s.start(CARD) == "Accepted"
-    await s.told("Charging")
+    await s.status_reported("Charging")
     assert s.story() == ["Preparing", "Authorize", "StartTransaction", "Charging"]

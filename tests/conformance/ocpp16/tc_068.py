@@ -13,4 +13,4 @@ async def test_the_card_that_began_it(s: Play) -> None:
     stop = await s.call("StopTransaction")
     assert stop["idTag"] == CARD
     assert stop.get("reason", "Local") == "Local"
-    await s.told("Finishing")
+    await s.status_reported("Finishing")

@@ -6,7 +6,7 @@ from tests.conformance.ocpp16.secure_play import Guarded, back, shut_out
 from tests.support.certificate_authorities import Authority, tls
 
 
-async def test_a_foreign_server_is_told_to_the_right_one(secured: Guarded, tmp_path: Path) -> None:
+async def test_a_foreign_server_is_reported_to_the_right_one(secured: Guarded, tmp_path: Path) -> None:
     s, csms, ours = secured
     csms.become(tls(Authority(tmp_path, "Foreign Root").server()))
     await shut_out(s, csms)

@@ -13,5 +13,5 @@ async def test_it_takes_effect_at_once_and_outlives_the_process(s: Play) -> None
     await s.kill()
     await offered(s, 7)
     await s.until(lambda e: e["contactor"])
-    await s.told("Charging")
+    await s.status_reported("Charging")
     await billed_exactly(s, number)

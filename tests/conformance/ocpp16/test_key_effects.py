@@ -40,7 +40,7 @@ async def test_no_data_for_the_stop(s: Play) -> None:
     assert "transactionData" not in await s.call("StopTransaction")
 
 
-async def test_a_status_that_lasts_too_short_is_not_told(s: Play) -> None:
+async def test_a_status_that_lasts_too_short_is_not_reported(s: Play) -> None:
     """MinimumStatusDuration: a cable that is in and out again."""
     await s.set(MinimumStatusDuration=3600)
     await s.plug(ready=False)
@@ -51,7 +51,7 @@ async def test_a_status_that_lasts_too_short_is_not_told(s: Play) -> None:
     assert await s.put("MinimumStatusDuration", 0) == "Accepted"
     await s.never("StatusNotification", 0.2)
     await s.plug()
-    await s.told("Preparing")
+    await s.status_reported("Preparing")
     assert [p["status"] for p in s.payloads("StatusNotification")] == ["Preparing"]
 
 

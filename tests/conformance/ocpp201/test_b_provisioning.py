@@ -214,7 +214,7 @@ async def test_TC_B_21_CS(s: Street201) -> None:
     """OnIdle during a transaction: scheduled, carried out when the driver has ended it."""
     await s.session()
     assert await s.csms.ask("Reset", {"type": "OnIdle"}) == {"status": "Scheduled"}
-    await s.told("Unavailable", 2)
+    await s.status_reported("Unavailable", 2)
     await s.tap("04AAAAAA")
     assert (await s.ended())["transactionInfo"]["stoppedReason"] == "Local"
     assert (await s.rebooted())["reason"] == "ScheduledReset"
@@ -233,17 +233,17 @@ async def test_TC_B_22_CS(s: Street201) -> None:
 async def test_TC_B_23_CS(s: Street201) -> None:
     """An unavailable EVSE stays unavailable over a reset."""
     assert await s.available(False, 1) == "Accepted"
-    await s.told("Unavailable", 1)
+    await s.status_reported("Unavailable", 1)
     await s.csms.ask("Reset", {"type": "Immediate"})
     await s.rebooted()
-    await s.told("Unavailable", 1)
+    await s.status_reported("Unavailable", 1)
     assert await s.available(True, 1) == "Accepted"
 
 
 async def test_TC_B_24_CS(s: Street201) -> None:
     """A reservation outlives a reset."""
     assert await s.reserve() == "Accepted"
-    await s.told("Reserved")
+    await s.status_reported("Reserved")
     await s.csms.ask("Reset", {"type": "Immediate"})
     await s.rebooted()
     await s.heard(lambda: any(p["evseId"] == 1 for p in s.payloads("StatusNotification")))
@@ -354,7 +354,7 @@ async def test_TC_B_51_CS_and_TC_B_52_CS(s: Street201) -> None:
         s.begin()
         await s.seen_occupied()
         await s.on_line()
-        await s.told("Occupied", 1)
+        await s.status_reported("Occupied", 1)
         await s.heard(lambda reporting=reporting: {p["evseId"] for p in s.payloads("StatusNotification")} == reporting)
         await s.unplug(1, side="ev")
         await s.leave(1)

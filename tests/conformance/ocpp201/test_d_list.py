@@ -76,7 +76,7 @@ async def test_TC_D_07_CS_TC_D_10_CS(d: Street201) -> None:
     assert await d.list(7, **{CARD: OK}) == "Failed"
 
 
-async def test_what_may_be_sent_at_once_is_told(d: Street201) -> None:
+async def test_what_may_be_sent_at_once_is_reported(d: Street201) -> None:
     _, entries = await d.report("GetReport", componentVariable=[{"component": {"name": "LocalAuthListCtrlr"}}])
     found = {e["variable"]["name"]: e for e in entries}
     limit = found["Entries"]["variableCharacteristics"]["maxLimit"]

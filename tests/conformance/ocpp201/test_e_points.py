@@ -56,7 +56,7 @@ async def bay(s: Street201, occupied: bool) -> None:
     await s.station.post("/evses/1/bay", {"occupied": occupied})
 
 
-def told(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def reported_events(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(e["eventType"], e["triggerReason"]) for e in events]
 
 
@@ -101,7 +101,7 @@ async def test_TC_E_09_CS(s: Street201) -> None:
         await stopped_by_card(s)
         ended = await s.ended()
         assert ended["transactionInfo"]["transactionId"] == began["transactionInfo"]["transactionId"]
-        assert told(s.events()) == [
+        assert reported_events(s.events()) == [
             ("Started", "CablePluggedIn"), ("Updated", "Authorized"), ("Updated", "ChargingStateChanged"),
             ("Ended", "StopAuthorized"),
         ]  # fmt: skip
@@ -116,7 +116,7 @@ async def test_a_refused_card_leaves_it_open(s: Street201) -> None:
         await s.screen("refused")
         await s.unplug(side="ev")
         ended = await s.ended()
-        assert told(s.events()) == [("Started", "CablePluggedIn"), ("Ended", "EVCommunicationLost")]
+        assert reported_events(s.events()) == [("Started", "CablePluggedIn"), ("Ended", "EVCommunicationLost")]
         assert ended["transactionInfo"]["stoppedReason"] == "EVDisconnected"
 
 
@@ -266,7 +266,7 @@ async def test_TC_E_27_CS(s: Street201) -> None:
         await s.unplug(2, side="ev")
         gone = await s.event(lambda e: e["triggerReason"] == "EVCommunicationLost")
         assert (gone["eventType"], gone["transactionInfo"]["chargingState"]) == ("Updated", "Idle")
-        await s.told("Available", 2)
+        await s.status_reported("Available", 2)
         ended = await s.ended()
         assert (ended["triggerReason"], ended["transactionInfo"]["stoppedReason"]) == ("EVConnectTimeout", "Timeout")
         assert ended["transactionInfo"]["chargingState"] == "Idle"
@@ -305,7 +305,7 @@ async def test_an_open_transaction_survives_a_kill(s: Street201) -> None:
         await s.plug()
         first = (await s.began())["transactionInfo"]["transactionId"]
         await s.kill()
-        await s.until(lambda e: e["told"])
+        await s.until(lambda e: e["reported"])
         await s.tap(CARD)
         right = await s.event(lambda e: e["triggerReason"] == "Authorized")
         assert right["transactionInfo"]["transactionId"] == first

@@ -46,7 +46,7 @@ async def test_TC_F_04_CS(s: Street201) -> None:
     await s.session(CARD)
 
 
-async def test_a_remote_start_for_whoever_is_there(s: Street201) -> None:
+async def test_a_remote_start_for_who_is_there(s: Street201) -> None:
     """NoAuthorization: no authorization is requested, whatever AuthorizeRemoteStart says, and no card stops it."""
     assert await s.put("AuthCtrlr.AuthorizeRemoteStart", "true") == "Accepted"
     try:
@@ -124,7 +124,7 @@ async def test_transaction_events_are_triggered(s: Street201, which: dict, heard
         pytest.param("FirmwareStatusNotification", {}, "FirmwareStatusNotification", id="TC_F_18_CS"),
     ],
 )
-async def test_idle_is_told(s: Street201, what: str, which: dict, action: str) -> None:
+async def test_idle_is_reported(s: Street201, what: str, which: dict, action: str) -> None:
     assert await trigger(s, what, **which) == "Accepted"
     await s.heard(lambda: s.payloads(action))
     assert s.payloads(action)[0] == {"status": "Idle"}
@@ -183,7 +183,7 @@ async def test_out_of_service_and_back(s: Street201, n: int, connector: bool) ->
         for _ in range(2):
             assert await s.available(operative, n, connector) == "Accepted"
         for number in touched:
-            await s.told(status, number)
+            await s.status_reported(status, number)
     reported = [p["connectorStatus"] for p in s.payloads("StatusNotification")]
     assert sorted(reported) == ["Available"] * len(touched) + ["Unavailable"] * len(touched)
 
@@ -191,11 +191,11 @@ async def test_out_of_service_and_back(s: Street201, n: int, connector: bool) ->
 async def test_a_connector_stays_inoperative_when_its_evse_becomes_operative(s: Street201) -> None:
     """G03: each level has a state of its own."""
     assert await s.available(False, 1, connector=True) == "Accepted"
-    await s.told("Unavailable", 1)
+    await s.status_reported("Unavailable", 1)
     assert await s.available(True, 1) == "Accepted"
     assert await s.get("EVSE/1.AvailabilityState") == ("Accepted", "Unavailable")
     assert await s.available(True, 1, connector=True) == "Accepted"
-    await s.told("Available", 1)
+    await s.status_reported("Available", 1)
     assert [p["connectorStatus"] for p in s.payloads("StatusNotification")] == ["Unavailable", "Available"]
 
 
@@ -211,14 +211,14 @@ async def test_out_of_service_during_a_transaction(s: Street201, n: int, connect
     await s.session()
     assert await s.available(False, n, connector) == "Scheduled"
     if n == 0:
-        await s.told("Unavailable", 2)
+        await s.status_reported("Unavailable", 2)
     await s.tap(CARD)
     await s.ended()
     await s.unplug(side="ev")
     await s.unplug()
-    await s.told("Unavailable", 1)
+    await s.status_reported("Unavailable", 1)
     assert await s.available(True, n, connector) == "Accepted"
-    await s.told("Available", 1)
+    await s.status_reported("Available", 1)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ async def test_out_of_service_during_a_transaction(s: Street201, n: int, connect
 )
 async def test_out_of_service_over_a_power_cut(s: Street201, n: int, connector: bool) -> None:
     assert await s.available(False, n, connector) == "Accepted"
-    await s.told("Unavailable", 1)
+    await s.status_reported("Unavailable", 1)
     s.begin()
     await s.kill()
     await s.rebooted()
@@ -246,12 +246,12 @@ async def test_each_evse_keeps_its_own_word_beside_the_station(s: Street201) -> 
     """G03, G04: the station going back to service does not bring back an EVSE that was taken out by itself."""
     assert await s.available(False, 1) == "Accepted"
     assert await s.available(False) == "Accepted"
-    await s.told("Unavailable", 2)
+    await s.status_reported("Unavailable", 2)
     assert await s.available(True) == "Accepted"
-    await s.told("Available", 2)
+    await s.status_reported("Available", 2)
     assert (await s.get("EVSE/1.AvailabilityState"))[1] == "Unavailable"
     assert await s.available(True, 1) == "Accepted"
-    await s.told("Available", 1)
+    await s.status_reported("Available", 1)
 
 
 async def test_TC_G_20_CS(s: Street201) -> None:
@@ -265,7 +265,7 @@ async def test_TC_G_20_CS(s: Street201) -> None:
     assert event["component"] == {"name": "ConnectorPlugRetentionLock", "evse": {"id": 1, "connectorId": 1}}
     assert (event["variable"], event["actualValue"], event["trigger"]) == ({"name": "Problem"}, "true", "Delta")
     assert (await s.get("ConnectorPlugRetentionLock/1/1.Problem"))[1] == "true"
-    await s.told("Faulted")
+    await s.status_reported("Faulted")
     assert s.events() == []
     assert not (await s.station.evse())["contactor"]
     await s.fault("ConnectorLockFailure", False)

@@ -38,7 +38,7 @@ async def charges(h: Street201, token: str, n: int = 1) -> dict[str, Any]:
 async def test_TC_H_01_CS_TC_H_02_CS(h: Street201) -> None:
     """Another card is turned away, also remotely; the reserving card uses its reservation."""
     assert await h.reserve() == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     await h.refused(STRANGER)
     assert await h.remote(1, STRANGER) == "Rejected"
     assert (await charges(h, CARD))["reservationId"] == 7
@@ -50,7 +50,7 @@ async def test_TC_H_01_CS_TC_H_02_CS(h: Street201) -> None:
 
 async def test_a_remote_start_uses_it(h: Street201) -> None:
     assert await h.reserve(token="APP") == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     assert await h.remote(1, "APP") == "Accepted"
     await h.plug()
     assert (await h.began())["reservationId"] == 7
@@ -67,35 +67,35 @@ async def test_TC_H_03_CS_TC_H_04_CS(h: Street201) -> None:
 async def test_TC_H_06_CS_TC_H_12_CS(h: Street201) -> None:
     """An unavailable EVSE cannot be reserved, nor any when all are."""
     assert await h.available(False, 1) == "Accepted"
-    await h.told("Unavailable", 1)
+    await h.status_reported("Unavailable", 1)
     try:
         assert await h.reserve(1) == "Unavailable"
         assert await h.available(False, 2) == "Accepted"
-        await h.told("Unavailable", 2)
+        await h.status_reported("Unavailable", 2)
         assert await h.reserve(0) == "Unavailable"
     finally:
         for n in (1, 2):
             await h.available(True, n)
-            await h.told("Available", n)
+            await h.status_reported("Available", n)
 
 
 async def test_TC_H_07_CS(h: Street201) -> None:
     """Expiry is reported and frees the EVSE."""
     assert await h.reserve(after_s=100) == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     await updates(h, "Expired")
-    await h.told("Available")
+    await h.status_reported("Available")
     assert "reservationId" not in await charges(h, STRANGER)
 
 
 async def test_TC_H_17_CS_TC_H_18_CS(h: Street201) -> None:
     """Cancelled: available. An unknown one: rejected, the real one stays."""
     assert await h.reserve() == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     assert await h.cancel(8) == "Rejected"
     await h.refused(STRANGER)
     assert await h.cancel(7) == "Accepted"
-    await h.told("Available")
+    await h.status_reported("Available")
     assert "reservationId" not in await charges(h, STRANGER)
 
 
@@ -103,7 +103,7 @@ async def test_TC_H_19_CS(h: Street201) -> None:
     """A card of the group of the reservation may use it."""
     h.csms.infos[FRIEND] = GROUP
     assert await h.reserve(**FAMILY) == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     await h.refused(STRANGER)
     event = await charges(h, FRIEND)
     assert (event["idToken"]["idToken"], event["reservationId"]) == (FRIEND, 7)
@@ -112,23 +112,23 @@ async def test_TC_H_19_CS(h: Street201) -> None:
 async def test_TC_H_20_CS(h: Street201) -> None:
     """A reserved EVSE becomes faulty: the reservation is removed, and this is reported."""
     assert await h.reserve() == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     await h.fault("GroundFailure")
     await updates(h, "Removed")
-    await h.told("Faulted")
+    await h.status_reported("Faulted")
     await h.fault("GroundFailure", False)
-    await h.told("Available")
+    await h.status_reported("Available")
 
 
 async def test_TC_H_21_CS(h: Street201) -> None:
     """A reserved EVSE made unavailable: the same."""
     assert await h.reserve() == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     assert await h.available(False, 1) == "Accepted"
     await updates(h, "Removed")
-    await h.told("Unavailable")
+    await h.status_reported("Unavailable")
     await h.available(True, 1)
-    await h.told("Available")
+    await h.status_reported("Available")
 
 
 async def test_TC_H_22_CS(h: Street201) -> None:
@@ -144,20 +144,20 @@ async def test_TC_H_22_CS(h: Street201) -> None:
 async def test_TC_H_23_CS(h: Street201) -> None:
     """The same id replaces the reservation."""
     assert await h.reserve(1) == "Accepted"
-    await h.told("Reserved", 1)
+    await h.status_reported("Reserved", 1)
     assert await h.reserve(2, STRANGER) == "Accepted"
-    await h.told("Available", 1)
-    await h.told("Reserved", 2)
+    await h.status_reported("Available", 1)
+    await h.status_reported("Reserved", 2)
     await h.refused(CARD, 2)
     assert (await charges(h, STRANGER, 2))["reservationId"] == 7
 
 
 async def test_it_outlives_the_process(h: Street201) -> None:
     assert await h.reserve() == "Accepted"
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     await h.kill()
     await h.station.until(lambda p: p["backend"]["boot"] == "Accepted")
-    await h.told("Reserved")
+    await h.status_reported("Reserved")
     await h.refused(STRANGER)
     assert (await charges(h, CARD))["reservationId"] == 7
 
@@ -169,7 +169,7 @@ async def test_TC_H_08_CS(h: Street201) -> None:
     """The last free EVSE is kept for the card."""
     assert await h.reserve(0) == "Accepted"
     assert "reservationId" not in await charges(h, STRANGER, 1)
-    await h.told("Reserved", 2)
+    await h.status_reported("Reserved", 2)
     await h.refused(FRIEND, 2)
     assert (await charges(h, CARD, 2))["reservationId"] == 7
 
@@ -179,7 +179,7 @@ async def test_TC_H_09_CS_TC_H_14_CS(h: Street201) -> None:
     assert await h.reserve(0, CARD, 7) == "Accepted"
     assert await h.reserve(0, FRIEND, 8) == "Accepted"
     for n in (1, 2):
-        await h.told("Reserved", n)
+        await h.status_reported("Reserved", n)
     assert await h.reserve(0, STRANGER, 9) == "Occupied"
     await h.refused(STRANGER, 1)
     assert (await charges(h, FRIEND, 1))["reservationId"] == 8
@@ -198,7 +198,7 @@ async def test_TC_H_24_CS(h: Street201) -> None:
     h.csms.infos[FRIEND] = GROUP
     assert await h.reserve(0, CARD, 7, **FAMILY) == "Accepted"
     await charges(h, STRANGER, 1)
-    await h.told("Reserved", 2)
+    await h.status_reported("Reserved", 2)
     event = await charges(h, FRIEND, 2)
     assert (event["idToken"]["idToken"], event["reservationId"]) == (FRIEND, 7)
 
@@ -213,7 +213,7 @@ async def test_TC_H_15_CS_TC_H_16_CS(h: Street201) -> None:
     assert await h.reserve(0, CARD, 7, connectorType="sType2") == "Accepted"
     assert await h.reserve(0, FRIEND, 8, connectorType="sType2") == "Accepted"
     for n in (1, 2):
-        await h.told("Reserved", n)
+        await h.status_reported("Reserved", n)
     await h.refused(STRANGER, 1)
     assert (await charges(h, CARD, 1))["reservationId"] == 7
 

@@ -123,10 +123,10 @@ async def test_TC_K_01_CS(s: Street201) -> None:
 async def test_TC_K_02_CS_TC_K_11_CS_TC_K_14_CS_TC_K_16_CS(s: Street201) -> None:
     """What is not for a running transaction here is refused."""
     assert await put(s, 1, profile(1, TX, (0, 6))) == "Rejected"
-    assert await put(s, 1, profile(1, TX, (0, 6), transactionId="nobody")) == "Rejected"
+    assert await put(s, 1, profile(1, TX, (0, 6), transactionId="unknown")) == "Rejected"
     number = await s.session()
     assert await put(s, 0, profile(1, TX, (0, 6), transactionId=number)) == "Rejected"
-    assert await put(s, 1, profile(1, TX, (0, 6), transactionId="nobody")) == "Rejected"
+    assert await put(s, 1, profile(1, TX, (0, 6), transactionId="unknown")) == "Rejected"
     assert await put(s, 2, profile(1, TX, (0, 6), transactionId=number)) == "Rejected"
     assert await put(s, 9, profile(1, DEFAULT, (0, 6))) == "Rejected"
     assert await numbers(s) == []

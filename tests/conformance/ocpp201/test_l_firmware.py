@@ -142,7 +142,7 @@ async def test_TC_L_08_CS(s: Street201, web: WebServer) -> None:
     """Signed but unusable: InstallVerificationFailed."""
     assert await update(s, web, 8, b"a holiday picture") == "Accepted"
     await s.heard(lambda: "InstallVerificationFailed" in statuses(s))
-    await s.told("Available")
+    await s.status_reported("Available")
 
 
 async def test_TC_L_10_CS(s: Street201, web: WebServer) -> None:
@@ -181,14 +181,14 @@ async def test_TC_L_15_CS(s: Street201, web: WebServer) -> None:
     """Not during a transaction, and no new sessions: the other EVSE is Unavailable until it is installed."""
     await s.session(CARD)
     assert await update(s, web, 15, image("5.0.0", reboot=False)) == "Accepted"
-    await s.told("Unavailable", 2)
+    await s.status_reported("Unavailable", 2)
     await s.heard(lambda: "InstallScheduled" in statuses(s, 15))
     assert "Installing" not in statuses(s, 15)
     assert await s.remote(2) == "Rejected"
     await s.tap(CARD)
     await s.ended()
     await s.heard(lambda: "Installed" in statuses(s, 15))
-    await s.told("Available", 2)
+    await s.status_reported("Available", 2)
 
 
 async def test_TC_L_18_CS(s: Street201, web: WebServer) -> None:

@@ -221,7 +221,7 @@ async def test_TC_O_38_CS(o: Street201) -> None:
         await shown(o, HELLO)
     finally:
         await o.available(True, 1)
-        await o.told("Available", 1)
+        await o.status_reported("Available", 1)
     await shown(o)
     assert await ids(o, state="Unavailable") == [1]
 
