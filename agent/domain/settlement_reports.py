@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain.blocks.csms_settlement import makes_receipts_elsewhere
 from agent.domain.events import Event
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded
@@ -26,7 +27,7 @@ def report_settlement(site: StationState, p: Payment, before: PayState, event: E
     if status is None:
         return
     settled = status is SettlementStatus.SETTLED
-    url = site.settings.text_value("receipt_url") if settled and not site.settings.bool_value("csms_receipts") else ""
+    url = site.settings.text_value("receipt_url") if settled and not makes_receipts_elsewhere(site) else ""
     report = SettlementReported(
         p.token.value, status, 0 if status is SettlementStatus.CANCELED else p.cents or 0, now.stamp,
         p.session or p.transaction,

@@ -211,6 +211,13 @@ def test_what_the_backend_makes_or_charges_has_no_receipt_here() -> None:
         assert receipts(play) == [], name
 
 
+def test_a_backend_whose_version_brings_no_receipt_leaves_it_to_the_station() -> None:
+    """ReceiptByCSMS outlives the version in which it was set."""
+    play = shop(settings={"csms_receipts": True}, can_csms_settle=lambda: False, **SETTLES)
+    session(play)
+    assert len(receipts(play)) == 1
+
+
 def test_the_backend_gets_the_number_of_the_receipt() -> None:
     """C21.FR.04."""
     play = shop(settings={"receipt_url": "https://pay.example/r/{reference}"}, **SETTLES)

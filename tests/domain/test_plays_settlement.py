@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.blocks.csms_settlement import UNUSED_SETTING
+from agent.domain.blocks.csms_settlement import UNUSED_SETTINGS
 from agent.domain.events import (
     CablePlugged,
     ContactorOpened,
@@ -76,7 +76,7 @@ def sent(play: Playbook, kind: type[Any]) -> Any:
 
 
 def unused_setting_notes(play: Playbook) -> list[str]:
-    return [o.text for o in play.log if isinstance(o, LogNote) and o.text == UNUSED_SETTING]
+    return [o.text for o in play.log if isinstance(o, LogNote) and o.text in UNUSED_SETTINGS.values()]
 
 
 def finished(play: Playbook, wh: int = 6001) -> str:
@@ -254,7 +254,8 @@ def test_a_settled_payment_is_reported_with_its_receipt() -> None:
 
 def test_a_receipt_of_the_backend_is_shown_when_it_comes() -> None:
     """C21.FR.03: ReceiptByCSMS. It may lead to allowed addresses alone."""
-    play = till(settings={"receipt_url": "https://pay.example/{reference}", "csms_receipts": True}, **REPORTED)
+    settings = {"receipt_url": "https://pay.example/{reference}", "csms_receipts": True}
+    play = till(settings=settings, can_csms_settle=lambda: True, **REPORTED)
     payment = finished(play)
     play.feed(PaymentSettled(0, payment, Settlement.DONE))
     (said,) = reports(play)
@@ -308,9 +309,24 @@ def test_the_terminal_charges_where_the_version_does_not_let_the_backend_settle(
     assert CommitPayment(0, payment, 7, 250) in play.log
     for up in (False, True, False, True):
         play.skip().feed(LinkChanged(LINK, up))
-    assert unused_setting_notes(play) == [UNUSED_SETTING], "once"
+    assert unused_setting_notes(play) == [UNUSED_SETTINGS["csms_settles"]], "once"
     play.skip().restart().skip()
-    assert unused_setting_notes(play) == [UNUSED_SETTING] * 2, "and at the start"
+    assert unused_setting_notes(play) == [UNUSED_SETTINGS["csms_settles"]] * 2, "and at the start"
+
+
+def test_the_station_makes_the_receipt_where_the_version_does_not_bring_one() -> None:
+    """ReceiptByCSMS was set in 2.1; the station speaks 1.6 or 2.0.1 now, in which it cannot be taken back."""
+    spoken = ["2.1"]
+    settings = {"receipt_url": "https://pay.example/{reference}", "csms_receipts": True}
+    play = till(settings=settings, can_csms_settle=lambda: spoken[0] == "2.1", **REPORTED)
+    spoken[0] = "1.6"
+    play.skip().feed(LinkChanged(LINK, True))
+    payment = finished(play)
+    play.feed(PaymentSettled(0, payment, Settlement.DONE))
+    (said,) = reports(play)
+    assert said.receipt_url == f"https://pay.example/{payment_reference('PY', payment)}"
+    assert play.screens[1].values["qr_url"] == said.receipt_url
+    assert unused_setting_notes(play) == [UNUSED_SETTINGS["csms_receipts"]]
 
 
 def test_a_driver_who_stops_before_any_energy_pays_nothing() -> None:

@@ -1,4 +1,5 @@
-"""Who settles what a session of a bank card costs: the terminal, or the backend (OCPP 2.1 C21, SettlementByCSMS)."""
+"""Who settles what a session of a bank card costs and who makes its receipt: the station, or the backend (OCPP 2.1 C21,
+SettlementByCSMS and ReceiptByCSMS)."""
 
 from __future__ import annotations
 
@@ -11,10 +12,17 @@ from agent.domain.orders import LogNote
 from agent.domain.payment import Payment
 from agent.model.types import STATION, Moment
 
-UNUSED_SETTING = (
-    "csms_settles (SettlementByCSMS) is set, but the version that the backend speaks does not know it: the terminal "
-    "charges"
-)
+UNUSED_SETTINGS = {
+    "csms_settles": (
+        "csms_settles (SettlementByCSMS) is set, but the version that the backend speaks does not know it: the "
+        "terminal charges"
+    ),
+    "csms_receipts": (
+        "csms_receipts (ReceiptByCSMS) is set, but the version that the backend speaks does not know it: the "
+        "station makes the receipts"
+    ),
+}
+"""By setting, what the log says where it has no effect."""
 
 
 def is_left_to_csms(site: StationState, p: Payment) -> bool:
@@ -23,16 +31,24 @@ def is_left_to_csms(site: StationState, p: Payment) -> bool:
     return site.settings.bool_value("csms_settles") and site.collaborators.can_csms_settle() and not p.satellite
 
 
+def makes_receipts_elsewhere(site: StationState) -> bool:
+    """Return whether a backend makes the receipts, and can be informed of what it is to make them of. Another version
+    cannot bring them: the answer to its DataTransfer has no receipt."""
+    is_left = site.settings.bool_value("csms_receipts") and site.collaborators.can_csms_settle()
+    return is_left and bool(site.config.settlement_links)
+
+
 class CsmsSettlement:
     def __init__(self, site: StationState) -> None:
         self._site = site
-        self._is_noted = False
+        self._noted: set[str] = set()
 
     @handles_events(Started, LinkChanged)
     def note_unused_setting(self, event: Started | LinkChanged, now: Moment) -> Iterator[Yielded]:
-        """Write into the log, once, that the setting has no effect. A link that comes up may speak another version than
+        """Write into the log, once, that a setting has no effect. A link that comes up may speak another version than
         before."""
-        is_unused = self._site.settings.bool_value("csms_settles") and not self._site.collaborators.can_csms_settle()
-        if is_unused and not self._is_noted:
-            yield LogNote(STATION, UNUSED_SETTING, "payment")
-        self._is_noted = is_unused
+        can_settle = self._site.collaborators.can_csms_settle()
+        unused = {s for s in UNUSED_SETTINGS if self._site.settings.bool_value(s) and not can_settle}
+        for setting in sorted(unused - self._noted):
+            yield LogNote(STATION, UNUSED_SETTINGS[setting], "payment")
+        self._noted = unused

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.blocks.csms_settlement import is_left_to_csms
+from agent.domain.blocks.csms_settlement import is_left_to_csms, makes_receipts_elsewhere
 from agent.domain.blocks.payment_ceiling import PaymentCeiling, payment_age_s
 from agent.domain.blocks.web_payment_estimate import counts_as_charging
 from agent.domain.driver_cost import DriverBill, bill_so_far
@@ -386,11 +386,6 @@ def own_receipt_address(site: StationState, p: Payment) -> str:
     """Return the address of the receipt; "" if nothing was paid, or as long as the backend is to make it."""
     url = "" if makes_receipts_elsewhere(site) else site.settings.text_value("receipt_url")
     return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
-
-
-def makes_receipts_elsewhere(site: StationState) -> bool:
-    """True if a backend makes the receipts (``csms_receipts``), and can be informed of what it is to make them of."""
-    return site.settings.bool_value("csms_receipts") and bool(site.config.settlement_links)
 
 
 def _session_of_payment(site: StationState, p: Payment) -> Session | None:
