@@ -32,6 +32,8 @@ class AuthorizationCache:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._entries: dict[str, CacheEntry] = {}
+        self._cleared: dict[str, None] = {}
+        """Tokens of customers whose data was cleared, the oldest first, until the backend is asked about them again."""
 
     @property
     def is_enabled(self) -> bool:
@@ -72,6 +74,7 @@ class AuthorizationCache:
     def store_verdict(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Persist]:
         name = normalized_token(token.value)
         known = self._entries.get(name)
+        self._cleared.pop(name, None)
         if not self.is_enabled:
             return
         if known is not None and known.verdict == verdict:
@@ -94,9 +97,19 @@ class AuthorizationCache:
         entry = self._entries.get(normalized_token(token.value))
         return entry.verdict if entry else None
 
-    def forget_token(self, token: Token) -> Iterator[Persist]:
-        if self._entries.pop(normalized_token(token.value), None) is not None:
-            yield Persist("cache", normalized_token(token.value), None)
+    def clear_customer(self, token: Token) -> Iterator[Persist]:
+        """Remove the entry of a customer whose data is cleared (OCPP 2.x N10)."""
+        name = normalized_token(token.value)
+        if self._entries.pop(name, None) is not None:
+            yield Persist("cache", name, None)
+        self._cleared[name] = None
+        if len(self._cleared) > CACHE_MAX:
+            del self._cleared[next(iter(self._cleared))]
+
+    def is_cleared(self, token: Token) -> bool:
+        """Return whether the customer's data was cleared and the backend was not asked about the token since: the
+        answers to messages that waited bring nothing back."""
+        return normalized_token(token.value) in self._cleared
 
     def clear_all(self) -> Iterator[Persist]:
         for name in self._entries:

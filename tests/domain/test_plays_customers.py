@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.domain.events import RequestReceived, StoreFailed
-from agent.domain.orders import Persist, Response
+from agent.domain.events import CardPresented, RequestReceived, StoreFailed, TokenAuthorized, TransactionAcknowledged
+from agent.domain.orders import AuthorizeToken, Persist, Response
 from agent.domain.requests import CustomerInformationRequest, ReserveNowRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Token, Verdict
 from tests.domain.playbook import ACCEPTED, CARD_A, LINK, A, B, Playbook, charging
@@ -43,6 +43,20 @@ def test_what_is_cleared_is_off_the_disk_and_what_is_owed_stays() -> None:
     assert play.store["list_version"]["now"] == {"version": 3, "entries": 1}
     assert play.restart().site.local_list.version == 3
     assert play.skip()
+
+
+def test_the_answer_to_a_message_that_waited_brings_nothing_back() -> None:
+    """Until the backend is asked about the card again."""
+    play = charging(Playbook(evses=2), A, 1)
+    known(play, clear=True)
+    play.feed(TransactionAcknowledged(LINK, "s1", "42", FAMILY, A))
+    assert known(play.skip()).data.get("cache") is None
+    play.feed(CardPresented(2, A))
+    (order,) = [o for o in play.log if isinstance(o, AuthorizeToken)][-1:]
+    play.feed(TokenAuthorized(order.request, A, ACCEPTED))
+    assert known(play.skip()).data["cache"] == ACCEPTED
+    play.feed(TransactionAcknowledged(LINK, "s1", "42", FAMILY, A))
+    assert known(play.skip()).data["cache"] == FAMILY
 
 
 def test_a_second_time_nothing_is_written() -> None:

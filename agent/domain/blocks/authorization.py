@@ -91,7 +91,8 @@ class AuthorizationBlock:
     @handles_events(TransactionAcknowledged)
     def learn_from_transaction_response(self, event: TransactionAcknowledged, now: Moment) -> Iterator[Yielded]:
         """Store what the answer says of the token, also when the session has ended meanwhile (OCPP 1.6
-        3.5.1). The tokens of free vending and of bank cards are not presented again."""
+        3.5.1). The tokens of free vending and of bank cards are not presented again; what was cleared of a customer
+        stays cleared."""
         if event.link != self._site.config.links[0] or event.verdict is None:
             return
         evse = next((e for e in self._site.evses.values() if e.open_transaction_id == event.session), None)
@@ -100,7 +101,7 @@ class AuthorizationBlock:
         token = event.token or driver
         if token is None:
             return
-        if token.type not in CARDLESS:
+        if token.type not in CARDLESS and not self.cache.is_cleared(token):
             yield from self._known.store_verdict(token, event.verdict, now)
         if session and token.matches_token(session.token) and event.verdict.group not in (None, session.group):
             session.group = event.verdict.group

@@ -29,7 +29,7 @@ class CustomerInformation:
             return
         known = self._collect_known_data(request.token) if request.report and request.token else {}
         if request.clear and request.token:
-            yield from self._cache.forget_token(request.token)
+            yield from self._cache.clear_customer(request.token)
             yield from self._lists.forget_token(request.token)
         yield reply("Accepted", known)
 
