@@ -433,18 +433,18 @@ class Port:
     identity = TerminalIdentity()
 
     def __init__(self, *news: TerminalNews) -> None:
-        self.news, self.gone, self._moved = list(news), False, asyncio.Event()
+        self.waiting_news, self.gone, self._moved = list(news), False, asyncio.Event()
 
     async def news(self) -> AsyncIterator[TerminalNews]:
         while True:
-            while self.news:
-                yield self.news.pop(0)
+            while self.waiting_news:
+                yield self.waiting_news.pop(0)
             if self.gone:
                 raise Unreachable("gone")
             await self._moved.wait()
 
     async def void(self, reservation: int) -> Settlement:
-        self.news.append(Approved(7, 5000))
+        self.waiting_news.append(Approved(7, 5000))
         self.gone = True
         raise Unreachable("gone")
 
