@@ -13,6 +13,9 @@ from agent.domain.pending_authorization import Pending
 from agent.domain.requests import RemoteStartRequest
 from agent.model.types import Moment, Token, Verdict
 
+_WITHOUT_SESSION = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)
+"""No driver has a right or a session at the outlet."""
+
 
 class EvseSelection:
     def __init__(self, site: StationState, choice: OutletSelection, known: KnownVerdicts, claims: OutletClaims) -> None:
@@ -22,7 +25,7 @@ class EvseSelection:
     def select_for_card(self, event: CardPresented, now: Moment) -> tuple[EvseRecord | None, bool, list[EvseRecord]]:
         """Return the EVSE that a card at this reader is for, whether the first cable may still
         choose another one, and the EVSEs that are equally likely (the returned one is among
-        them)."""
+        them). Where the driver has named an outlet, the card is for that one or for none."""
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False, []
@@ -39,25 +42,22 @@ class EvseSelection:
         trapped = [e for e in evses.values() if e.holds_only_kept_cable]
         if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
             return of_group[0], False, []
-        named = self._outlet_selection.find_chosen_outlet(list(evses.values()), now)
+        if (named := self._find_named_outlet(now)) is not None:
+            return evses.get(named.number), self._may_follow_cable(named), []
         open_ = [
             e
             for e in evses.values()
-            if not why_closed_for(self._site, e, event.token)
-            and (e is named or not self._claims.is_asked_about(e.number))
+            if not why_closed_for(self._site, e, event.token) and not self._claims.is_asked_about(e.number)
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
-        without_session = (SessionState.OCCUPIED, SessionState.ENDED)
-        plugged = [e for e in open_ if e.board.vehicle_connected and e.state in without_session]
+        plugged = [e for e in open_ if e.board.vehicle_connected and e.state in _WITHOUT_SESSION]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is SessionState.OCCUPIED, _plug_time(e)))
-            if chosen := self._outlet_selection.find_chosen_outlet(plugged, now):
-                return chosen, False, []
             return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
-        free = [e for e in open_ if e.state in (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)]
+        free = [e for e in open_ if e.state in _WITHOUT_SESSION]
         if free:
-            return self._outlet_selection.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
+            return free[0], len(free) > 1, []
         by_group = [
             e
             for e in evses.values()
@@ -65,6 +65,20 @@ class EvseSelection:
         ]
         busy = [e for e in evses.values() if e.state is SessionState.ACTIVE]
         return next(iter((*by_group, *busy, *trapped)), None), False, []
+
+    def _find_named_outlet(self, now: Moment) -> EvseRecord | None:
+        """Return the outlet, of this station or of a satellite, whose button was pressed a moment ago. Where a right
+        or a session is by now, the button was most likely that driver's, and names nothing for the next card."""
+        own = [e for e in self._site.evses.values() if e.state in _WITHOUT_SESSION]
+        of_satellites = [outlet.record for outlet in self._site.satellite_outlets.values() if outlet.is_open]
+        return self._outlet_selection.find_chosen_outlet([*own, *of_satellites], now)
+
+    def _may_follow_cable(self, named: EvseRecord) -> bool:
+        """Return whether the first cable may still move a right at the named outlet. Not while a vehicle waits
+        elsewhere: the right would move there at once, and it is another driver's."""
+        others = [e for e in self._site.evses.values() if e is not named and e.state in _WITHOUT_SESSION]
+        waiting = [e for e in others if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
+        return bool(others) and not waiting and not named.board.vehicle_connected
 
     def select_for_remote_start(self, request: RemoteStartRequest) -> EvseRecord | None:
         """Select the EVSE: first one reserved for this token, then an open one, preferably with a

@@ -11,6 +11,7 @@ from agent.domain.events import (
     CablePlugged,
     CableRemoved,
     CardPresented,
+    FaultRaised,
     TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
@@ -18,7 +19,7 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.orders import AuthorizeToken, Feedback, ReadMeter
 from agent.domain.reading_purposes import begin_reading
-from agent.model.types import ScreenName, Sign
+from agent.model.types import Fault, ScreenName, Sign
 from tests.domain.playbook import ACCEPTED, LINK, A, B, Playbook, kept
 
 BUTTONS = ButtonsKnown(("language", "outlet-1", "outlet-2", "outlet-9", "outlet-x"))
@@ -115,6 +116,29 @@ def test_a_button_of_long_ago_means_nothing() -> None:
 def test_a_free_outlet_can_be_chosen_too() -> None:
     play = two(cables=()) >> ButtonPressed("outlet-2") >> CardPresented(0, A)
     assert play << AuthorizeToken(LINK, "token:1", A, 2)
+
+
+def test_a_chosen_free_outlet_is_meant_although_a_car_waits_at_another() -> None:
+    """That car is another driver's, and so is the next one there."""
+    play = two(cables=(1,)) >> ButtonPressed("outlet-2") >> CardPresented(0, A)
+    play = play << AuthorizeToken(LINK, "token:1", A, 2) >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
+    assert play >> (VehicleLeft(1), CableRemoved(1), CablePlugged(1), VehicleConnected(1))
+    assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
+
+
+def test_a_chosen_outlet_that_is_closed_starts_no_car_at_another() -> None:
+    play = two(cables=(1,)).skip()
+    play.feed(FaultRaised(2, Fault.DOOR_OPEN))
+    assert play.skip() >> ButtonPressed("outlet-2") >> CardPresented(0, A)
+    assert play.screens[2].name is ScreenName.REFUSED
+    assert play.state(1) is SessionState.OCCUPIED
+
+
+def test_the_button_of_a_driver_who_has_begun_says_nothing_of_the_next_card() -> None:
+    play = two() >> ButtonPressed("outlet-2") >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 2)
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(2, begin_reading(1), True)
+    assert play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 1)
 
 
 def test_a_right_that_waits_moves_to_the_chosen_outlet_and_on_with_the_cable() -> None:

@@ -392,6 +392,15 @@ def test_a_badge_begins_at_the_outlet_of_its_button_and_at_no_other() -> None:
     assert question(play).evse == 2
 
 
+def test_a_badge_whose_driver_has_named_an_outlet_of_a_satellite_begins_at_no_other() -> None:
+    """A badge is for an outlet of the station that reads it."""
+    pair = SharedTerminal()
+    for event in (CablePlugged(1), VehicleConnected(1), ButtonPressed(f"outlet-{NUMBER}"), CardPresented(0, A)):
+        pair.feed_master(event)
+    assert not [o for o in pair.master.log if isinstance(o, AuthorizeToken)]
+    assert pair.master.screens[1].name is ScreenName.REFUSED
+
+
 def test_a_bank_card_pays_for_the_outlet_of_its_button_and_for_no_other() -> None:
     play = two(1, 2)
     (play.skip() >> ButtonPressed("outlet-2")).skip()

@@ -1,11 +1,12 @@
 """Select the outlet that a card is for when the cables do not show it: two are plugged in and wait.
 
 With buttons (or fields of a touch panel) named ``outlet-1``, ``outlet-2`` ... the driver is asked,
-and may also press the button before the card. For a card at the station's own reader, without such
-buttons, or without an answer, the cable that came last decides. A bank card pays only for an outlet
-that its driver has chosen, by a button or by a cable that is plugged in after the question
-(``blocks/card_payment.py`` asks). The holder of a master pass is asked which outlet to stop: the
-same card once more means all of them, no answer none (2.x C16)."""
+and may also press the button before the card: the card is then for that outlet or for none. For a
+card at the station's own reader, without such buttons, or without an answer, the cable that came
+last decides. A bank card pays only for an outlet that its driver has chosen, by a button or by a
+cable that is plugged in after the question (``blocks/card_payment.py`` asks). The holder of a master
+pass is asked which outlet to stop: the same card once more means all of them, no answer none (2.x
+C16)."""
 
 from __future__ import annotations
 
