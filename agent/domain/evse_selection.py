@@ -36,14 +36,14 @@ class EvseSelection:
         ]
         if own:
             return own[0], False, []
+        if (named := self._find_named_outlet(now)) is not None:
+            return evses.get(named.number), self._may_follow_cable(named), []
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
         if reserved:
             return reserved[0], False, []
         trapped = [e for e in evses.values() if e.holds_only_kept_cable]
         if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
             return of_group[0], False, []
-        if (named := self._find_named_outlet(now)) is not None:
-            return evses.get(named.number), self._may_follow_cable(named), []
         open_ = [
             e
             for e in evses.values()

@@ -8,6 +8,7 @@ import pytest
 
 from agent.domain.events import (
     BoardOpened,
+    ButtonPressed,
     CablePlugged,
     CardPresented,
     ClockTrusted,
@@ -426,6 +427,25 @@ def test_the_station_s_reader_knows_the_reserved_outlet() -> None:
     assert play.state(2) is SessionState.AUTHORIZED
     assert play.evse(2).authorization is not None
     assert not play.evse(2).authorization.movable
+
+
+@pytest.mark.parametrize("plugged", [True, False])
+def test_the_driver_of_a_reservation_may_name_another_outlet_at_the_station_s_reader(plugged: bool) -> None:
+    """A car may stand in the bay of the reserved one."""
+    play = reserved(Playbook(evses=2), evse=1)
+    for event in (CablePlugged(2), VehicleConnected(2)) if plugged else ():
+        play.feed(event)
+    play.feed(ButtonPressed("outlet-2"))
+    assert tap(play.skip(), A, 0)
+    assert play.state(2) is (SessionState.BEGINNING if plugged else SessionState.AUTHORIZED)
+    assert connectors(play)[0] == "Reserved"
+
+
+def test_the_driver_of_a_reservation_who_names_the_outlet_of_another_begins_nowhere() -> None:
+    play = reserved(reserved(Playbook(evses=2), evse=1), number=2, evse=2, token=B)
+    play.feed(ButtonPressed("outlet-2"))
+    assert not tap(play.skip(), A, 0)
+    assert play.screens[2].detail == "reserved"
 
 
 def test_a_stranger_at_the_station_s_reader_gets_the_other_one() -> None:
