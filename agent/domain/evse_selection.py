@@ -1,7 +1,10 @@
 """Which EVSE a card or a remote start is for, where the driver has not said it: the outlet that shows
-that this driver is meant, otherwise the newest plug, otherwise a free one."""
+that this driver is meant, otherwise the newest plug, otherwise a free one. A vehicle that has charged for
+another driver comes last."""
 
 from __future__ import annotations
+
+from enum import IntEnum
 
 from agent.domain.admission import group_may_charge, why_closed_for
 from agent.domain.blocks.outlet_selection import OutletSelection
@@ -11,10 +14,21 @@ from agent.domain.known_verdicts import KnownVerdicts
 from agent.domain.outlet_claims import OutletClaims
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import RemoteStartRequest
+from agent.domain.session_records import Authorization
 from agent.model.types import Moment, Token, Verdict
 
 _WITHOUT_SESSION = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)
 """No driver has a right or a session at the outlet."""
+
+
+class StartLikelihood(IntEnum):
+    """How likely a driver who names no outlet means it, the most likely last."""
+
+    OTHERS_CHARGED_VEHICLE = 0
+    """A vehicle that has charged, for another driver. It is charged again only where no other outlet is open."""
+    NO_VEHICLE = 1
+    OWN_CHARGED_VEHICLE = 2
+    NEW_VEHICLE = 3
 
 
 class EvseSelection:
@@ -42,7 +56,8 @@ class EvseSelection:
         if reserved:
             return reserved[0], False, []
         trapped = [e for e in evses.values() if e.holds_only_kept_cable]
-        if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
+        of_group = [e for e in trapped if e.kept and event.token and self._is_of_group(event.token, e.kept.group, now)]
+        if of_group:
             return of_group[0], False, []
         open_ = [
             e
@@ -51,13 +66,11 @@ class EvseSelection:
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
-        plugged = [e for e in open_ if e.board.vehicle_connected and e.state in _WITHOUT_SESSION]
-        if plugged:
-            last = max(plugged, key=lambda e: (e.state is SessionState.OCCUPIED, _plug_time(e)))
-            return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
-        free = [e for e in open_ if e.state in _WITHOUT_SESSION]
-        if free:
-            return free[0], len(free) > 1, []
+        order = {e.number: self._start_order(e, event.token, None, now) for e in open_ if e.state in _WITHOUT_SESSION}
+        if order:
+            best = evses[max(order, key=lambda number: order[number])]
+            alike = [evses[number] for number in order if order[number][0] is order[best.number][0]]
+            return best, len(order) > 1, alike if best.board.vehicle_connected and event.token else []
         by_group = [
             e
             for e in evses.values()
@@ -80,10 +93,10 @@ class EvseSelection:
         waiting = [e for e in others if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
         return bool(others) and not waiting and not named.board.vehicle_connected
 
-    def select_for_remote_start(self, request: RemoteStartRequest) -> EvseRecord | None:
-        """Select the EVSE: first one reserved for this token, then an open one, preferably with a
-        vehicle. One that another driver pays for is meant only where it is named, or no other is
-        left but that of a web page."""
+    def select_for_remote_start(self, request: RemoteStartRequest, now: Moment) -> EvseRecord | None:
+        """Select the EVSE: first one reserved for this token, then an open one, the most likely by ``StartLikelihood``.
+        One that another driver pays for is meant only where it is named, or no other is left but that of a web
+        page."""
         wanted = [e for e in self._site.evses.values() if request.evse in (None, e.number)]
         is_taken = self._claims.is_asked_about if request.evse is None else self._claims.is_authorizing_at
         asked = [e for e in wanted if e.accepts_authorization and not is_taken(e.number)]
@@ -91,7 +104,36 @@ class EvseSelection:
         open_ = [e for e in open_ if e.payer_until_s is None] or open_
         own = [e for e in open_ if self._is_reserved_for(e, request.token)]
         by_group = [] if request.group else [e for e in asked if group_may_charge(self._site, e)]
-        return max(own or open_ or by_group, key=lambda e: e.board.vehicle_connected, default=None)
+        group = request.group or None
+        order = {e.number: self._start_order(e, request.token, group, now) for e in own or open_ or by_group}
+        return self._site.evses[max(order, key=lambda number: order[number])] if order else None
+
+    def _start_order(
+        self, evse: EvseRecord, token: Token | None, group: str | None, now: Moment
+    ) -> tuple[StartLikelihood, float]:
+        """Sort key of an EVSE without a session: how likely a driver who names no outlet means it, then the time of the
+        plug (s)."""
+        if not evse.board.vehicle_connected:
+            return StartLikelihood.NO_VEHICLE, 0.0
+        plugged_s = evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0
+        if evse.state is not SessionState.ENDED:
+            return StartLikelihood.NEW_VEHICLE, plugged_s
+        if self._has_charged_for(evse, token, group, now):
+            return StartLikelihood.OWN_CHARGED_VEHICLE, plugged_s
+        return StartLikelihood.OTHERS_CHARGED_VEHICLE, plugged_s
+
+    def _has_charged_for(self, evse: EvseRecord, token: Token | None, group: str | None, now: Moment) -> bool:
+        """True if the latest session was of this token or, as far as is known, of its group."""
+        last = evse.last_session
+        if last is None or token is None:
+            return False
+        is_of_group = last.group is not None and (group == last.group or self._is_of_group(token, last.group, now))
+        return is_of_group or token.matches_token(last.token)
+
+    def has_charged_for_another(self, evse: EvseRecord, right: Authorization, now: Moment) -> bool:
+        """True if the vehicle here has charged for another driver than the one who has this right."""
+        group = right.verdict.group if right.verdict else None
+        return self._start_order(evse, right.token, group, now)[0] is StartLikelihood.OTHERS_CHARGED_VEHICLE
 
     def select_after_verdict(self, pending: Pending, verdict: Verdict) -> EvseRecord:
         """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
@@ -106,10 +148,10 @@ class EvseSelection:
         plugged = [e for e in open_ if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
-    def _is_of_group(self, evse: EvseRecord, token: Token, now: Moment) -> bool:
-        """True if the token is of the kept cable's group, as far as list or cache know."""
-        known, kept = self._known.find_known_verdict(token, now), evse.kept
-        return kept is not None and kept.group is not None and known is not None and known.group == kept.group
+    def _is_of_group(self, token: Token, group: str | None, now: Moment) -> bool:
+        """True if the token is of this group, as far as list or cache know."""
+        known = self._known.find_known_verdict(token, now)
+        return group is not None and known is not None and known.group == group
 
     def is_token_here(self, token: Token | None) -> bool:
         """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
@@ -155,7 +197,3 @@ class EvseSelection:
             if not why_closed_for(self._site, evse, moved.token, group, leaving=other):
                 return other
         return None
-
-
-def _plug_time(evse: EvseRecord) -> float:
-    return evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

@@ -188,3 +188,5 @@ class EndedSession:
     """What the meter has signed at the end."""
     to_sign: OcmfBill | None = None
     """What the station signs of the session."""
+    group: str | None = None
+    """Of its token, as far as it was known."""

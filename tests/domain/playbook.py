@@ -24,6 +24,7 @@ from agent.domain.events import (
     CablePlugged,
     CardPresented,
     ContactorClosed,
+    ContactorOpened,
     Event,
     LinkChanged,
     MeterRead,
@@ -51,7 +52,7 @@ from agent.domain.orders import (
     Show,
     WakeMe,
 )
-from agent.domain.reading_purposes import begin_reading
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.session_records import Session
 from agent.domain.station import assemble_blocks
 from agent.domain.timers import Timer
@@ -344,6 +345,16 @@ def charging(play: Playbook, token: Token = A, evse: int = 1, meter_wh: int = 10
     if asked:
         play.feed(TokenAuthorized(asked[-1].request, token, ACCEPTED))
     return energised(play.skip(), evse, meter_wh)
+
+
+def charged(play: Playbook, token: Token = A, evse: int = 1) -> Playbook:
+    """A session that its card has ended. The vehicle is still plugged in. Nothing of it is claimed."""
+    charging(play, token, evse)
+    for event in (CardPresented(evse, token), ContactorOpened(evse)):
+        play.feed(event)
+    play.feed(MeterRead(evse, end_reading(play.evse(evse).progress.end_try), wh(2000)))
+    assert play.state(evse) is SessionState.ENDED
+    return play.skip()
 
 
 def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:

@@ -19,8 +19,9 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.orders import AuthorizeToken, Feedback, ReadMeter
 from agent.domain.reading_purposes import begin_reading
+from agent.model.fastclass import replace
 from agent.model.types import Fault, ScreenName, Sign
-from tests.domain.playbook import ACCEPTED, LINK, A, B, Playbook, kept
+from tests.domain.playbook import ACCEPTED, CARD_B, LINK, A, B, Playbook, charged, kept
 
 BUTTONS = ButtonsKnown(("language", "outlet-1", "outlet-2", "outlet-9", "outlet-x"))
 
@@ -155,3 +156,39 @@ def test_other_buttons_choose_nothing(name: str) -> None:
     play = two() >> CardPresented(0, A) >> ButtonPressed(name)
     assert play
     assert asked(play) == {1, 2}
+
+
+# --- a car that has charged ------------------------------------------------------------------------------------------
+
+
+def test_the_badge_of_the_next_driver_charges_no_car_that_has_charged() -> None:
+    """That driver may tap before plugging in. The button of that car is of its own driver, too."""
+    play = charged(Playbook(evses=2)) >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)
+    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache", CARD_B)
+    assert play >> ButtonPressed("outlet-1")
+    assert (play.state(1), play.state(2)) == (SessionState.ENDED, SessionState.AUTHORIZED)
+
+
+def test_a_right_that_waits_moves_to_the_next_car_where_one_has_charged() -> None:
+    play = charged(Playbook(evses=2)) >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)
+    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache", CARD_B)
+    play.feed(VehicleLeft(1))
+    play.feed(CableRemoved(1))
+    assert play.skip() >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, begin_reading(2), True)
+
+
+@pytest.mark.parametrize("group", ["", "FAMILY"])
+def test_the_badge_that_a_car_has_charged_with_charges_it_again(group: str) -> None:
+    """So does one of its group, as far as the station knows that."""
+    play = Playbook(evses=2, store={"cache": {CARD_B: {"$": "Verdict", "status": "Accepted", "group": group or None}}})
+    ended = charged(play).evse(1).last_session
+    assert ended is not None
+    play.evse(1).last_session = replace(ended, group=group or None)
+    token = B if group else A
+    assert play >> CardPresented(0, token) << AuthorizeToken(LINK, "token:2", token, 1)
+
+
+def test_a_car_that_has_charged_is_charged_by_any_badge_where_no_other_outlet_is_open() -> None:
+    play = charged(Playbook(evses=2))
+    play.feed(FaultRaised(2, Fault.DOOR_OPEN))
+    assert play.skip() >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 1)

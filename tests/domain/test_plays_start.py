@@ -40,6 +40,7 @@ from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response, Se
 from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.requests import RemoteStartRequest
 from agent.model.board import EvseTraits
+from agent.model.fastclass import replace
 from agent.model.types import AuthorizationStatus, Fault, Limit, ScreenName, Token, TokenType, Verdict
 from tests.domain.playbook import (
     ACCEPTED,
@@ -52,6 +53,7 @@ from tests.domain.playbook import (
     A,
     B,
     Playbook,
+    charged,
     charging,
     kept,
     sent_message,
@@ -287,6 +289,27 @@ def test_remote_start_where_a_person_charges() -> None:
 def test_remote_start_may_choose_the_outlet_with_a_vehicle() -> None:
     play = Playbook(evses=2) >> (CablePlugged(2), VehicleConnected(2)) >> ask_start(None)
     assert play << Response(LINK, "q1", "Accepted") << ReadMeter(2, begin_reading(1), True)
+
+
+def test_a_remote_start_of_any_outlet_is_for_the_newest_vehicle_that_has_not_charged() -> None:
+    play = charged(Playbook(evses=3))
+    for evse in (3, 2):
+        play.wait(1) >> (CablePlugged(evse), VehicleConnected(evse))
+    assert play >> ask_start(None, B) << Response(LINK, "q1", "Accepted") << ReadMeter(2, begin_reading(1), True)
+
+
+@pytest.mark.parametrize(("token", "group", "evse"), [(A, "", 1), (B, "FAMILY", 1), (B, "", 2), (B, "OTHER", 2)])
+def test_a_remote_start_of_any_outlet_charges_no_vehicle_of_another_driver_again(
+    token: Token, group: str, evse: int
+) -> None:
+    play = Playbook(evses=2)
+    ended = charged(play).evse(1).last_session
+    assert ended is not None
+    play.evse(1).last_session = replace(ended, group="FAMILY")
+    play.feed(RequestReceived(LINK, "q1", RemoteStartRequest(None, token, "r7", group=group)))
+    assert Response(LINK, "q1", "Accepted") in play.log
+    assert play.state(evse) is (SessionState.BEGINNING if evse == 1 else SessionState.AUTHORIZED)
+    assert play.state(3 - evse) is (SessionState.ENDED if evse == 2 else SessionState.FREE)
 
 
 def test_a_remote_start_of_an_outlet_that_a_person_is_asked_about() -> None:

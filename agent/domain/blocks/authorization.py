@@ -301,9 +301,11 @@ class AuthorizationBlock:
     @handles_events(OutletChosen)
     def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
         """Move an authorization that waits at another EVSE to the chosen one. A cable may still
-        move it again."""
+        move it again. The button of a vehicle that has charged is its own driver's."""
         evse = self._site.evses[event.evse]
-        if evse.accepts_authorization and (moved := self._selection.find_movable_authorization(evse)):
+        moved = self._selection.find_movable_authorization(evse) if evse.accepts_authorization else None
+        right = moved.authorization if moved else None
+        if moved and right and not self._selection.has_charged_for_another(evse, right, now):
             yield from self._move_authorization(moved, evse, movable=not evse.board.vehicle_connected)
 
     def _move_authorization(self, other: EvseRecord, evse: EvseRecord, movable: bool) -> Iterator[Yielded]:
@@ -318,7 +320,7 @@ class AuthorizationBlock:
 
     @answers_requests(RemoteStartRequest)
     def answer_remote_start(self, request: RemoteStartRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
-        evse = self._selection.select_for_remote_start(request)
+        evse = self._selection.select_for_remote_start(request, now)
         master = bool(request.group) and request.group == self._master_group
         closed_without_card = (
             evse

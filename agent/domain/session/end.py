@@ -179,7 +179,7 @@ def _close_session(
     yield from session_ended(s, evse, session, ended, now, to_sign)
     evse.last_session = EndedSession(
         session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason, session.start_wh,
-        ended.signed, to_sign,
+        ended.signed, to_sign, session.group,
     )  # fmt: skip
     evse.session, evse.progress.charging = None, ChargingState.IDLE
     yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), None)
