@@ -142,7 +142,9 @@ class PayableOutlets:
         """Return the question that the driver must answer before anything is held, and its outlets;
         "": no question."""
         best = evses[0]
-        if best.board.vehicle_connected:
+        has_charged = best.board.vehicle_connected and best.state is SessionState.ENDED
+        may_mean_free_outlet = has_charged and not all(e.board.vehicle_connected for e in evses)
+        if best.board.vehicle_connected and not may_mean_free_outlet:
             alike = [e for e in evses if e.board.vehicle_connected and e.state is best.state]
             if len(alike) == 1 and not self._pays_at_lost_satellite(p):
                 return "", alike
@@ -152,7 +154,7 @@ class PayableOutlets:
         if any(e.number in self._site.satellite_outlets for e in evses):
             return "choose_plug", evses  # the driver may stand before any of several stations
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
-        return "choose_plug" if dearer else "", evses
+        return "choose_plug" if dearer or may_mean_free_outlet else "", evses
 
     def _pays_at_lost_satellite(self, p: Payment) -> bool:
         """Return whether the same card pays for a session at a satellite that is away: its driver may mean to stop, and

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import CablePlugged, ContactorOpened, MeterRead, VehicleConnected
+from agent.domain.events import ButtonPressed, CablePlugged, ContactorOpened, MeterRead, VehicleConnected
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason
 from agent.domain.orders import Feedback
@@ -103,6 +103,7 @@ def test_a_card_that_was_held_too_long_does_not_begin_another_after_it_has_ended
     play.wait(BEGUN_S + 1).skip()
     again = offer(play)
     play.feed(BankCardRead(0, again, CARD))
+    play.feed(ButtonPressed("outlet-1"))  # the answer where the other outlet is free
     assert AuthorizePayment(0, again) in play.log, "later it is a new charge"
 
 
@@ -114,6 +115,7 @@ def test_another_card_may_begin_at_once() -> None:
     ended(play)
     other = offer(play)
     play.feed(BankCardRead(0, other, OTHER))
+    play.feed(ButtonPressed("outlet-2"))
     assert AuthorizePayment(0, other) in play.log
 
 

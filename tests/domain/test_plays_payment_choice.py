@@ -77,6 +77,17 @@ def two(*plugged: int, buttons: bool = True, **options: Any) -> Playbook:
     return play
 
 
+def charged(play: Playbook) -> Playbook:
+    """A card has paid for a session at outlet 1 that is over. The vehicle is still plugged in."""
+    tapped(play)
+    energised(play, 1)
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    play.skip().feed(ContactorOpened(1))
+    play.feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(3000)))
+    assert play.state(1) is SessionState.ENDED
+    return play.skip()
+
+
 def read(play: Playbook, card: Any = CARD) -> str:
     payment = offer(play)
     play.feed(BankCardRead(0, payment, card))
@@ -167,15 +178,24 @@ def test_another_car_that_comes_meanwhile_is_no_answer() -> None:
 
 
 def test_a_car_that_has_charged_already_is_not_meant() -> None:
-    play = two(1)
-    tapped(play)
-    energised(play, 1)
-    play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
-    play.skip().feed(ContactorOpened(1))
-    play.feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(3000)))
-    assert play.state(1) is SessionState.ENDED
-    (play.skip() >> VehicleConnected(2)).skip()
+    play = charged(two(1))
+    (play >> VehicleConnected(2)).skip()
     assert at(play, tapped(play, OTHER, number=8)) == 2
+
+
+@pytest.mark.parametrize("answer", ["cable", "button", "none"])
+def test_a_car_that_has_charged_is_asked_about_where_another_outlet_is_free(answer: str) -> None:
+    """The next driver may hold the card up before plugging in."""
+    play = charged(two(1))
+    payment = read(play, OTHER)
+    assert asked(play, "choose_plug") == {1, 2}
+    if answer == "none":
+        play.wait(PAYER_S + 0.1)
+        assert CancelPayment(0, payment) in play.log
+        return
+    (play >> (VehicleConnected(2) if answer == "cable" else ButtonPressed("outlet-1"))).skip()
+    (play >> PaymentApproved(0, payment, 8, AMOUNT)).skip()
+    assert at(play, payment) == (2 if answer == "cable" else 1)
 
 
 def test_an_outlet_that_was_chosen_and_has_broken_meanwhile() -> None:
