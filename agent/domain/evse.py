@@ -57,6 +57,10 @@ class SessionState(StrEnum):
     RECOVERING = "Recovering"
 
 
+WITHOUT_SESSION = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)
+"""No driver has a right or a session."""
+
+
 class ServiceState(StrEnum):
     """The service region: may a session start here at all?"""
 
@@ -219,8 +223,7 @@ class EvseRecord:
     @property
     def accepts_authorization(self) -> bool:
         """An authorization to charge could be given here."""
-        without_session = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)
-        return self.state in without_session and not self.board.session_used
+        return self.state in WITHOUT_SESSION and not self.board.session_used
 
     @property
     def holds_only_kept_cable(self) -> bool:

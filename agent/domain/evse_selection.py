@@ -9,16 +9,13 @@ from enum import IntEnum
 from agent.domain.admission import group_may_charge, why_closed_for
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.events import CardPresented
-from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.evse import WITHOUT_SESSION, EvseRecord, SessionState, StationState
 from agent.domain.known_verdicts import KnownVerdicts
 from agent.domain.outlet_claims import OutletClaims
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import RemoteStartRequest
 from agent.domain.session_records import Authorization
 from agent.model.types import Moment, Token, Verdict
-
-_WITHOUT_SESSION = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)
-"""No driver has a right or a session at the outlet."""
 
 
 class StartLikelihood(IntEnum):
@@ -66,7 +63,7 @@ class EvseSelection:
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
-        order = {e.number: self._start_order(e, event.token, None, now) for e in open_ if e.state in _WITHOUT_SESSION}
+        order = {e.number: self._start_order(e, event.token, None, now) for e in open_ if e.state in WITHOUT_SESSION}
         if order:
             best = evses[max(order, key=lambda number: order[number])]
             alike = [evses[number] for number in order if order[number][0] is order[best.number][0]]
@@ -82,14 +79,14 @@ class EvseSelection:
     def _find_named_outlet(self, now: Moment) -> EvseRecord | None:
         """Return the outlet, of this station or of a satellite, whose button was pressed a moment ago. Where a right
         or a session is by now, the button was most likely that driver's, and names nothing for the next card."""
-        own = [e for e in self._site.evses.values() if e.state in _WITHOUT_SESSION]
+        own = [e for e in self._site.evses.values() if e.state in WITHOUT_SESSION]
         of_satellites = [outlet.record for outlet in self._site.satellite_outlets.values() if outlet.is_open]
         return self._outlet_selection.find_chosen_outlet([*own, *of_satellites], now)
 
     def _may_follow_cable(self, named: EvseRecord) -> bool:
         """Return whether the first cable may still move a right at the named outlet. Not while a vehicle waits
         elsewhere: the right would move there at once, and it is another driver's."""
-        others = [e for e in self._site.evses.values() if e is not named and e.state in _WITHOUT_SESSION]
+        others = [e for e in self._site.evses.values() if e is not named and e.state in WITHOUT_SESSION]
         waiting = [e for e in others if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
         return bool(others) and not waiting and not named.board.vehicle_connected
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.evse import WITHOUT_SESSION, EvseRecord, ServiceState, SessionState, StationState
 from agent.domain.outlet_claims import OutletClaims
 from agent.domain.payment import Payment, PayState
 from agent.domain.payment_table import PaymentJournal
@@ -122,6 +122,12 @@ class PayableOutlets:
         """Return the same EVSEs without those for which a token is being authorized: a vehicle there is another
         driver's. The terminal goes on waiting for a card meanwhile."""
         return [e for e in self.ranked_open_evses(terminal, now) if not self._claims.is_authorizing_at(e.number)]
+
+    def nameable_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
+        """Return the EVSEs that a button may name before a bank card: those that may be used, and those of this
+        station that may not. Not where a driver has a right or a session: the button was most likely that driver's."""
+        without_session = [e for e in self._own_evses(terminal) if e.state in WITHOUT_SESSION]
+        return [*self.ranked_open_evses(terminal, now), *without_session]
 
     def is_checking_payment(self, evse: EvseId) -> bool:
         """True while the bank or the backend is asked for this EVSE."""

@@ -248,6 +248,16 @@ def test_a_button_for_a_free_outlet_is_not_overruled_by_a_car_that_was_there() -
     assert at(play, payment) == 2
 
 
+def test_a_button_for_a_closed_outlet_pays_for_no_car_at_another() -> None:
+    play = two(1)
+    (play >> FaultRaised(2, Fault.DOOR_OPEN)).skip()
+    play.feed(ButtonPressed("outlet-2"))
+    payment = read(play.skip())
+    assert CancelPayment(0, payment) in play.log
+    assert no_bank(play)
+    assert asked(play.skip(), "unavailable") <= {2}
+
+
 def test_no_outlet_is_asked_about_where_it_is_clear() -> None:
     for plugged in ((), (1,)):
         play = two(*plugged)

@@ -209,12 +209,11 @@ class CardPayments:
             first = self._journal.terms.terminals[p.terminal][0]
             yield CardRefused(first, "other_price" if is_repriced else "unavailable")
             return
-        named = self._outlet_selection.find_chosen_outlet(self._outlets.ranked_open_evses(p.terminal, now), now)
-        if named is not None and named not in evses and named.number in p.prices:
-            yield from self._withdraw_payment(p, "the chosen outlet is another driver's", now)
+        named = self._outlet_selection.find_chosen_outlet(self._outlets.nameable_evses(p.terminal, now), now)
+        if named is not None and named not in evses:
+            yield from self._withdraw_payment(p, "the chosen outlet is closed, or another driver's", now)
             yield CardRefused(self._outlets.screen_of(named.number), "unavailable")
             return
-        named = named if named in evses else None
         why, among = (
             ("", evses) if named else self._outlets.question_for_payer(p, evses, self._outlet_selection.has_buttons)
         )
