@@ -444,6 +444,26 @@ def test_who_takes_whose_place() -> None:
     assert sorted(play.store["charging_profile"]) == ["3", "4"]
 
 
+@pytest.mark.parametrize(("trusted", "answer", "left"), [(True, "Accepted", ["102"]), (False, "Rejected", ["101"])])
+def test_a_profile_that_is_over_makes_room_for_its_successor(trusted: bool, answer: str, left: list[str]) -> None:
+    """2.x K01.FR.06, K01.FR.37. Without the time none is known to be over."""
+    play = Play()
+    assert put(play, profile(MAX, (0, 16), number=101, valid_to_utc_s=UTC0_S + 50), replaces=False) == "Accepted"
+    play.skip().wait(51)
+    play.trusted = trusted
+    assert put(play, profile(MAX, (0, 10), number=102), replaces=False) == answer
+    assert sorted(play.store["charging_profile"]) == left
+    assert not trusted or schedule(play, 0) == [(0, 10.0)]
+
+
+def test_a_profile_that_is_over_goes_with_none_that_is_refused() -> None:
+    play = Play()
+    assert put(play, profile(MAX, (0, 16), number=101, valid_to_utc_s=UTC0_S + 50), replaces=False) == "Accepted"
+    play.skip().wait(51)
+    assert put(play, profile(MAX, number=102), replaces=False) == "Rejected"
+    assert sorted(play.store["charging_profile"]) == ["101"]
+
+
 def test_a_station_maximum_without_a_start_begins_when_it_is_set() -> None:
     play = Play(evses=2)
     play.wait(100)

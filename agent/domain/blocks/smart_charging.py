@@ -118,10 +118,8 @@ class SmartCharging:
     ) -> Iterator[Yielded]:
         """Store the profile before it is accepted."""
         new = InstalledProfile(request.evse, self._bound_to_session(request, now))
-        gone = self._displaced_profiles(new, request.replaces)
-        if len(self._site.charging_profiles) - len(gone) >= self._profile_limit:
-            gone |= self._expired_profiles(now)
-        refusal = self._profile_refusal(new, request.replaces)
+        gone = self._displaced_profiles(new, request.replaces) | self._expired_profiles(now)
+        refusal = self._profile_refusal(new, request.replaces, gone)
         if refusal is None and len(self._site.charging_profiles) - len(gone) >= self._profile_limit:
             refusal = ProfileRefusal(
                 "TooManyElements", f"{self._profile_limit} profiles are installed, which is the most"
@@ -149,7 +147,7 @@ class SmartCharging:
         }
 
     def _expired_profiles(self, now: Moment) -> set[int]:
-        """Return the profiles that are over for good."""
+        """Return the profiles that are over for good (2.x K01.FR.37). Without UTC none is known to be."""
         until = {n: i.profile.valid_to_utc_s for n, i in self._site.charging_profiles.items()}
         return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
 
@@ -165,7 +163,8 @@ class SmartCharging:
             return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
         return profile
 
-    def _profile_refusal(self, new: InstalledProfile, replaces: bool) -> ProfileRefusal | None:
+    def _profile_refusal(self, new: InstalledProfile, replaces: bool, gone: set[int]) -> ProfileRefusal | None:
+        """Return why the profile is not taken. ``gone``: the profiles that it does not meet any more."""
         profile, evse = new.profile, self._site.evses.get(new.evse)
         if new.evse != STATION and evse is None:
             return ProfileRefusal("UnknownEvse", "there is no such EVSE")
@@ -175,7 +174,7 @@ class SmartCharging:
             session = evse.session
             if session is None or session.stop is not None or session.id != profile.session:
                 return ProfileRefusal("TxNotFound", "this transaction does not run here")
-        others = [i for n, i in self._site.charging_profiles.items() if n != profile.id]
+        others = [i for n, i in self._site.charging_profiles.items() if n not in gone]
         if not replaces and any(profiles_conflict(new, old) for old in others):
             return ProfileRefusal(
                 "DuplicateProfile", "another profile of this purpose and stack level is valid at the same time"
