@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Schedule, Unit
 from agent.domain.events import (
     BayChanged,
     CablePlugged,
@@ -34,11 +35,20 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Restart, SetRelease
+from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Restart, SetLimit, SetRelease
 from agent.domain.reading_purposes import ReadingKind, begin_reading, end_reading
-from agent.domain.requests import DeviceReportRequest, RemoteStopRequest, ResetRequest, SetVariablesRequest
+from agent.domain.requests import (
+    BackendRequest,
+    CompositeScheduleRequest,
+    DeviceReportRequest,
+    RemoteStartRequest,
+    RemoteStopRequest,
+    ResetRequest,
+    SetChargingProfileRequest,
+    SetVariablesRequest,
+)
 from agent.model.board import EvseTraits
-from agent.model.types import ReadingContext
+from agent.model.types import Limit, ReadingContext
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,
@@ -474,6 +484,88 @@ def test_its_values_are_reported_within_it() -> None:
     assert sampled.message.session == "s1"  # type: ignore[attr-defined]
     assert sampled.message.authorized is False  # type: ignore[attr-defined]
     assert sampled.message.samples[0].context is ReadingContext.PERIODIC  # type: ignore[attr-defined]
+
+
+# --- charging profiles -----------------------------------------------------------------------------------------------
+
+
+def profile_of_transaction(limit_a: float, number: int = 7, session: str = "s1") -> Profile:
+    schedule = Schedule(Unit.A, (Period(0, limit_a),))
+    return Profile(number, 0, Purpose.TX, Kind.RELATIVE, schedule, session=session)
+
+
+def ask(p: Playbook, what: BackendRequest) -> Response:
+    (reply,) = [o for o in p.feed(RequestReceived(LINK, "q", what)) if isinstance(o, Response)]
+    return reply
+
+
+def put(p: Playbook, profile: Profile, evse: int = 1) -> str:
+    """As a backend of 2.x: the code of the refusal, or that it is accepted."""
+    reply = ask(p, SetChargingProfileRequest(evse, profile, replaces=False))
+    p.skip()
+    return str(reply.data["reason"].code if reply.status == "Rejected" else reply.status)
+
+
+def begun(p: Playbook) -> list[Any]:
+    """The register of the session's begin is read: limit and release that follow."""
+    orders = p.feed(MeterRead(1, begin_reading(1), wh(500)))
+    p.skip()
+    return [o for o in orders if isinstance(o, SetLimit | SetRelease)]
+
+
+@pytest.mark.parametrize("starts", [(EV,), (RIGHT,)])
+def test_a_profile_for_a_transaction_that_waits_for_its_session_holds_from_the_first_moment(starts: Points) -> None:
+    """2.x K01.FR.04."""
+    p = play(starts)
+    p = (opened(plug(p)) if starts == (EV,) else opened(card(p))) << TELL
+    assert put(p, profile_of_transaction(10.0)) == "Accepted"
+    assert [s.limit for s in ask(p, CompositeScheduleRequest(1, 60)).data["spans"]] == [10.0]
+    p = card(p.skip()) if starts == (EV,) else plug(p.skip())
+    p.skip()
+    assert begun(p) == [SetLimit(1, Limit(10.0, 3)), SetRelease(1, True)]
+    assert sorted(p.store["charging_profile"]) == ["7"]
+    p.feed(CardPresented(1, A))
+    p.feed(MeterRead(1, end_reading(1), wh(500)))
+    assert p.state() is not SessionState.ENDING
+    assert p.store["charging_profile"] == {}
+
+
+def test_a_profile_goes_with_its_transaction_that_never_had_a_session() -> None:
+    p = opened(plug(play((EV,)))) << TELL
+    assert put(p, profile_of_transaction(10.0)) == "Accepted"
+    assert p >> VehicleLeft(1) << forgotten("tx") << TELL << forgotten("charging_profile")
+
+
+def test_a_profile_survives_a_restart_with_its_transaction() -> None:
+    p = opened(plug(play((EV,), traits=COUNTS))) << TELL
+    assert put(p, profile_of_transaction(10.0)) == "Accepted"
+    p.wait(1000.0).skip().restart(state=_plugged_for(1005.0)).skip()
+    assert begun(card(p).skip()) == [SetLimit(1, Limit(10.0, 3)), SetRelease(1, True)]
+
+
+def test_a_profile_goes_with_its_transaction_that_another_vehicle_ended() -> None:
+    p = opened(plug(play((EV,), traits=COUNTS))) << TELL
+    assert put(p, profile_of_transaction(10.0)) == "Accepted"
+    p.wait(1000.0).skip().restart(state=_plugged_for(2.0)).skip()
+    assert p.store["charging_profile"] == {}
+
+
+def test_a_profile_is_for_no_other_transaction_than_the_one_that_waits_here() -> None:
+    """2.x K01.FR.09: another one, one whose right has ended, and one whose EVSE is not known yet."""
+    assert put(opened(plug(play((EV,)))) << TELL, profile_of_transaction(10.0, session="s2")) == "TxNotFound"
+    assert put(lingering(play(stops=(EV,))).skip(), profile_of_transaction(10.0)) == "TxNotFound"
+    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << AuthorizeToken
+    p.feed(TokenAuthorized("token:1", A, ACCEPTED))
+    assert [put(p.skip(), profile_of_transaction(10.0), evse) for evse in (1, 2)] == ["TxNotFound"] * 2
+
+
+def test_a_profile_that_a_remote_start_brings_takes_the_place_of_the_one_before() -> None:
+    p = opened(plug(play((EV,)))) << TELL
+    assert put(p, profile_of_transaction(10.0)) == "Accepted"
+    assert ask(p, RemoteStartRequest(1, A, "77", profile_of_transaction(8.0, 8, ""))).status == "Accepted"
+    p.skip()
+    assert begun(p) == [SetLimit(1, Limit(8.0, 3)), SetRelease(1, True)]
+    assert sorted(p.store["charging_profile"]) == ["8"]
 
 
 # --- restarts --------------------------------------------------------------------------------------------------------

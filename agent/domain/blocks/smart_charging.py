@@ -38,12 +38,13 @@ from agent.domain.events import (
     SessionOpened,
     Started,
     TimeCame,
+    TransactionClosed,
     VehicleConnected,
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import StationState
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import LIVE
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.orders import Persist, WakeMe
@@ -54,8 +55,8 @@ from agent.domain.requests import (
     SetChargingProfileRequest,
 )
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
-from agent.domain.session_records import Session
 from agent.domain.timers import Timer, TimerKind
+from agent.domain.transaction import Transaction
 from agent.model.fastclass import replace
 from agent.model.types import STATION, EvseId, Fault, Moment
 
@@ -69,7 +70,8 @@ class SmartCharging:
 
     @handles_events(Started)
     def restore_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Restore the profiles, except those of a session that is over."""
+        """Restore the profiles, except those of a session or transaction that is over."""
+        open_ids = {i.id for e in self._site.evses.values() for i in (e.session, e.tx) if i is not None}
         for key, record in event.remembered.get("charging_profile", {}).items():
             try:
                 found = InstalledProfile(int(record["evse"]), load_record(record["profile"], Profile))
@@ -78,7 +80,7 @@ class SmartCharging:
                 yield Persist("charging_profile", key, None)
                 continue
             profile = found.profile
-            if profile.purpose is Purpose.TX and profile.session not in {s.id for s in self._open_sessions()}:
+            if profile.purpose is Purpose.TX and profile.session not in open_ids:
                 yield Persist("charging_profile", key, None)
             else:
                 self._site.charging_profiles[profile.id] = found
@@ -99,9 +101,6 @@ class SmartCharging:
             except (KeyError, TypeError, ValueError) as e:
                 yield Persist("poisoned", f"{KEPT_SHARE}/{key}", {"record": record, "why": str(e)})
                 yield Persist(KEPT_SHARE, key, None)
-
-    def _open_sessions(self) -> Iterator[Session]:
-        return (e.session for e in self._site.evses.values() if e.session is not None)
 
     def _install_profile(self, evse: EvseId, profile: Profile) -> Iterator[Yielded]:
         self._site.charging_profiles[profile.id] = InstalledProfile(evse, profile)
@@ -171,8 +170,8 @@ class SmartCharging:
         if profile.id == EXTERNAL_PROFILE_ID and self._site.config.external_limit is not None:
             return ProfileRefusal("DuplicateProfile", "this id is that of the external limit, which is not replaced")
         if profile.purpose is Purpose.TX and evse is not None:
-            session = evse.session
-            if session is None or session.stop is not None or session.id != profile.session:
+            running = evse.session or _placed_transaction(evse)
+            if running is None or running.stop is not None or running.id != profile.session:
                 return ProfileRefusal("TxNotFound", "this transaction does not run here")
         others = [i for n, i in self._site.charging_profiles.items() if n not in gone]
         if not replaces and any(profiles_conflict(new, old) for old in others):
@@ -252,13 +251,16 @@ class SmartCharging:
         session = self._site.evses[event.evse].session
         if session is not None and session.profile is not None:
             profile, session.profile = replace(session.profile, session=session.id), None
-            yield from self._forget_profiles(*({profile.id} & self._site.charging_profiles.keys()))
+            new = InstalledProfile(event.evse, profile)  # its transaction may have one of this stack level already
+            yield from self._forget_profiles(*self._displaced_profiles(new, replaces=True))
             yield from self._install_profile(event.evse, profile)
         yield from self._limits.store_kept_share(self._site.evses[event.evse])
         yield from self._limits.recompute_limits(now)
 
-    @handles_events(SessionClosed)
-    def remove_profiles_of_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
+    @handles_events(SessionClosed, TransactionClosed)
+    def remove_profiles_of_transaction(
+        self, event: SessionClosed | TransactionClosed, now: Moment
+    ) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         self._limits.forget_unused_share(evse)
         yield from self._forget_profiles(
@@ -303,3 +305,8 @@ class SmartCharging:
     def recompute_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Recompute, also when a vehicle has had its time to ask for energy."""
         yield from self._limits.recompute_limits(now)
+
+
+def _placed_transaction(evse: EvseRecord) -> Transaction | None:
+    """Return the open transaction of the EVSE. One whose EVSE is not chosen yet runs at none (2.x K01.FR.09)."""
+    return evse.tx if evse.tx is not None and evse.tx.placed else None

@@ -28,9 +28,10 @@ STEPS_MAX = 1000
 
 @frozen
 class Outlet:
-    """What is asked about: an EVSE with what its hardware can. ``session``: the running one; ``began_s``: when it
-    began, or would begin, on the axis of ``Table``. ``efficiency``: what it gives of what it draws. ``fixed``: it uses
-    all its phases, whatever others can do. ``surely_a``: its vehicle takes as much, whatever the bounds."""
+    """What is asked about: an EVSE with what its hardware can. ``session``: the running one, or the open
+    transaction that waits for one; ``began_s``: when it began, or would begin, on the axis of ``Table``.
+    ``efficiency``: what it gives of what it draws. ``fixed``: it uses all its phases, whatever others can do.
+    ``surely_a``: its vehicle takes as much, whatever the bounds."""
 
     number: EvseId
     most_a: float

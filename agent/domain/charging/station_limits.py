@@ -238,7 +238,7 @@ class StationLimits:
             if e.session is not None and e.session.profile is not None
         ]
         return ProfileTable(
-            (*self._site.charging_profiles.values(), *pending),
+            (*pending, *self._site.charging_profiles.values()),
             self.nominal_v,
             trusted=now.utc_s is not None,
             switches=self._site.settings.bool_value("phase_switching"),
@@ -252,7 +252,7 @@ class StationLimits:
         if session is not None and session.started.boot == now.stamp.boot:
             age_s = max(0.0, now.t_s - session.started.t_s)
         began_s = _axis_s(now) - EARLY_S - age_s
-        of = session.id if session else ""
+        of = session.id if session else evse.open_transaction_id
         surely_a = evse.minimum_a if evse.cannot_pause else 0.0
         config = evse.config
         return Outlet(evse.number, evse.maximum_a, config.phases, began_s, of, config.efficiency, config.dc, surely_a)

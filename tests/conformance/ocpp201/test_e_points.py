@@ -107,6 +107,25 @@ async def test_TC_E_09_CS(s: Street201) -> None:
         ]  # fmt: skip
 
 
+async def test_a_profile_for_a_transaction_that_waits_for_its_card_holds_from_the_first_moment(s: Street201) -> None:
+    """K01.FR.04."""
+    async with points(s, "EVConnected"):
+        await s.plug()
+        number = (await s.began())["transactionInfo"]["transactionId"]
+        schedule = {"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10.0}]}
+        wanted = {
+            "id": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative",
+            "transactionId": number, "chargingSchedule": [schedule],
+        }  # fmt: skip
+        answer = await s.csms.ask("SetChargingProfile", {"evseId": 1, "chargingProfile": wanted})
+        assert answer == {"status": "Accepted"}
+        await s.tap(CARD)
+        await s.until(lambda e: e["limit_a"] == 10 and e["pwm"])
+        await stopped_by_card(s)
+        await s.ended()
+        assert await s.csms.ask("ClearChargingProfile", {"chargingProfileId": 1}) == {"status": "Unknown"}
+
+
 async def test_a_refused_card_leaves_it_open(s: Street201) -> None:
     s.csms.infos[STRANGER] = {"status": "Invalid"}
     async with points(s, "EVConnected", "EVConnected"):
