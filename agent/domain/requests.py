@@ -43,7 +43,8 @@ class MessageTrigger(StrEnum):
 class RemoteStartRequest(BackendRequest):
     """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of
     the session. ``group``: whose the token is, if known. ``asks``: is the token authorized first?
-    None: as the setting says."""
+    None: as the setting says. ``binding_phases``: 2.x, where a profile whose phases the EVSE cannot
+    keep to is rejected."""
 
     evse: EvseId | None
     token: Token
@@ -51,6 +52,7 @@ class RemoteStartRequest(BackendRequest):
     profile: Profile | None = None
     group: str = ""
     asks: bool | None = None
+    binding_phases: bool = False
 
 
 @frozen
@@ -284,7 +286,7 @@ class ClearDisplayMessageRequest(BackendRequest):
 @frozen
 class SetChargingProfileRequest(BackendRequest):
     """SetChargingProfile. ``replaces``: 1.x, where a profile takes the place of the one with its purpose and stack
-    level; 2.x refuses what would speak at the same time."""
+    level; 2.x refuses what would speak at the same time, or names phases that the EVSE cannot keep to."""
 
     evse: EvseId
     profile: Profile

@@ -403,6 +403,59 @@ def test_impossible_profiles_are_rejected_with_a_reason(evse: int, wanted: Profi
     assert "charging_profile" not in play.store
 
 
+def of_phases(purpose: Purpose, number_phases: int | None, phase_to_use: int | None = None) -> Profile:
+    period = Period(0, 16.0, number_phases, phase_to_use)
+    return replace(profile(purpose), schedule=Schedule(Unit.A, (period,), None, UTC0_S, None))
+
+
+ONE_OF_FEED, THREE_OF_FEED, SWITCHING = {"phases": 1, "rotation": "S"}, {"rotation": "STR"}, True
+
+
+@pytest.mark.parametrize(
+    ("outlet", "switching", "evse", "wanted", "kept"),
+    [
+        ({}, False, 1, of_phases(DEFAULT, None), True),
+        ({}, False, 1, of_phases(DEFAULT, 3), True),
+        ({}, False, 1, of_phases(DEFAULT, 2), False),
+        ({}, False, 1, of_phases(DEFAULT, 1), False),
+        ({}, False, 0, of_phases(DEFAULT, 1), False),
+        ({}, False, 0, of_phases(MAX, 1), False),
+        ({}, False, 1, of_phases(DEFAULT, 3, 1), False),
+        ({}, SWITCHING, 1, of_phases(DEFAULT, 1), True),
+        ({}, SWITCHING, 0, of_phases(MAX, 1), False),
+        ({}, SWITCHING, 1, of_phases(DEFAULT, 1, 1), False),  # which phase is L1 is not known
+        (THREE_OF_FEED, SWITCHING, 1, of_phases(DEFAULT, 1, 2), True),
+        (THREE_OF_FEED, SWITCHING, 1, of_phases(DEFAULT, 1, 1), False),
+        (ONE_OF_FEED, False, 1, of_phases(DEFAULT, 1, 2), True),
+        (ONE_OF_FEED, False, 1, of_phases(DEFAULT, 1, 3), False),
+        (ONE_OF_FEED, False, 1, of_phases(DEFAULT, 1, -1), False),
+        ({"phases": 1}, False, 1, of_phases(DEFAULT, 1), True),
+        ({"phases": 1}, False, 1, of_phases(DEFAULT, 3), True),
+        ({"dc": True}, False, 1, of_phases(DEFAULT, 1, 2), True),
+    ],
+)
+def test_phases_that_an_outlet_cannot_keep_to_are_rejected(
+    outlet: dict[str, Any], switching: bool, evse: int, wanted: Profile, kept: bool
+) -> None:
+    """2.x K01.FR.43 to K01.FR.48. 1.x takes them, and the outlet uses all phases that it has."""
+    play = Play(settings={"phase_switching": switching})
+    configure(play.evse(), **outlet)
+    reply = ask(play, SetChargingProfileRequest(evse, wanted, replaces=False))
+    assert reply.status == ("Accepted" if kept else "Rejected")
+    assert kept or reply.data["reason"].code == "InvalidSchedule"
+    assert ("charging_profile" in play.store) is kept
+    assert put(play, wanted, evse) == "Accepted"
+
+
+@pytest.mark.parametrize(("binding_phases", "answer"), [(True, "Rejected"), (False, "Accepted")])
+def test_a_remote_start_brings_no_phases_that_the_outlet_cannot_keep_to(binding_phases: bool, answer: str) -> None:
+    """2.x K05.FR.05."""
+    play = Play()
+    start = RemoteStartRequest(1, A, "77", of_phases(TX, 1), binding_phases=binding_phases)
+    assert ask(play, start).status == answer
+    assert ask(Play(), replace(start, profile=of_phases(TX, 3))).status == "Accepted"
+
+
 def test_a_profile_for_another_transaction_is_rejected() -> None:
     play = charging(Play())
     assert put(play, profile(TX, (0, 10), session="another"), 1) == "Rejected"

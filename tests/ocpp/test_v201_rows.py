@@ -779,7 +779,9 @@ def test_a_remote_start_brings_its_profile_along() -> None:
     wanted = _set(chargingProfilePurpose="TxProfile", transactionId="ignored")[1]["chargingProfile"]
     payload = {"idToken": CARD_TYPE, "remoteStartId": 5, "chargingProfile": wanted}
     brought = Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A)
-    assert row("RequestStartTransaction").decode(payload, place()) == RemoteStartRequest(None, CARD, "5", brought)
+    assert row("RequestStartTransaction").decode(payload, place()) == RemoteStartRequest(
+        None, CARD, "5", brought, binding_phases=True
+    )
     without = Settings({"feature_profiles": ("Core",)})
     assert row("RequestStartTransaction").decode(payload, place(settings=without)) == RemoteStartRequest(
         None, CARD, "5"

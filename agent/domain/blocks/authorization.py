@@ -19,7 +19,8 @@ from agent.domain.authorization_cache import AuthorizationCache
 from agent.domain.blocks.card_rate_limit import CardRateLimit
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.startup_taps import StartupTaps
-from agent.domain.charging.profiles import Profile, Purpose, profile_problem
+from agent.domain.charging.profile_phases import phases_problem
+from agent.domain.charging.profiles import Purpose, profile_problem
 from agent.domain.events import (
     BoardOpened,
     CableClaimed,
@@ -329,7 +330,10 @@ class AuthorizationBlock:
         )
         too_long = len(request.token.value) > self._site.collaborators.max_token_length()
         wrong = (
-            too_long or master or self._is_profile_impossible(request.profile) or self._is_token_used_up(request.token)
+            too_long
+            or master
+            or _is_profile_impossible(self._site, evse, request)
+            or self._is_token_used_up(request.token)
         )
         if evse is None or closed_without_card or wrong:
             yield reply("Rejected")
@@ -350,10 +354,16 @@ class AuthorizationBlock:
             judge = Judge.REMOTE_START
             yield TokenAccepted(evse.number, request.token, verdict, remote_id, profile=profile, judged_by=judge)
 
-    def _is_profile_impossible(self, profile: Profile | None) -> bool:
-        return profile is not None and (
-            profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
-        )
+
+def _is_profile_impossible(site: StationState, evse: EvseRecord | None, request: RemoteStartRequest) -> bool:
+    """Return whether the profile of a remote start cannot be kept at this EVSE (2.x K05.FR.05)."""
+    profile = request.profile
+    if profile is None or evse is None:
+        return False
+    if profile.purpose is not Purpose.TX or profile_problem(profile, site.settings) is not None:
+        return True
+    phase_switching = site.settings.bool_value("phase_switching")
+    return request.binding_phases and phases_problem(profile, (evse,), phase_switching) is not None
 
 
 def _token_of_open_transaction(evse: EvseRecord | None) -> Token | None:

@@ -11,6 +11,7 @@ from agent.domain.charging.composite_schedule import (
     composite_schedule,
 )
 from agent.domain.charging.profile_periods import begins_with_session
+from agent.domain.charging.profile_phases import phases_problem
 from agent.domain.charging.profiles import (
     EXTERNAL_PROFILE_ID,
     UNIT_WORDS,
@@ -178,7 +179,11 @@ class SmartCharging:
             return ProfileRefusal(
                 "DuplicateProfile", "another profile of this purpose and stack level is valid at the same time"
             )
-        return placement_problem(new.evse, profile) or profile_problem(profile, self._site.settings)
+        problem = placement_problem(new.evse, profile) or profile_problem(profile, self._site.settings)
+        if problem is not None or replaces:
+            return problem
+        meant = self._site.evses.values() if evse is None else (evse,)
+        return phases_problem(profile, meant, self._site.settings.bool_value("phase_switching"))
 
     @answers_requests(ClearChargingProfilesRequest)
     def answer_clear_charging_profile(

@@ -121,9 +121,7 @@ def _possible_bounds(
 
 
 def _bound_of_period(profile: Profile, period: Period, phases: int, switches: bool) -> Bound:
-    """Return the bound of a period. An outlet that cannot charge on fewer phases uses all it has,
-    whatever the profile asks for."""
-    used = min(period.phases or phases, phases) if switches else phases
+    used = period.used_phases(phases, switches)
     return Bound(period.limit, profile.schedule.unit, used, profile.schedule.least_rate or 0.0)
 
 

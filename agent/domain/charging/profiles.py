@@ -61,6 +61,10 @@ class Period:
     phases: int | None = None
     phase_to_use: int | None = None
 
+    def used_phases(self, outlet_phases: int, switches: bool) -> int:
+        """Return how many phases an outlet uses. One that cannot charge on fewer phases uses all it has."""
+        return min(self.phases or outlet_phases, outlet_phases) if switches else outlet_phases
+
 
 @frozen
 class Schedule:

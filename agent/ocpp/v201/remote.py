@@ -51,7 +51,8 @@ def _decode_request_start(payload: Payload, ctx: RowContext) -> RemoteStartReque
     if not named.value:
         return REJECTED
     group = (payload.get("groupIdToken") or {}).get("idToken", "")
-    return RemoteStartRequest(number, named, str(int(payload["remoteStartId"])), profile, group)
+    remote_id = str(int(payload["remoteStartId"]))
+    return RemoteStartRequest(number, named, remote_id, profile, group, binding_phases=profile is not None)
 
 
 def _decode_request_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | LocalAnswer:
