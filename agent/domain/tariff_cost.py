@@ -5,9 +5,19 @@ from __future__ import annotations
 
 from agent.domain.local_time import clock_s, passed_s
 from agent.domain.messages import TransactionCost
+from agent.domain.payment_time import KEEP_S
+from agent.domain.session_records import Session
 from agent.domain.session_usage import Usage
 from agent.domain.tariff import Tariff
 from agent.model.types import Moment, Stamp
+
+
+def usage_after_absence(usage: Usage, session: Session | None, now: Moment) -> Usage:
+    """Return the usage that was stored before the agent stopped, as it counts now that it runs again. Time that its
+    record does not cover was not observed, however the session ends. ``session``: as it is on disk; None: it is
+    lost."""
+    stop = session.stop if session is not None else None
+    return usage.advance_over_absence(now.stamp if stop is None else stop.at, KEEP_S)
 
 
 def final_usage(usage: Usage, meter_wh: int, at: Stamp, now: Moment) -> Usage:

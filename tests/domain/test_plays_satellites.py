@@ -279,6 +279,19 @@ def test_the_end_after_a_power_cut_of_the_satellite_says_its_cost() -> None:
     assert ended.cost.cents == 100
 
 
+def test_minutes_in_which_the_satellite_was_away_are_not_charged() -> None:
+    """The vehicle is gone when the board is there again: of the time between no more than a minute was watched."""
+    pair = SharedTerminal(Tariff(kwh=Decimal("0.50"), minute=Decimal("0.10")))
+    payment = pair.begin_charging()
+    pair.draw(2000)
+    pair.satellite.t_s += 195
+    pair.restart_satellite(plugged=False)
+    pair.answer_readings()
+    assert pair.backend_messages(TransactionEnded)[-1].cost.cents == 100 + 10
+    pair.join()
+    assert commits(pair) == [CommitPayment(0, payment, 7, 100 + 10)]
+
+
 def test_a_restart_of_the_satellite_before_the_confirmation_gives_no_energy() -> None:
     pair = SharedTerminal()
     pair.plug()

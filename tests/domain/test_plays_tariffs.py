@@ -16,14 +16,17 @@ from agent.domain.events import (
     CardPresented,
     DriverTariffReceived,
     LimitReceived,
+    MeterFailed,
     MeterRead,
     RequestReceived,
     TokenAuthorized,
     VehicleConnected,
+    VehicleLeft,
 )
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TransactionUpdated, TriggerReason
 from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import (
     BackendRequest,
     ChangeTransactionTariffRequest,
@@ -428,6 +431,35 @@ def test_a_change_while_the_session_recovers_counts_no_absence() -> None:
     assert play.state() is SessionState.RECOVERING
     assert change_tariff_of(play, session, "T2", Tariff(minute=Decimal("1.00"))) == "Accepted"
     assert play.evse().pricing.priced.cents == 202, "1.02 before, and a minute of 280 s"
+
+
+@pytest.mark.parametrize(("is_stopped", "cents"), [(False, 202), (True, 132)])
+def test_a_session_that_is_not_resumed_counts_no_absence(is_stopped: bool, cents: int) -> None:
+    """The vehicle is gone when the board is there again. Time ends with a stop that was on disk."""
+    play = street()
+    set_tariff(play, "T1", Tariff(minute=Decimal("1.00")))
+    drawn(charging(play), 1000).wait(61).skip()
+    drawn(play, 1001)
+    if is_stopped:
+        play.t_s += 18
+        play.feed(VehicleLeft(1))
+    play.skip().restart(after_s=280.0, state=EMPTY).skip()
+    play.feed(MeterRead(1, end_reading(1), wh(2001)))
+    [ended] = sent(play.skip(), TransactionEnded)
+    assert ended.cost.cents == cents
+
+
+def test_transaction_and_cost_have_one_register_if_the_meter_is_dead() -> None:
+    play = street()
+    set_tariff(play, "T1")
+    drawn(charging(play), 1000).wait(61).skip()
+    drawn(play, 1001)
+    play.restart(new_boot=True, state=EMPTY).skip()
+    for n in (1, 2, 3):
+        play.feed(MeterFailed(1, end_reading(n)))
+        play.skip().wait(6).skip()
+    [ended] = sent(play, TransactionEnded)
+    assert (ended.meter_wh, ended.cost.energy_wh) == (2001, 1001)
 
 
 def test_which_changes_are_refused() -> None:

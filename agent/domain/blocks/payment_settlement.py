@@ -47,7 +47,7 @@ from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session_records import Session
-from agent.domain.tariff_cost import cap_bill_parts, final_usage
+from agent.domain.tariff_cost import cap_bill_parts, final_usage, usage_after_absence
 from agent.domain.terminal_messages import (
     PaymentCancelled,
     PaymentDeclined,
@@ -278,9 +278,8 @@ class PaymentSettlement:
             if p.state is not PayState.ACTIVE or p.satellite:  # a satellite knows what its session has used
                 continue
             session = _session_of_payment(self._site, p)
-            if p.usage is not None:  # time that its record does not cover was not observed, however the session ends
-                stop = session.stop if session is not None else None
-                p.usage = p.usage.advance_over_absence(now.stamp if stop is None else stop.at, KEEP_S)
+            if p.usage is not None:
+                p.usage = usage_after_absence(p.usage, session, now)
             if session is None and registers is not None:  # the register may contain energy of other drivers by now
                 wh = registers.get(p.session, 0)
                 known = p.usage is not None and wh > p.usage.wh

@@ -39,7 +39,7 @@ from agent.domain.satellite_messages import (
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import restore_energy
 from agent.domain.session_records import EnergyHolder
-from agent.domain.tariff_cost import cap_bill_parts, final_usage
+from agent.domain.tariff_cost import cap_bill_parts, final_usage, usage_after_absence
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
 from agent.model.types import STATION, Judge, Moment, Stamp
@@ -103,8 +103,6 @@ class SatelliteSessions:
             here = local_offset(self._site.settings, clock_s(now), self._site.collaborators.local_offset)
             usage = g.tariff.start_usage(here)
             g.session, g.usage = session.id, usage.advance_to(clock_s(now), session.start_wh, None, now.stamp)
-        elif g.usage is not None:
-            g.usage = g.usage.advance_over_absence(now.stamp, KEEP_S)
         yield self._persist_grant(g)
         yield from self._report_session(g)
         self._update_bill(evse, g)
@@ -284,8 +282,9 @@ class SatelliteSessions:
             self._book.grants[key] = g
             evse = open_sessions.get(g.session)
             if evse is not None and evse.session is not None and g.usage is not None:
+                g.usage = usage_after_absence(g.usage, evse.session, now)
                 evse.session.last_wh = max(evse.session.last_wh, g.usage.wh)
-                self._update_bill(evse, g)
+                self._update_bill(evse, g)  # its end may come before it is resumed
                 if not g.is_confirmed:
                     yield WakeMe(_confirmation_timer(g), now.t_s + CONFIRM_S * self._site.config.io_s)
             elif g.supply is None:

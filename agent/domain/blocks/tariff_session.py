@@ -17,12 +17,13 @@ from agent.domain.functional_block import Replier, Yielded, answers_requests, ha
 from agent.domain.local_time import clock_s, local_offset
 from agent.domain.messages import TransactionUpdated, TriggerReason
 from agent.domain.orders import Persist
+from agent.domain.payment_time import KEEP_S
 from agent.domain.requests import ChangeTransactionTariffRequest
 from agent.domain.session.common import report_transaction_update
 from agent.domain.session.tx_points import idle_charging_state, send_to_backends
 from agent.domain.session_records import Session
 from agent.domain.session_usage import Usage
-from agent.domain.tariff_cost import final_usage
+from agent.domain.tariff_cost import final_usage, usage_after_absence
 from agent.domain.transaction import Transaction
 from agent.model.fastclass import mutable, replace
 from agent.model.types import Moment, Stamp
@@ -31,8 +32,6 @@ if TYPE_CHECKING:  # of sessions whose tariff is changed
     from agent.domain.changed_tariff import TariffPeriod
 
 FACT = "tariff_session"
-KEEP_S = 60.0
-"""How often the usage of a session is stored (domain seconds)."""
 
 
 @mutable
@@ -99,7 +98,6 @@ class TariffSessions:
         priced = self._priced.get(session.id)
         if event.trigger is TriggerReason.TX_RESUMED:
             if priced is not None:
-                priced.usage = priced.usage.advance_over_absence(now.stamp, KEEP_S)
                 evse.pricing.unreported_tariff = session.id, priced.priced_by.id  # may be named twice, never not at all
                 yield from self._show_cost(evse, session.id)
             return
@@ -172,10 +170,7 @@ class TariffSessions:
         else:
             from agent.domain.changed_tariff import change_tariff, close_period
 
-            usage = priced.usage
-            if evse.state is not SessionState.ACTIVE:  # it recovers: the absence of the agent is no time of charging
-                usage = usage.advance_over_absence(now.stamp, KEEP_S)
-            usage = usage.advance_to(clock_s(now), register_wh, counts_as_charging(evse), now.stamp)
+            usage = priced.usage.advance_to(clock_s(now), register_wh, counts_as_charging(evse), now.stamp)
             changed = change_tariff(priced.priced_by.tariff, usage, wanted.tariff)
             closed = close_period(usage, priced.priced_by.id, priced.begun, priced.periods)
             self._priced[session.id] = TariffSession(
@@ -243,15 +238,18 @@ class TariffSessions:
 
     @handles_events(Started)
     def restore_priced_sessions(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Restore the sessions that run, before they are resumed. What cannot be read has no cost here."""
-        running = {e.session.id: e for e in self._site.evses.values() if e.session is not None}
-        for session, record in event.remembered.get(FACT, {}).items():
-            restored = _read_session(record) if session in running else None
+        """Restore the sessions that run, before they are resumed or ended. What cannot be read has no cost here."""
+        running = {e.session.id: (e, e.session) for e in self._site.evses.values() if e.session is not None}
+        for key, record in event.remembered.get(FACT, {}).items():
+            restored = _read_session(record) if key in running else None
             if restored is None:
-                yield Persist(FACT, session, None)
-            else:
-                self._priced[session] = restored
-                yield from self._show_cost(running[session], session)
+                yield Persist(FACT, key, None)
+                continue
+            evse, session = running[key]
+            restored.usage = usage_after_absence(restored.usage, session, now)
+            session.last_wh = max(session.last_wh, restored.usage.wh)  # transaction and cost have one register
+            self._priced[key] = restored
+            yield from self._show_cost(evse, key)
 
 
 def _is_priced_transaction(evse: EvseRecord, transaction: str) -> bool:
