@@ -67,7 +67,7 @@ T = TypeVar("T")
 def assemble_blocks(site: StationState) -> Blocks:
     """Put the blocks in order: first the boards, which all others read; last the screen, which shows all changes."""
     claims = OutletClaims()
-    choice, early, lists = OutletSelection(site, claims), StartupTaps(site), LocalAuthListBlock(site)
+    choice, early = OutletSelection(site, claims), StartupTaps(site)
     settlement, payments, vat_values = _payment_blocks(site, choice, claims)
     authorization = AuthorizationBlock(site, choice, early, claims, _any_of([p.is_token_used_up for p in payments]))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
@@ -86,7 +86,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             *_bearer_blocks(site),
             budget,
             Certificates(site),
-            lists,
+            LocalAuthListBlock(site),
             choice,
             authorization,
             FreeVending(site, authorization.is_closed),
@@ -109,7 +109,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             RemoteControl(site, lock, status, firmware.current_status, logs, clearing),
             clearing,
             DeviceModel(site, status),
-            *_report_blocks(site, status, watchers, event_numbers, budget, authorization, lists),
+            *_report_blocks(site, status, watchers, event_numbers, budget, authorization),
             costs,
             *settlement,
             webpay,
@@ -174,7 +174,7 @@ def _firmware_block(site: StationState) -> FirmwareUpdate | FirmwareRefusal:
 
 def _report_blocks(
     site: StationState, status: EvseStatus, watchers: list[Watcher], event_numbers: Iterator[int], budget: DataBudget,
-    authorization: AuthorizationBlock, lists: LocalAuthListBlock,
+    authorization: AuthorizationBlock,
 ) -> tuple[object, ...]:  # fmt: skip
     """Return the blocks that only versions since 2.0 have requests for."""
     if not site.config.reports_variables:
@@ -183,7 +183,7 @@ def _report_blocks(
     from agent.domain.blocks.monitoring import Monitoring
 
     monitoring = Monitoring(site, status, watchers, event_numbers, budget.is_exhausted)
-    return monitoring, CustomerInformation(site, authorization.cache, lists)
+    return monitoring, CustomerInformation(site, authorization.cache)
 
 
 def _estimate_block(site: StationState) -> tuple[object, ...]:

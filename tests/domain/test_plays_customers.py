@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.domain.events import CardPresented, RequestReceived, StoreFailed, TokenAuthorized, TransactionAcknowledged
 from agent.domain.orders import AuthorizeToken, Persist, Response
 from agent.domain.requests import CustomerInformationRequest, ReserveNowRequest, SendLocalListRequest
@@ -34,15 +36,16 @@ def test_all_of_it_and_nothing_of_others() -> None:
     assert known(play, report=False, clear=False).data == {}
 
 
-def test_what_is_cleared_is_off_the_disk_and_what_is_owed_stays() -> None:
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_what_is_cleared_is_off_the_disk_and_what_is_owed_stays(is_reported: bool) -> None:
+    """The local list stays: the backend alone changes it (N10.FR.03, N10.FR.06)."""
     play = everywhere()
-    assert known(play, clear=True).data.keys() == {"cache", "list", "reservations", "evses"}
-    assert known(play).data.keys() == {"reservations", "evses"}
+    present = known(play, report=is_reported, clear=True).data.keys()
+    assert present == ({"cache", "list", "reservations", "evses"} if is_reported else set())
+    assert known(play).data.keys() == {"list", "reservations", "evses"}
     assert CARD_A not in play.store["cache"]
-    assert play.store["list"].keys() == {B.value.casefold()}
-    assert play.store["list_version"]["now"] == {"version": 3, "entries": 1}
-    assert play.restart().site.local_list.version == 3
-    assert play.skip()
+    assert play.store["list"].keys() == {A.value.casefold(), B.value.casefold()}
+    assert play.store["list_version"]["now"] == {"version": 3, "entries": 2}
 
 
 def test_the_answer_to_a_message_that_waited_brings_nothing_back() -> None:

@@ -1,5 +1,6 @@
 """Report and clear what the station knows of a customer, by token (OCPP 2.x N09, N10). Bills,
-running sessions and reservations stay: they are owed."""
+running sessions and reservations stay: they are owed. So does the local list, which the backend alone changes
+(N10.FR.02, N10.FR.03, N10.FR.06)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.authorization_cache import AuthorizationCache
-from agent.domain.blocks.local_auth_list import LocalAuthListBlock
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests
 from agent.domain.requests import CustomerInformationRequest
@@ -15,8 +15,8 @@ from agent.model.types import Moment, Token
 
 
 class CustomerInformation:
-    def __init__(self, site: StationState, cache: AuthorizationCache, lists: LocalAuthListBlock) -> None:
-        self._site, self._cache, self._lists = site, cache, lists
+    def __init__(self, site: StationState, cache: AuthorizationCache) -> None:
+        self._site, self._cache = site, cache
 
     @answers_requests(CustomerInformationRequest)
     def answer_customer_information(
@@ -30,7 +30,6 @@ class CustomerInformation:
         known = self._collect_known_data(request.token) if request.report and request.token else {}
         if request.clear and request.token:
             yield from self._cache.clear_customer(request.token)
-            yield from self._lists.forget_token(request.token)
         yield reply("Accepted", known)
 
     def _collect_known_data(self, token: Token) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from agent.domain.functional_block import Replier, Yielded, answers_requests, ha
 from agent.domain.local_auth_list import normalized_token
 from agent.domain.orders import Persist
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
-from agent.model.types import AuthorizationStatus, Moment, Token, Verdict
+from agent.model.types import AuthorizationStatus, Moment, Verdict
 
 KIND, ABOUT = "list", "list_version"
 
@@ -75,14 +75,6 @@ class LocalAuthListBlock:
         else:
             entries[name] = verdict
             yield Persist(KIND, name, _entry_to_record(verdict))
-
-    def forget_token(self, token: Token) -> Iterator[Yielded]:
-        """Remove the token from the list. The version stays: the backend has asked for the
-        removal."""
-        ours = self._site.local_list
-        if normalized_token(token.value) in ours.entries:
-            yield from self._put_list_entry(normalized_token(token.value), None)
-            yield Persist(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
 
     def _update_refusal(self, request: SendLocalListRequest, new: Mapping[str, Verdict | None]) -> str:
         """Return why this update is refused; "" if it is taken. A full list has a status for every
