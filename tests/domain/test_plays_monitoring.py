@@ -287,6 +287,19 @@ def test_a_monitor_belongs_to_the_backend_that_set_it() -> None:
     assert reported_monitors == {("second", 1000), (LINK, 1001)}
 
 
+@pytest.mark.parametrize("base", [MonitoringBase.FACTORY_DEFAULT, MonitoringBase.HARD_WIRED_ONLY])
+def test_the_first_backend_sets_the_base_of_its_own_monitors(base: MonitoringBase) -> None:
+    play = Play(links=(LINK, "second"))
+    play.feed(LinkChanged("second", True))
+    (number,) = play.accepted(wish(STATUS, DELTA, 1.0))
+    (other,) = play.accepted(wish(STATUS, DELTA, 1.0), link="second")
+    assert play.ask(SetBase(base), "second").status == "Rejected"
+    assert number in play.listed()
+    assert play.ask(SetBase(base)).status == "Accepted"
+    assert number not in play.listed()
+    assert play.again().listed("second").keys() == {other}
+
+
 # --- thresholds and changes (N07) ------------------------------------------------------------------------------------
 
 

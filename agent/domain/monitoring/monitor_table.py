@@ -186,7 +186,8 @@ class MonitorTable:
     # --- the base --------------------------------------------------------------------------------------------------
 
     def apply_monitoring_base(self, base: MonitoringBase) -> Iterator[Persist]:
-        """Activate a set of monitors. ``base`` of the settings is changed by the caller."""
+        """Activate a set of monitors of the first backend: those of another one stay. ``base`` of the settings is
+        changed by the caller."""
         forgotten = [] if base is MonitoringBase.ALL else [*self._monitor_ids_of(MonitorOrigin.CUSTOM)]
         for number in forgotten:
             self._deactivate_monitor(number)
@@ -200,7 +201,7 @@ class MonitorTable:
             self._deactivate_monitor(number)
 
     def _monitor_ids_of(self, origin: MonitorOrigin) -> Iterable[int]:
-        return [m.id for m in self.monitors.values() if m.origin is origin]
+        return [m.id for m in self.monitors.values() if m.origin is origin and m.link == self._first_link]
 
     def _activate_preconfigured(self) -> None:
         """Activate those that a backend has neither replaced (N04.FR.15) nor cleared."""

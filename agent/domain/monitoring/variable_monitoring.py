@@ -164,6 +164,10 @@ class VariableMonitoring:
         yield reply("Accepted", {"answers": tuple(answers)})
 
     def _answer_monitoring_base(self, base: MonitoringBase, reply: Replier) -> Iterator[Yielded]:
+        """Only the first backend sets the base: it has the hard-wired and the preconfigured monitors."""
+        if reply.link != self._site.config.links[0]:
+            yield reply("Rejected")
+            return
         before = set(self._table.monitors)
         yield from self._table.apply_monitoring_base(base)
         yield from self._keep_monitoring_setting("monitoring_base", base.value)
