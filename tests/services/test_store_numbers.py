@@ -12,7 +12,12 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.domain.messages import ConnectorUnplugged
+from agent.model.fastclass import replace
+from agent.model.types import Stamp
+from agent.ports.store import Put
 from agent.services.store.store import MIGRATIONS, Store
+from agent.services.store.transaction_ids import PLACES_KEPT, RUNNING
 from tests.services.test_store import ended, sampled, started
 
 LINKS = ("chargy", "owner")
@@ -76,6 +81,25 @@ async def test_idle_values_have_no_number(tmp_path: Path) -> None:
     await store.commit([], [("chargy", sampled(session="")), ("chargy", sampled(session=""))])
     assert [r.number for r in await store.oldest_rows("chargy", 2)] == [0, 0]
     await store.close()
+
+
+async def test_what_follows_the_end_takes_no_place_in_the_session(tmp_path: Path) -> None:
+    """Nothing of the session is kept for it, and where the rest of the session is numbered from its start again, no
+    place is left out."""
+    store = await Store.open(tmp_path / "a.db")
+    await store.commit([], [("chargy", message) for message in (started("s"), *[sampled(session="s")] * 2)])
+    start, *samples = await store.oldest_rows("chargy", 3)
+    for row in (start, *samples):
+        await store.remove_delivered(row)
+    followers = (ConnectorUnplugged("s", 1, Stamp(1, 9.0)), replace(sampled(session="s"), late=True))
+    await store.commit([], [("chargy", message) for message in (ended("s"), *followers)])
+    assert [row.number for row in await store.oldest_rows("chargy", 9)] == [3, 3, 3]
+    await store.requeue_rows([start], [Put(RUNNING, "chargy/s", PLACES_KEPT)])
+    assert [row.number for row in await store.oldest_rows("chargy", 9)] == [0, 1, 1, 1]
+    await store.close()
+    db = sqlite3.connect(tmp_path / "a.db")
+    assert db.execute("SELECT * FROM numbers").fetchall() == []
+    db.close()
 
 
 async def test_a_queue_of_before_gets_its_numbers(tmp_path: Path) -> None:

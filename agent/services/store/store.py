@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from agent.domain.messages import TransactionEnded
+from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded
 from agent.domain.serialization import dump_record
 from agent.ports.store import OutboxRow, Put
 from agent.services.store import dead_letters, encoding, requeue
@@ -114,7 +114,7 @@ class Store:
         self._ids.learn_facts(puts)
 
     def _commit_records(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]]) -> None:
-        rows = [_outbox_row(link, message) for link, message in messages]
+        rows = [(message, _outbox_row(link, message)) for link, message in messages]
         gone: list[bool] = []
         ended = [message for _, message in messages if isinstance(message, TransactionEnded)]
         for message in ended:
@@ -126,31 +126,19 @@ class Store:
         )
         if ended or any(p.kind in SESSIONS and not p.value for p in puts):
             self._file.merge_wal_soon()
-        for link, *_ in rows:
+        for link, _ in messages:
             self._file.add_to_count(link, 1)
         if gone[-1]:
             self._file.count_queued()
 
-    def _insert_records(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
-        """Write facts and messages. Return True if older messages were deleted to make room."""
-        dead_letters.put_bounded_facts(self._file.db, puts)
-        numbered = [(*row, self._next_number(*row[:3])) for row in rows]
-        self._file.db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
-        return dead_letters.limit_notifications(self._file.db, {link for link, *_ in rows})
-
-    def _next_number(self, link: str, session: str, kind: str) -> int:
-        """Take the next place in the session, in the transaction that queues the message."""
-        if not session:
-            return 0
-        where = (link, session)
-        row = self._file.db.execute("SELECT next FROM numbers WHERE link=? AND session=?", where).fetchone()
-        number = int(row[0]) if row else 0
-        if kind == TransactionEnded.__name__:
-            self._file.db.execute("DELETE FROM numbers WHERE link=? AND session=?", where)
-        else:
-            row = (*where, number + 1)
-            self._file.db.execute("INSERT OR REPLACE INTO numbers(link, session, next) VALUES(?,?,?)", row)
-        return number
+    def _insert_records(self, puts: Sequence[Put], rows: Sequence[tuple[Any, tuple[str, str, str, str]]]) -> bool:
+        """Write facts, and messages with their rows. Return True if older messages were deleted to make room."""
+        db = self._file.db
+        dead_letters.put_bounded_facts(db, puts)
+        for message, row in rows:
+            numbered = (*row, _take_number(db, *row[:2], message))
+            db.execute("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
+        return dead_letters.limit_notifications(db, {link for _, (link, *_) in rows})
 
     # --- the queue ---------------------------------------------------------------------------------------------
 
@@ -336,6 +324,30 @@ def _outbox_row(link: str, message: Any) -> tuple[str, str, str, str]:
     """Return link, session, kind and body of a message in the queue."""
     keys = (link, encoding.escape_surrogates(getattr(message, "session", "")), type(message).__name__)
     return *keys, encoding.seal_text(encoding.to_json_text(dump_record(message)), *keys)
+
+
+_PLACE = "FROM {} WHERE link=? AND session=?"
+_LAST_NUMBER = (
+    f"SELECT max(number) FROM (SELECT number {_PLACE.format('outbox')} UNION ALL "
+    f"SELECT number {_PLACE.format('dead')} UNION ALL SELECT next - 1 {_PLACE.format('numbers')})"
+)
+
+
+def _take_number(db: sqlite3.Connection, link: str, session: str, message: Any) -> int:
+    """Take the next place in the session, in the transaction that queues the message. What comes after the end of its
+    transaction is no event of it (2.x ``seqNo``): it takes no place, and has that of the message before it."""
+    if not session:
+        return 0
+    where = (link, session)
+    if isinstance(message, ConnectorUnplugged) or (isinstance(message, MeterSampled) and message.late):
+        return int(db.execute(_LAST_NUMBER, where * 3).fetchone()[0] or 0)
+    row = db.execute(f"SELECT next {_PLACE.format('numbers')}", where).fetchone()
+    number = int(row[0]) if row else 0
+    if isinstance(message, TransactionEnded):
+        db.execute(f"DELETE {_PLACE.format('numbers')}", where)
+    else:
+        db.execute("INSERT OR REPLACE INTO numbers(link, session, next) VALUES(?,?,?)", (*where, number + 1))
+    return number
 
 
 _OVER = ("FinalKnown", "CommitPending", "Committed", "VoidPending", "Voided", "Uncertain")
