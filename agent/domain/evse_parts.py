@@ -93,7 +93,7 @@ class SessionProgress:
     begin_try: int = 0
     end_try: int = 0
     energy_delivered: bool = False
-    """The present session has had energy."""
+    """This process has seen the present session charge; ``has_had_energy`` looks at its register as well."""
     vehicle_replaced: bool = False
     """The vehicle came while the last session was being ended: it has had nothing of it."""
     resumed: bool = False

@@ -12,6 +12,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.payable_outlets import PayableOutlets
 from agent.domain.payment import Payment, PayState
 from agent.domain.payment_table import PaymentJournal
+from agent.domain.session.common import has_had_energy
 from agent.model.types import EvseId, Moment
 
 BEGUN_S, UNENERGISED_S = 10.0, 30.0
@@ -71,5 +72,5 @@ class RepeatedCards:
         session = evse.session
         if session is None or session.started.boot != now.stamp.boot:
             return False
-        flowed = evse.progress.energy_delivered or session.last_wh > session.start_wh
-        return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.config.io_s
+        wait_s = BEGUN_S if has_had_energy(evse) else UNENERGISED_S
+        return now.t_s - session.started.t_s < wait_s * self._site.config.io_s

@@ -67,7 +67,7 @@ from tests.domain.playbook import (
     wh,
 )
 from tests.support.domain_state import configure
-from tests.support.reading_purposes import SAMPLED, transaction_reading
+from tests.support.reading_purposes import LIVE, SAMPLED, transaction_reading
 
 BAY, EV, RIGHT, PATH, ENERGY, SIGNED = (
     "ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer", "DataSigned",
@@ -420,6 +420,23 @@ def test_a_car_that_has_not_begun_has_not_ended() -> None:
     p.skip().wait(600.0)
     assert p.skip().state() is SessionState.ACTIVE
     assert p.evse().progress.charging in (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE)
+
+
+@pytest.mark.parametrize(
+    ("register_wh", "state", "reason"),
+    [(600, SessionState.ENDING, StopReason.STOPPED_BY_EV), (500, SessionState.ACTIVE, None)],
+)
+def test_after_a_restart_the_register_shows_whether_the_car_has_begun(
+    register_wh: int, state: SessionState, reason: StopReason | None
+) -> None:
+    """E06.FR.07. The car was full while the agent did not run."""
+    p = card(plug(play(stops=(ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, begin_reading(1), wh(500))
+    p.skip() >> MeterRead(1, LIVE, wh(register_wh)) >> StopRequested()
+    p.skip().restart(state=_plugged_for(5.0)).skip() >> OfferChanged(1, True)
+    p.wait(15.0).skip()
+    assert p.evse().progress.charging is ChargingState.SUSPENDED_EV
+    stop = p.session().stop
+    assert (p.state(), stop and stop.reason) == (state, reason)
 
 
 def test_remote_stop_of_what_has_no_right() -> None:

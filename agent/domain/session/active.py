@@ -25,6 +25,7 @@ from agent.domain.messages import ChargingState, StopReason, TriggerReason
 from agent.domain.orders import Persist, SetLimit, WakeMe
 from agent.domain.session.common import (
     ends_without_energy,
+    has_had_energy,
     leads_to_states,
     report_charging_state,
     report_transaction_update,
@@ -173,10 +174,7 @@ def _stop_for_unplug(evse: EvseRecord) -> StopWanted:
 def _energy_had_or_lost(evse: EvseRecord) -> bool:
     """Return whether the session has had energy, or a fault has taken it away for good; otherwise
     it is not settled yet."""
-    session = evse.session
-    assert session is not None
-    drawn = evse.progress.energy_delivered or session.last_wh > session.start_wh
-    return drawn or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults | evse.board.faults)
+    return has_had_energy(evse) or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults | evse.board.faults)
 
 
 def vehicle_returned(s: StationState, evse: EvseRecord, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:

@@ -122,10 +122,16 @@ def report_transaction_update(
     yield situation_changed(evse)
 
 
+def has_had_energy(evse: EvseRecord) -> bool:
+    """Return whether the session has had energy. Of energy before a restart only the register on disk is a proof."""
+    session = evse.session
+    return evse.progress.energy_delivered or (session is not None and session.last_wh > session.start_wh)
+
+
 def ends_without_energy(s: StationState, evse: EvseRecord) -> bool:
     """Return whether the transaction ends when the vehicle, which has had energy, takes no more
     (stop point EnergyTransfer)."""
-    return evse.progress.energy_delivered and TxPoint.ENERGY in s.tx_stop_points()
+    return has_had_energy(evse) and TxPoint.ENERGY in s.tx_stop_points()
 
 
 def restart_settle_timer(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
