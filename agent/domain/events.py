@@ -657,7 +657,7 @@ class AuthorizationDropped(EvseEvent):
 
 @frozen
 class TransactionOpened(EvseEvent):
-    """A transaction began without a session."""
+    """A transaction is open without a session: it began, outlives its session, or goes on when its board is opened."""
 
     session: str
 

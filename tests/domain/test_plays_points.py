@@ -28,6 +28,7 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.messages import (
     ChargingState,
+    MeterSampled,
     StopReason,
     TransactionAuthorized,
     TransactionEnded,
@@ -67,11 +68,12 @@ from tests.domain.playbook import (
     wh,
 )
 from tests.support.domain_state import configure
-from tests.support.reading_purposes import LIVE, SAMPLED, transaction_reading
+from tests.support.reading_purposes import LIVE, READING_TIMERS, SAMPLED, SAMPLED_END, transaction_reading
 
 BAY, EV, RIGHT, PATH, ENERGY, SIGNED = (
     "ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer", "DataSigned",
 )  # fmt: skip
+MEASURANDS = ("Energy.Active.Import.Register",)
 Points: TypeAlias = tuple[str, ...]
 COUNTS = EvseTraits(counts_plugged=True)
 
@@ -647,6 +649,22 @@ def test_what_outlives_its_right_survives_too() -> None:
     assert (
         p >> VehicleLeft(1) << forgotten("tx") << sent_message(TransactionEnded, meter_wh=900, reason=StopReason.LOCAL)
     )
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_values_of_what_outlives_its_right_are_reported(restarts: bool) -> None:
+    """J02: as long as the transaction lasts."""
+    settings = {"sample_interval_s": 60, "stop_sample_interval_s": 60, "stop_sampled_measurands": MEASURANDS}
+    p = lingering(play(stops=(EV,), traits=COUNTS, settings=settings)).skip()
+    if restarts:
+        p.restart(state=_plugged_for(5.0)).skip()
+    p.wait(60.0)
+    assert {SAMPLED, SAMPLED_END} <= {o.purpose for o in p.unclaimed if isinstance(o, ReadMeter)}
+    p = p.skip() >> MeterRead(1, SAMPLED, wh(900)) << sent_message(MeterSampled, session="s1", evse=1)
+    p >> MeterRead(1, SAMPLED_END, wh(900)) >> VehicleLeft(1)
+    assert [len(m.samples) for m in p.ended()] == [1]
+    p.skip()
+    assert not [timer for timer in p.timers if timer.kind in READING_TIMERS]
 
 
 def test_its_register_never_runs_back_over_a_kill() -> None:

@@ -259,9 +259,9 @@ class Transactions:
             if lost:
                 yield from close_transaction(self._site, evse, tx, now, *lost)
             else:
-                yield from self._arm_alive_timer(evse, now)
                 tx.alive_at = now.stamp
                 yield persist_transaction(tx)
+                yield TransactionOpened(evse.number, tx.id)
         if evse.tx is None:
             yield from self._read_begin_register(evse)
 
