@@ -470,6 +470,18 @@ def test_remote_stop_of_a_right_that_waits() -> None:
     assert p.state() is SessionState.FREE
 
 
+def test_a_remote_start_names_the_transaction_that_it_authorizes() -> None:
+    """F01.FR.13, FR.25. One that is authorized, or was, is named to no other driver."""
+    wanted = RequestReceived(LINK, "q", RemoteStartRequest(1, A, "77", asks=False))
+    p = opened(plug(play((EV,)))) << TELL >> wanted << Response(LINK, "q", "Accepted", {"transaction": "s1"})
+    p = p << ReadMeter(1, begin_reading(1), True) << kept("tx", "s1")
+    p = p << sent_message(TransactionAuthorized, session="s1", trigger=TriggerReason.REMOTE_START)
+    assert p >> wanted << Response(LINK, "q", "Rejected")
+    p = lingering(play(stops=(EV,))).skip() >> wanted << Response(LINK, "q", "Accepted")
+    p.skip()
+    assert plug(play()) >> wanted << Response(LINK, "q", "Accepted") << ReadMeter
+
+
 def test_a_waiting_right_that_the_backend_refuses() -> None:
     p = opened(card(play((RIGHT,)))) << TELL >> TransactionAcknowledged(LINK, "s1", "s1", REFUSED)
     assert (

@@ -775,6 +775,15 @@ GOLDEN_IN += [
 ]
 
 
+def test_a_remote_start_names_the_transaction_that_it_authorizes() -> None:
+    """F01.FR.13."""
+    payload = {"idToken": CARD_TYPE, "remoteStartId": 5}
+    said = Response("chargy", "1", "Accepted", {"transaction": "s1"})
+    answer = row("RequestStartTransaction").answer(said, payload, place())
+    assert answer == {"status": "Accepted", "transactionId": "s1"}
+    valid("RequestStartTransactionResponse", answer)
+
+
 def test_a_remote_start_brings_its_profile_along() -> None:
     wanted = _set(chargingProfilePurpose="TxProfile", transactionId="ignored")[1]["chargingProfile"]
     payload = {"idToken": CARD_TYPE, "remoteStartId": 5, "chargingProfile": wanted}

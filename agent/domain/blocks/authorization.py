@@ -338,7 +338,7 @@ class AuthorizationBlock:
         if evse is None or closed_without_card or wrong:
             yield reply("Rejected")
             return
-        yield reply("Accepted")
+        yield reply("Accepted", _transaction_to_authorize(evse))
         remote_id = f"{reply.link}/{request.remote_id}" if request.remote_id else "remote"
         group, profile = request.group or None, request.profile
         doubtful = why_closed_for(
@@ -369,6 +369,11 @@ def _is_profile_impossible(site: StationState, evse: EvseRecord | None, request:
 def _token_of_open_transaction(evse: EvseRecord | None) -> Token | None:
     """Return the token with which a transaction began that has no session yet."""
     return evse.tx.token if evse and evse.tx and not evse.tx.stop else None
+
+
+def _transaction_to_authorize(evse: EvseRecord) -> dict[str, str]:
+    """Return the open transaction that a remote start is to authorize, for its answer (2.x F01.FR.13)."""
+    return {"transaction": evse.tx.id} if evse.tx is not None and evse.tx.waits_for_authorization else {}
 
 
 def _stop_or_claim_cable(evse: EvseRecord, token: Token) -> StopWanted | CableClaimed:

@@ -20,6 +20,8 @@ from agent.ocpp.dialects.dialect import LocalAnswer, Payload, RequestRow, RowCon
 from agent.ocpp.v201 import smart_charging
 from agent.ocpp.v201.identifiers import decode_id_token, session_of
 
+_ANSWER_STATUS = answer_or_refuse("Accepted", "Rejected")
+
 
 def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
     """Return the requested EVSE: 0 for the whole station, None for one that does not exist."""
@@ -53,6 +55,12 @@ def _decode_request_start(payload: Payload, ctx: RowContext) -> RemoteStartReque
     group = (payload.get("groupIdToken") or {}).get("idToken", "")
     remote_id = str(int(payload["remoteStartId"]))
     return RemoteStartRequest(number, named, remote_id, profile, group, binding_phases=profile is not None)
+
+
+def _answer_request_start(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    """Answer with the transaction that is open already and waits for an authorization (F01.FR.13)."""
+    open_transaction = reply.data.get("transaction")
+    return _ANSWER_STATUS(reply, payload, ctx) | ({"transactionId": open_transaction} if open_transaction else {})
 
 
 def _decode_request_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | LocalAnswer:
@@ -133,8 +141,8 @@ ROWS = (
     RequestRow(
         "ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")
     ),
-    RequestRow("RequestStartTransaction", _decode_request_start, answer_or_refuse("Accepted", "Rejected")),
-    RequestRow("RequestStopTransaction", _decode_request_stop, answer_or_refuse("Accepted", "Rejected")),
+    RequestRow("RequestStartTransaction", _decode_request_start, _answer_request_start),
+    RequestRow("RequestStopTransaction", _decode_request_stop, _ANSWER_STATUS),
     RequestRow("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
     RequestRow(
         "UnlockConnector",

@@ -126,6 +126,21 @@ async def test_a_profile_for_a_transaction_that_waits_for_its_card_holds_from_th
         assert await s.csms.ask("ClearChargingProfile", {"chargingProfileId": 1}) == {"status": "Unknown"}
 
 
+async def test_a_remote_start_names_the_open_transaction(s: Street201) -> None:
+    """F01.FR.13: the transaction that began with the cable."""
+    async with points(s, "EVConnected"):
+        await s.plug()
+        open_transaction = (await s.began())["transactionInfo"]["transactionId"]
+        wanted = {"idToken": {"idToken": CARD, "type": "ISO14443"}, "remoteStartId": 5, "evseId": 1}
+        answer = await s.csms.ask("RequestStartTransaction", wanted)
+        assert answer == {"status": "Accepted", "transactionId": open_transaction}
+        right = await s.event(lambda e: e["triggerReason"] == "RemoteStart")
+        assert right["transactionInfo"]["transactionId"] == open_transaction
+        assert right["transactionInfo"]["remoteStartId"] == 5
+        await s.flows()
+        await stopped_by_card(s)
+
+
 async def test_a_refused_card_leaves_it_open(s: Street201) -> None:
     s.csms.infos[STRANGER] = {"status": "Invalid"}
     async with points(s, "EVConnected", "EVConnected"):
