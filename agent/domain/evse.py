@@ -189,6 +189,11 @@ class EvseRecord:
         return self.tx.id if self.tx is not None else ""
 
     @property
+    def has_unplaced_transaction(self) -> bool:
+        """Its open transaction is of a driver who has not chosen an EVSE yet."""
+        return self.session is None and self.tx is not None and not self.tx.placed
+
+    @property
     def charging_limit(self) -> Limit:
         """The wanted bound: never above the hardware's. A DC board goes by watts."""
         allowed_a = self.maximum_a if self.allowed_a is None else min(self.maximum_a, self.allowed_a)

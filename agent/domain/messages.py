@@ -177,8 +177,8 @@ def is_first_with_token(message: Message) -> bool:
 @frozen
 class TransactionUpdated(Message):
     """The charging state changed, or something else that ``trigger`` names. ``token``: the driver who caused it.
-    ``rate_changed``: an external limit has changed the charging rate; ``trigger`` is then a word that an older program
-    can read in the queue."""
+    ``rate_changed``: an external limit has changed the charging rate. ``requested``: a backend has asked for the event
+    (TriggerMessage). With either, ``trigger`` is a word that an older program can read in the queue."""
 
     session: str
     evse: EvseId
@@ -192,6 +192,7 @@ class TransactionUpdated(Message):
     tariff_id: str = ""
     """The tariff of a backend by which the cost is computed; it is named once."""
     rate_changed: bool = False
+    requested: bool = False
 
 
 @frozen

@@ -7,7 +7,9 @@ import pytest
 from agent.domain.events import (
     CardPresented,
     ContactorOpened,
+    Event,
     LinkChanged,
+    MeterFailed,
     MeterRead,
     RequestReceived,
     RestartExpected,
@@ -21,6 +23,7 @@ from agent.domain.messages import (
     StopReason,
     TransactionEnded,
     TransactionStarted,
+    TransactionUpdated,
     TriggerReason,
 )
 from agent.domain.orders import AuthorizeToken, ClearFaults, Persist, ReadMeter, Response, Restart
@@ -33,6 +36,7 @@ from agent.domain.requests import (
     ResetRequest,
     TriggerMessageRequest,
 )
+from agent.domain.variables import ENERGY
 from agent.model.types import AuthorizationStatus, Verdict
 from tests.domain.playbook import LINK, A, B, Playbook, charging, kept, sent_message, wh
 from tests.support.reading_purposes import SAMPLED, TRIGGERED, TRIGGERED_OUTSIDE
@@ -150,6 +154,55 @@ def test_triggers_of_transactions() -> None:
     )
     play >> MeterRead(2, TRIGGERED_OUTSIDE, wh(1200)) << sent_message(MeterSampled, session="", charging=None)
     assert play
+
+
+@pytest.mark.parametrize(
+    ("measurands", "answer"),
+    [
+        ((), MeterRead(1, TRIGGERED, wh(1100))),
+        (ENERGY, MeterFailed(1, TRIGGERED)),
+        (ENERGY, MeterRead(1, TRIGGERED, wh(900))),
+    ],
+    ids=["none are configured", "the meter is silent", "the register ran back"],
+)
+def test_an_event_that_was_promised_is_sent_without_values(measurands: tuple[str, ...], answer: Event) -> None:
+    """2.0.1 F06.FR.07, FR.10."""
+    play = charging(Playbook(settings={"sampled_measurands": measurands}))
+    play >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted") << ReadMeter(1, TRIGGERED)
+    play >> answer
+    assert play << sent_message(
+        TransactionUpdated, session="s1", evse=1, charging=ChargingState.CHARGING, offline=False, requested=True
+    )
+
+
+def test_an_event_without_values_is_sent_to_the_backend_that_has_asked() -> None:
+    play = charging(Playbook(links=(LINK, "second"))).skip()
+    play.feed(RequestReceived("second", "1", TriggerMessageRequest(MessageTrigger.TRANSACTION)))
+    (order,) = [o for o in play.unclaimed if isinstance(o, ReadMeter)]
+    play.skip() >> MeterFailed(1, order.purpose)
+    assert play << sent_message(TransactionUpdated, "second", requested=True)
+
+
+def test_an_end_that_is_under_way_is_the_event_that_was_promised() -> None:
+    play = charging(Playbook())
+    play >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted") << ReadMeter(1, TRIGGERED)
+    play >> CardPresented(1, A)
+    assert play.skip() >> MeterFailed(1, TRIGGERED)
+
+
+def test_an_event_of_a_driver_who_has_not_chosen_an_outlet() -> None:
+    play = Playbook(evses=2, settings={"tx_start_points": ("Authorized",)}) >> CardPresented(0, A) << AuthorizeToken
+    play >> TokenAuthorized("token:1", A, ACCEPTED)
+    play.skip() >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted")
+    assert play << sent_message(TransactionUpdated, session="s1", evse=0, charging=ChargingState.IDLE, requested=True)
+
+
+@pytest.mark.parametrize(("name", "loose"), [("sampled_measurands", False), ("aligned_measurands", True)])
+def test_values_that_are_not_configured_are_not_promised(name: str, loose: bool) -> None:
+    play = Playbook(settings={name: ()})
+    assert play >> ask(TriggerMessageRequest(MessageTrigger.METER_VALUES, 1, loose=loose)) << said("Rejected")
+    other = TriggerMessageRequest(MessageTrigger.METER_VALUES, 1, loose=not loose)
+    assert play >> ask(other) << said("Accepted") << ReadMeter
 
 
 @pytest.mark.parametrize("loose", [False, True])

@@ -418,6 +418,14 @@ def test_a_changed_rate_has_the_word_of_the_standard() -> None:
     assert changed["triggerReason"] == "ChargingRateChanged"
 
 
+def test_an_event_that_a_backend_has_asked_for_says_so() -> None:
+    """F06.FR.07: the driver may have chosen no EVSE yet."""
+    asked = row_payload(replace(UPDATED, requested=True, evse=0), place())
+    assert asked is not None
+    assert (asked["triggerReason"], "evse" in asked) == ("Trigger", False)
+    assert asked["transactionInfo"]["chargingState"] == UPDATED.charging.value
+
+
 def test_every_out_row_has_a_golden_line() -> None:
     told_elsewhere = set(MONITORING_MESSAGES)
     assert {r.message for r in V201.rows if isinstance(r, MessageRow)} == {

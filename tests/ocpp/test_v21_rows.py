@@ -257,9 +257,10 @@ def test_every_reason_is_said_by_its_own_word(reason: StopReason, trigger: Trigg
     assert encoded(replace(UPDATED, trigger=trigger))["triggerReason"] == trigger.value
 
 
-def test_a_changed_rate_has_the_word_of_the_standard() -> None:
-    """K11.FR.04: its record has another word, for programs before this one."""
+def test_a_changed_rate_and_a_trigger_have_the_words_of_the_standard() -> None:
+    """K11.FR.04, F06.FR.07: their records have another word, for programs before this one."""
     assert encoded(replace(UPDATED, rate_changed=True))["triggerReason"] == "ChargingRateChanged"
+    assert encoded(replace(UPDATED, requested=True))["triggerReason"] == "Trigger"
 
 
 DETAILS = (("CardLast4Digits", "1234"), ("PaymentBrand", "VISA"))

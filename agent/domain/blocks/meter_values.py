@@ -13,6 +13,7 @@ from agent.domain.events import (
     ClockTrusted,
     FaultCleared,
     FaultRaised,
+    MeterFailed,
     MeterRead,
     SessionClosed,
     SessionOpened,
@@ -25,13 +26,13 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
-from agent.domain.messages import ChargingState, MeterSampled, Sample
+from agent.domain.messages import MeterSampled, Sample
 from agent.domain.orders import ReadMeter, WakeMe
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.sampling import LIVE_S, next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
 from agent.domain.session.signed_readings import bill_of_reading
-from agent.domain.session.tx_points import idle_charging_state, send_to_backends
+from agent.domain.session.tx_points import report_requested_event, reported_charging_state, send_to_backends
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import frozen, replace
@@ -202,9 +203,11 @@ class MeterValues:
         elif kind is ReadingKind.ALIGNED:
             yield from self._send_meter_values(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
         elif kind is ReadingKind.TRIGGERED:
-            yield from self._send_meter_values(
+            is_sent = yield from self._send_meter_values(
                 now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=only
             )
+            if not is_sent:
+                yield from report_requested_event(self._site, evse, now, only)
         elif kind is ReadingKind.TRIGGERED_OUTSIDE:
             yield from self._send_meter_values(
                 now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True, only=only
@@ -219,6 +222,12 @@ class MeterValues:
             if is_stored:
                 yield from self._snapshots.store_with_sample(evse, now)
             yield from self._snapshots.store_after_reading(evse, kind, now)
+
+    @handles_events(MeterFailed)
+    def report_without_reading(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+        """Report the transaction whose event was promised to a backend, without meter values."""
+        if event.purpose.kind is ReadingKind.TRIGGERED:
+            yield from report_requested_event(self._site, self._site.evses[event.evse], now, event.purpose.detail)
 
     def _kind_kept_from(self, sent: _Series, own: _Series) -> ReadingKind:
         """Return which readings are kept for the end: the ones that are sent, or ones of their
@@ -250,7 +259,7 @@ class MeterValues:
         if not is_signed and self._withholds_sample(evse.number, context, now):
             return False
         session = evse.open_transaction_id if _is_within_transaction(evse, reading) and not loose else ""
-        offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
+        offline, charging = not self._site.backend_online, reported_charging_state(evse) if session else None
         authorized = not session or evse.tx is None or evse.tx.token is not None
         stop = evse.session.stop if evse.session else None
         at = min(now.stamp, stop.at) if stop else now.stamp  # readings that were sent until now came before the end
@@ -278,7 +287,3 @@ def _is_within_transaction(evse: EvseRecord, reading: Reading) -> bool:
     if not session.reported or reading.at < session.started:
         return False
     return session.stop is None or reading.at <= session.stop.at
-
-
-def _charging_state(evse: EvseRecord) -> ChargingState:
-    return evse.progress.charging if evse.session is not None else idle_charging_state(evse)

@@ -41,6 +41,7 @@ from agent.domain.requests import (
     TriggerMessageRequest,
     UnlockConnectorRequest,
 )
+from agent.domain.session.tx_points import report_requested_event
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
@@ -244,17 +245,17 @@ class RemoteControl:
         if number is not None and number != 0 and number not in self._site.evses:
             yield reply("Rejected")
             return
-        numbers = list(self._site.evses) if not number else [number]
+        evses = [e for e in self._site.evses.values() if not number or e.number == number]
         if request.what is MessageTrigger.SIGN:
             yield reply("Accepted" if reply.link == self._site.config.links[0] else "Rejected")
             if reply.link == self._site.config.links[0]:
                 yield SigningWanted()
             return
         if request.what is MessageTrigger.TRANSACTION:
-            numbers = [n for n in numbers if self._site.evses[n].open_transaction_id]
-            if not numbers:
-                yield reply("Rejected")
-                return
+            evses = [e for e in evses if e.open_transaction_id]
+        if not evses or self._has_no_measurands(request):
+            yield reply("Rejected")
+            return
         if request.what in (MessageTrigger.METER_VALUES, MessageTrigger.STATUS, MessageTrigger.TRANSACTION):
             yield reply("Accepted")
             if request.what is MessageTrigger.STATUS:
@@ -263,11 +264,19 @@ class RemoteControl:
                 # an observing backend gets the values alone, on its own link
                 alone = "" if reply.link == self._site.config.links[0] else reply.link
                 kind = ReadingKind.TRIGGERED_OUTSIDE if request.loose else ReadingKind.TRIGGERED
-                for n in numbers:
-                    yield ReadMeter(n, ReadingPurpose(kind, detail=alone))
+                for evse in evses:
+                    if request.what is MessageTrigger.TRANSACTION and evse.has_unplaced_transaction:
+                        yield from report_requested_event(self._site, evse, now, alone)
+                    else:
+                        yield ReadMeter(evse.number, ReadingPurpose(kind, detail=alone))
             return
         yield reply("Accepted")
         yield Send(reply.link, self._triggered_message(request))
+
+    def _has_no_measurands(self, request: TriggerMessageRequest) -> bool:
+        """True if it asks for meter values and none are configured: nothing could be sent."""
+        name = "aligned_measurands" if request.loose else "sampled_measurands"
+        return request.what is MessageTrigger.METER_VALUES and not self._site.settings.list_value(name)
 
     def _triggered_message(self, request: TriggerMessageRequest) -> Message:
         if request.what is MessageTrigger.FIRMWARE_STATUS:

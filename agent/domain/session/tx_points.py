@@ -76,6 +76,11 @@ def idle_charging_state(evse: EvseRecord) -> ChargingState:
     return ChargingState.EV_CONNECTED if evse.board.vehicle_connected else ChargingState.IDLE
 
 
+def reported_charging_state(evse: EvseRecord) -> ChargingState:
+    """Return the charging state of the open transaction."""
+    return evse.progress.charging if evse.session is not None else idle_charging_state(evse)
+
+
 def authorization_trigger(grant: Authorization) -> TriggerReason:
     return TriggerReason.REMOTE_START if grant.remote_id else TriggerReason.AUTHORIZED
 
@@ -287,6 +292,19 @@ def report_open_transaction(
         tx.id, evse.number if tx.placed else 0, now.stamp, trigger, idle_charging_state(evse),
         offline=not s.backend_online, token=token,
     ))  # fmt: skip
+
+
+def report_requested_event(s: StationState, evse: EvseRecord, now: Moment, link: str = "") -> Iterator[Yielded]:
+    """Report the open transaction without meter values, because a backend has asked for an event of it (2.x F06.FR.07,
+    FR.10). ``link``: to this backend alone; "": to all. An end that is under way is the event."""
+    if not evse.open_transaction_id or (evse.session is not None and evse.session.stop is not None):
+        return
+    update = TransactionUpdated(
+        evse.open_transaction_id, 0 if evse.has_unplaced_transaction else evse.number, now.stamp,
+        TriggerReason.CHARGING_STATE_CHANGED, reported_charging_state(evse), offline=not s.backend_online,
+        requested=True,
+    )  # fmt: skip
+    yield from send_to_backends(s, update, links=(link,) if link else None)
 
 
 def authorization_ended(

@@ -57,6 +57,13 @@ def trigger_reason(reason: TriggerReason) -> str:
     return _LATER_REASONS.get(reason, reason).value
 
 
+def update_reason(message: TransactionUpdated) -> str:
+    """Return the trigger reason that fields of the message say instead of ``trigger``; "": none does."""
+    if message.requested:
+        return _OF_CONTEXT[ReadingContext.TRIGGER]
+    return "ChargingRateChanged" if message.rate_changed else ""
+
+
 def _build_transaction_event(
     kind: str, session: str, at: Stamp, why: str, offline: bool, ctx: RowContext
 ) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _encode_authorized(message: TransactionAuthorized, ctx: RowContext) -> dict[
 
 
 def _encode_updated(message: TransactionUpdated, ctx: RowContext) -> dict[str, Any]:
-    why = "ChargingRateChanged" if message.rate_changed else trigger_reason(message.trigger)
+    why = update_reason(message) or trigger_reason(message.trigger)
     event = _build_transaction_event("Updated", message.session, message.at, why, message.offline, ctx)
     event["transactionInfo"]["chargingState"] = message.charging.value
     if message.evse:

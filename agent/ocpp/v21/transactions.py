@@ -23,6 +23,7 @@ from agent.ocpp.dialects.settlement import format_amount
 from agent.ocpp.v21.derivation import derive_message_row
 from agent.ocpp.v21.identifiers import replace_id_token
 from agent.ocpp.v21.payments import add_payment_details
+from agent.ocpp.v201.transactions import update_reason
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 LIMITS = "maxCost,maxEnergy,maxTime"
@@ -132,7 +133,7 @@ def _add_payment_words(
 
 
 def _add_update_words(message: TransactionUpdated, event: dict[str, Any], ctx: RowContext) -> dict[str, Any]:
-    why = {"triggerReason": event["triggerReason"]} if message.rate_changed else {}
+    why = {"triggerReason": event["triggerReason"]} if update_reason(message) else {}
     event = {**_with_tariff(_add_event_words(message, event, ctx), message.tariff_id), **why}
     return event if message.limit is None else _with_limit(event, message.limit)
 
