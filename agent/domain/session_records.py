@@ -44,9 +44,10 @@ class Authorization:
     """Its session gets no energy before the payment master has confirmed it."""
 
     @property
-    def first_holders(self) -> frozenset[EnergyHolder]:
-        """What withholds energy from the session that begins with it."""
-        return frozenset((EnergyHolder.MASTER,) if self.needs_confirmation else ())
+    def is_refused(self) -> bool:
+        """The backend has refused the token since it was accepted, and its session may begin all the same
+        (StopTxOnInvalidId false)."""
+        return self.verdict is not None and not self.verdict.is_accepted
 
 
 class EnergyHolder(StrEnum):

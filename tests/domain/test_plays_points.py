@@ -492,6 +492,40 @@ def test_a_waiting_right_that_the_backend_refuses() -> None:
     assert p.evse().authorization is None
 
 
+@pytest.mark.parametrize("more_wh", [0, 1000])
+@pytest.mark.parametrize("state", [SessionState.AUTHORIZED, SessionState.BEGINNING])
+def test_a_waiting_right_that_is_refused_and_to_stay_begins_limited(state: SessionState, more_wh: int) -> None:
+    """E05.FR.02, FR.03: StopTxOnInvalidId is false, and the answer comes before there is a session."""
+    settings = {"stop_on_invalid_id": False, "max_energy_on_invalid_wh": more_wh}
+    if state is SessionState.AUTHORIZED:
+        p = opened(card(play((RIGHT,), settings=settings)))
+    else:
+        p = card(opened(plug(play((EV,), settings=settings))).skip())
+    p.skip() >> TransactionAcknowledged(LINK, "s1", "s1", REFUSED)
+    assert p.state() is state
+    if state is SessionState.AUTHORIZED:
+        p = plug(p)
+    p.skip() >> MeterRead(1, begin_reading(1), wh(500)) << kept("session", "s1", held=not more_wh)
+    assert p.skip().evse().release_order.given is bool(more_wh)
+    if more_wh:
+        energised_again(p)
+        assert p.evse().progress.charging is ChargingState.CHARGING
+        p.feed(MeterRead(1, LIVE, wh(500 + more_wh)))
+    p.skip().wait(6.0).skip()
+    assert (p.state(), p.evse().release_order.given) == (SessionState.ACTIVE, False)
+    assert p.evse().progress.charging is ChargingState.SUSPENDED_EVSE
+    assert "Ended" not in messages(p)
+
+
+def test_a_waiting_right_that_is_refused_stays_so_when_the_cable_chooses_another_outlet() -> None:
+    settings = {"stop_on_invalid_id": False}
+    p = play((RIGHT,), evses=2, settings=settings) >> CardPresented(0, A) << AuthorizeToken
+    p = p >> TokenAuthorized("token:1", A, ACCEPTED) << kept("tx", placed=False)
+    p.skip() >> TransactionAcknowledged(LINK, "s1", "s1", REFUSED) >> VehicleConnected(2)
+    p.skip() >> MeterRead(2, begin_reading(1), wh(800)) << kept("session", "s1", evse=2, held=True)
+    assert not p.skip().evse(2).release_order.given
+
+
 @pytest.mark.parametrize("on_idle", [False, True])
 def test_a_reset_ends_it_or_waits_for_it(on_idle: bool) -> None:
     p = opened(plug(play((EV,)))) << TELL >> RequestReceived(LINK, "q", ResetRequest(on_idle=on_idle))

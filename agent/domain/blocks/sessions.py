@@ -122,14 +122,13 @@ class Sessions:
             yield LogNote(evse.number, said, "backend")
             return
         wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
-        if evse.session is None:
+        if not self._site.settings.bool_value("stop_on_invalid_id"):
+            yield from limit_invalid_token_energy(self._site, evse, event.verdict, now)
+        elif evse.session is None:
             if evse.authorization is not None:  # reported before there was a session: the authorization is gone
                 yield wanted
-        elif self._site.settings.bool_value("stop_on_invalid_id"):
-            if evse.state in (SessionState.ACTIVE, SessionState.RECOVERING):
-                yield from end_session(self._site, evse, wanted, now)
-        else:
-            yield from limit_invalid_token_energy(self._site, evse, now)
+        elif evse.state in (SessionState.ACTIVE, SessionState.RECOVERING):
+            yield from end_session(self._site, evse, wanted, now)
 
     def _is_heeded(self, evse: EvseRecord, verdict: Verdict) -> bool:
         """True if a refusal by the backend ends what was begun. The token of a bank card is made here, and its driver

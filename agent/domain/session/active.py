@@ -36,7 +36,8 @@ from agent.domain.session.release import await_lasting_current, pause_release, s
 from agent.domain.session.tx_points import UNPLUGGING
 from agent.domain.session_records import EnergyHolder
 from agent.domain.timers import Timer, TimerKind
-from agent.model.types import Fault, Moment
+from agent.model.fastclass import replace
+from agent.model.types import Fault, Moment, Verdict
 
 BOUNCE_S = 1.0
 """A plug that is pushed in makes and breaks contact (real seconds)."""
@@ -210,11 +211,14 @@ def mark_session_alive(evse: EvseRecord, now: Moment) -> None:
         evse.session.alive_at = now.stamp
 
 
-def limit_invalid_token_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+def limit_invalid_token_energy(s: StationState, evse: EvseRecord, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
     """Limit a session whose token turned out to be invalid and that is to stay open
     (StopTransactionOnInvalidId false). It gets as many more watt-hours as MaxEnergyOnInvalidId
-    allows (1.6 9.1; 2.x C15), from the newest register on, then none."""
-    session = evse.session
+    allows (1.6 9.1; 2.x C15, E05), from the newest register on, then none. An authorization that waits keeps the
+    refusal for its session, which begins with the limit."""
+    session, grant = evse.session, evse.authorization
+    if session is None and grant is not None:
+        grant.verdict = replace(grant.verdict or verdict, status=verdict.status)  # its group and EVSEs stay known
     more_wh = s.settings.int_value("max_energy_on_invalid_wh")
     if session is None or session.until_wh is not None:
         return

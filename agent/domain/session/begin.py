@@ -43,7 +43,7 @@ from agent.domain.session.tx_points import (
     session_start_trigger,
     transaction_starts_late,
 )
-from agent.domain.session_records import Authorization, Session
+from agent.domain.session_records import Authorization, EnergyHolder, Session
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment
 
@@ -154,6 +154,19 @@ def _is_beginning_refused(s: StationState, evse: EvseRecord) -> bool:
     return is_live or s.stopping or s.service_state(evse) is ServiceState.FAULTED
 
 
+def _withhold_at_begin(s: StationState, session: Session, right: Authorization) -> None:
+    """Withhold energy from a session that the payment master has not confirmed yet, or whose token was refused while it
+    waited for its vehicle. The latter gets what MaxEnergyOnInvalidId allows (2.x E05.FR.02, FR.03)."""
+    holders = {EnergyHolder.MASTER} if right.needs_confirmation else set()
+    if right.is_refused:
+        more_wh = s.settings.int_value("max_energy_on_invalid_wh")
+        if more_wh:
+            session.until_wh = session.last_wh + more_wh
+        else:
+            holders.add(EnergyHolder.TOKEN)
+    session.withheld_by, session.held = frozenset(holders), bool(holders)
+
+
 @leads_to_states(SessionState.ACTIVE, SessionState.AUTHORIZED, SessionState.FREE, SessionState.OCCUPIED)
 def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """Put the session on disk, then report it, then give release: the register is known."""
@@ -186,7 +199,6 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         group=right.verdict.group if right.verdict else None,
         remote_id=right.remote_id,
         offline=right.offline or not s.backend_online,
-        withheld_by=right.first_holders,
         profile=right.profile,
         reservation=right.reservation,
         reported=not starts_late,
@@ -197,7 +209,8 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         tariff=right.tariff if right.web else None,
         payment=right.payment if starts_late else None,
     )
-    evse.session, evse.authorization, session.held = session, None, right.needs_confirmation
+    _withhold_at_begin(s, session, right)
+    evse.session, evse.authorization = session, None
     evse.metering.keep_reading(reading)
     to_sign = bill_of_reading(s, evse, reading, "sign_samples", "B", now)
     evse.state, evse.progress.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
