@@ -191,6 +191,8 @@ class Central:
     connections: list[Any] = field(default_factory=list)
     script: dict[str, list[Any]] = field(default_factory=dict)
     """action -> what the next calls get; the last entry stays."""
+    behind: dict[str, list[Any]] = field(default_factory=dict)
+    """action -> the frame that follows its answer at once."""
     port: int = 0
     attend: Callable[[Any], Awaitable[None]] | None = None
 
@@ -221,6 +223,8 @@ class Central:
                 await ws.send(json.dumps([3, frame[1], said]))
             elif isinstance(said, str):
                 await ws.send(said.replace("$ID", frame[1]))
+            if frame[2] in self.behind:
+                await ws.send(json.dumps(self.behind[frame[2]]))
 
     def _said(self, action: str) -> Any:
         queue = self.script.get(action)

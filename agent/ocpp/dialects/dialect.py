@@ -76,6 +76,17 @@ class RowContext:
     """``Dialect.added_variables`` of the version of the connection."""
     signed_data_max: int = 2500
     """``Dialect.signed_data_max``, likewise."""
+    unstored_effects: Callable[[], Iterable[ResponseEffects]] = tuple
+    """The effects of answers to billed messages that the store has not accepted yet, the latest first."""
+
+    def session_of(self, transaction_id: str) -> str | None:
+        """Return the session that this backend calls so, or None. The id counts from the answer on that brings it: the
+        backend may name it in its next frame (1.6 4.8), and the store may not accept the answer for a long time."""
+        for effects in self.unstored_effects():
+            for fact in effects.facts:
+                if fact.kind == "transaction" and fact.value is not None and fact.value["id"] == transaction_id:
+                    return fact.key.removeprefix(f"{self.link}/")
+        return self.outbox.session_of(self.link, transaction_id)
 
 
 class NotExpressibleError(Exception):

@@ -36,12 +36,12 @@ class InboundQueue:
         self._arrived.set()
 
     async def get(self) -> Called | SendNow:
-        """Return the oldest request. The event loop gets a turn first, even while other requests
-        wait."""
-        await asyncio.sleep(0)
+        """Return the oldest request. The event loop gets a turn first, even while other requests wait: who waits for an
+        answer that was read before this request takes it in that turn."""
         while not self._items:
             self._arrived.clear()
             await self._arrived.wait()
+        await asyncio.sleep(0)
         item, size = self._items.pop(0)
         self.bytes -= size
         self._taken.set()

@@ -4,6 +4,7 @@ is sent."""
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from agent.domain.events import Event
 from agent.domain.messages import is_first_with_token
@@ -23,6 +24,10 @@ class DeadLetterAnswers:
     @property
     def is_store_behind(self) -> bool:
         return bool(self._unstored)
+
+    def unstored_effects(self) -> Iterator[ResponseEffects]:
+        """Yield the effects of the answers that the store has not accepted, the latest first."""
+        return (effects for _, effects in reversed(self._unstored))
 
     def letter_added(self, row: OutboxRow, late: ResponseEffects | None) -> None:
         """Remember a row that has become a dead letter. ``late``: its answer came while it was

@@ -87,6 +87,8 @@ async def deliver_row(
         raise
     else:
         effects = effects or queue.answers.pop_late(row)
+        if effects is not None:  # before the turn that a task takes to begin: the next request may name what it brings
+            queue.answers.keep_unstored(row, effects)
         await run_to_the_end(_settle_row(row, effects, queue, post_event, "" if known else channel.refusal_code))
 
 

@@ -3,7 +3,7 @@ those whose effects the store has not accepted. An answer to any CALL of a row i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from agent.model.fastclass import replace
 from agent.model.newest_kept import remember_newest
@@ -57,3 +57,9 @@ class ReceivedAnswers:
 
     def answer_stored(self, row: OutboxRow) -> None:
         del self._unstored[row.seq]
+
+    def unstored_effects(self, is_waiting: Callable[[int], bool]) -> Iterator[ResponseEffects]:
+        """Yield the effects that the store has not accepted, the latest first. A late answer counts while its row waits
+        (``is_waiting(seq)``): what one brings after that may be outdated."""
+        yield from reversed(self._unstored.values())
+        yield from (late for seq, late in reversed(self._late.items()) if late is not None and is_waiting(seq))

@@ -72,6 +72,8 @@ class TransactionQueue:
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
         self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
         self._in_use, self._handover_due, self.unanswered = VersionInUse(), False, UnansweredCalls(ctx)
+        answers, is_waiting = self.answers, self.encoder.is_latest
+        ctx.unstored_effects = lambda: (*answers.unstored_effects(is_waiting), *self._dead_letters.unstored_effects())
 
     @property
     def waiting_count(self) -> int:

@@ -108,7 +108,7 @@ def _require_object(value: Any) -> Mapping[str, Any]:
 
 
 def _find_session(data: Mapping[str, Any], ctx: RowContext) -> str:
-    return ctx.outbox.session_of(ctx.link, str(_require_integer(data["transactionId"]))) or ""
+    return ctx.session_of(str(_require_integer(data["transactionId"]))) or ""
 
 
 def _require_integer(value: Any) -> int:

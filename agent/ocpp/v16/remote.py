@@ -57,7 +57,7 @@ def _decode_remote_start(payload: Payload, ctx: RowContext) -> RemoteStartReques
 def _decode_remote_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | LocalAnswer:
     if ctx.boot == "Pending":
         return REJECTED
-    return RemoteStopRequest(ctx.outbox.session_of(ctx.link, str(int(payload["transactionId"]))) or "")
+    return RemoteStopRequest(ctx.session_of(str(int(payload["transactionId"]))) or "")
 
 
 def _decode_reset(payload: Payload, ctx: RowContext) -> ResetRequest:

@@ -29,7 +29,7 @@ def _find_session(payload: Payload, ctx: RowContext) -> str:
     number = payload.get("transactionId")
     if number is None:
         return ""
-    return ctx.outbox.session_of(ctx.link, str(int(number))) or _UNKNOWN
+    return ctx.session_of(str(int(number))) or _UNKNOWN
 
 
 def _decode_charging_schedule(payload: Payload) -> Schedule:

@@ -55,4 +55,4 @@ def encode_evse(number: int) -> dict[str, int]:
 def session_of(transaction_id: str, ctx: RowContext) -> str:
     """Return the session of a transaction id. Our session has the same name; the id may also be
     the number that the backend gave in 1.6."""
-    return ctx.outbox.session_of(ctx.link, transaction_id) or transaction_id
+    return ctx.session_of(transaction_id) or transaction_id
