@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import RequestReceived
+from agent.domain.events import RequestReceived, TransactionAcknowledged
 from agent.domain.messages import TransactionStarted
 from agent.domain.requests import BackendRequest, RemoteStopRequest, SetChargingProfileRequest
 from agent.model.types import Stamp, Token
@@ -109,6 +109,22 @@ async def test_a_request_behind_a_late_answer_finds_its_session() -> None:
         finally:
             outbox.may_commit.set()
         await until(lambda: not outbox.rows)
+
+
+async def test_what_an_answer_says_reaches_the_domain_before_the_request_behind_it() -> None:
+    """A refused token charged on while the commit lasted, and an older cost came behind a newer one."""
+    outbox = WaitingOutbox()
+    async with linked(Central(behind={"StartTransaction": [2, "r1", *STOP]}), outbox=outbox) as room:
+        try:
+            outbox.put(START)
+            room.link.queue_changed()
+            await requested_session(room)
+            kinds = [type(e) for e in room.events if isinstance(e, TransactionAcknowledged | RequestReceived)]
+            assert kinds == [TransactionAcknowledged, RequestReceived]
+        finally:
+            outbox.may_commit.set()
+        await until(lambda: not outbox.rows)
+        assert len(room.of(TransactionAcknowledged)) == 1
 
 
 async def test_who_waits_for_an_earlier_answer_has_it_before_a_request_is_answered() -> None:

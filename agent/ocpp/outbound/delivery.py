@@ -132,11 +132,11 @@ async def _settle_row(
     refusal: str = "",
 ) -> None:
     """Settle a row by the effects of its answer. ``refusal``: the error code of the backend. What the answer says is
-    reported also where the store does not accept it: a refused token must not charge until the disk is mended."""
+    reported at once, before the store accepts it and where it does not: a refused token must not charge until the disk
+    has taken that, and a request behind the answer may say something newer."""
     if effects is None:
         await queue.row_refused(row, "no valid answer", refusal)
         return
-    events = queue.events_of_answer(row, effects)
-    await queue.row_delivered(row, effects)
-    for event in events:
+    for event in queue.events_of_answer(row, effects):
         post_event(event)
+    await queue.row_delivered(row, effects)
