@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.assembly.dialects import backend_and_dialects
-from agent.domain.messages import DeviceModelReport
-from agent.model.types import Fault
+from agent.domain.messages import DeviceModelReport, SettlementReported, SettlementStatus
+from agent.domain.variables import Settings
+from agent.model.types import Fault, Stamp
 from agent.ocpp.dialects.billing_scope import AllowedFields, billing_only, filter_payload, restrict_calls
 from agent.ocpp.dialects.dialect import FixedAnswer, MessageRow, NotExpressible, NotOffered, RequestRow, find_gaps
 from agent.ocpp.versions import build_dialects
 from agent.station_file.settings import SettingsError, parse_station_file
-from tests.ocpp.ocpp_stand_ins import decoded
+from tests.ocpp.ocpp_stand_ins import Outbox, decoded, desk
 from tests.ocpp.test_v201_model import inventory, item
 from tests.ocpp.test_v201_rows import place, valid
 
@@ -64,6 +66,36 @@ def test_meter_values_without_energy_are_not_said() -> None:
         "meterValue": [{"timestamp": "t", "sampledValue": [{"value": "1", "measurand": "SoC"}]}],
     }
     assert filter_payload("MeterValues", values, SENT["1.6"]["MeterValues"]) is None
+
+
+@pytest.mark.parametrize("version", ["1.5", "1.6", "2.1"])
+def test_a_settlement_has_the_same_fields_in_every_version(version: str) -> None:
+    """Why a settlement has failed, and the company of a driver, are not for a billing backend."""
+    company = (("name", "Acme"), ("address1", "1 rue Test"), ("city", "Luxembourg"), ("country", "Luxembourg"))
+    message = SettlementReported(
+        "PY1", SettlementStatus.SETTLED, 1234, Stamp(1, 0.0), "s1", "R1", "https://pay.example", "why", "LU1", company
+    )
+    outbox = Outbox()
+    outbox.facts["transaction", "chargy/s1"] = {"id": "42"}
+    at = desk(outbox, Settings({"settlement_vendor_id": "lu.example.pay"}))
+    (dialect,) = build_dialects((version,))
+    whole, allowed = (d.message_row(SettlementReported) for d in (dialect, billing_only(dialect)))
+    said = []
+    for row in (whole, allowed):
+        assert isinstance(row, MessageRow)
+        payload = row.encode(message, at)
+        assert payload is not None
+        said.append(payload if version == "2.1" else json.loads(payload["data"]))
+    withheld = {"statusInfo", "vatNumber", "vatCompany"}
+    assert withheld < said[0].keys()
+    assert said[1] == {name: value for name, value in said[0].items() if name not in withheld}
+    assert len(said[1]) == 7
+
+
+def test_the_data_of_another_transfer_stays_as_it_is() -> None:
+    for data in ("no JSON", '{"vatNumber":"LU1"}'):
+        payload = {"vendorId": "v", "messageId": "Other", "data": data}
+        assert filter_payload("DataTransfer", payload, SENT["1.6"]["DataTransfer"]) == payload
 
 
 def test_a_path_on_the_list_brings_what_is_below_and_what_leads_to_it() -> None:

@@ -7,6 +7,7 @@ The other way round, a second backend may read, and order only what the station 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import field
 from typing import Any
@@ -71,13 +72,24 @@ def word_or_other(*words: str) -> Callable[[Any, JsonObject], Any]:
     return lambda value, payload: value if value in words else "Other"
 
 
+def _allowed_data(data: Any, payload: JsonObject) -> Any:
+    """Return the data of a DataTransfer. That of a settlement is the payload of NotifySettlement as JSON."""
+    if payload.get("messageId") != "NotifySettlement":
+        return data
+    return json.dumps(_filter_value(json.loads(data), SETTLEMENT, "", {}), separators=(",", ":"))
+
+
 ALL_FIELDS = AllowedFields()
+SETTLEMENT = only_fields(
+    "transactionId", "pspRef", "status", "settlementAmount", "settlementTime", "receiptId", "receiptUrl"
+)
+"""Of NotifySettlement (OCPP 2.1), also where it travels as DataTransfer. What is known of a driver stays here."""
 SENT_IN_EVERY_VERSION: Mapping[str, AllowedFields] = {
     "BootNotification": ALL_FIELDS,
     "Heartbeat": ALL_FIELDS,
     "Authorize": ALL_FIELDS,
     "SignCertificate": ALL_FIELDS,
-    "DataTransfer": only_fields("vendorId", "messageId", "data"),
+    "DataTransfer": AllowedFields(frozenset({"vendorId", "messageId", "data"}), {"data": _allowed_data}),
     "MeterValues": only_fields("connectorId", "evseId", "transactionId", "meterValue"),
 }
 
