@@ -40,21 +40,24 @@ class MeterTransactions(Protocol):
 
     async def stop_transaction(self, name: str) -> None: ...
 
-    async def read_record(self, name: str) -> SignedReading | None:
-        """Return the record of this name, None if the meter has none."""
+    async def read_record(self, name: str, just_ended: bool) -> SignedReading | None:
+        """Return the record of this name, None if the meter has none. ``just_ended``: the transaction was ended a
+        moment ago, so that a record which is not there comes yet (``Refused``)."""
         ...
 
 
 @dataclass(slots=True)
 class TransactionSigner:
     """``required``: without a signature no transaction. ``record_s``: how long an end waits for its record.
-    ``begun``: the transaction that this driver has begun, for meters that do not name theirs."""
+    ``begun``: the transaction that this driver has begun, for meters that do not name theirs. ``ended``: the one that
+    it has ended last."""
 
     meter: MeterTransactions
     name: str
     required: bool
     record_s: float
     begun: str = ""
+    ended: str = ""
 
     async def read_and_sign(
         self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]
@@ -66,8 +69,12 @@ class TransactionSigner:
             record, due = await self._end_transaction(signing)
             return replace(await bill(), signed=record, record_due=due)
         try:
-            goes_on = await self._is_already_open(signing.id)
-            late = await self._owed_record(signing.owed, goes_on)
+            open_one = await self.meter.open_transaction()
+            goes_on = open_one is not None and self._is_ours(open_one, signing.id)
+            if open_one is not None and not goes_on:
+                await self._end_left_open(open_one)
+            is_just_ended = open_one in (signing.owed, UNNAMED)
+            late = None if goes_on else await self._owed_record(signing.owed, is_just_ended)
         except DeviceError as e:
             self._report_unsigned(e)
             return replace(await bill(), record_due=bool(signing.owed))
@@ -89,24 +96,21 @@ class TransactionSigner:
             raise why
         log.error("%s: %s: %s", self.name, NOT_SIGNED, why)
 
-    async def _is_already_open(self, name: str) -> bool:
-        """Return whether this transaction is open already. End any other one: no session belongs to it."""
-        open_one = await self.meter.open_transaction()
-        if open_one is None:
-            return False
-        if open_one == name or (open_one == UNNAMED and self.begun == name):
-            return True
+    def _is_ours(self, open_one: str, name: str) -> bool:
+        return open_one == name or (open_one == UNNAMED and self.begun == name)
+
+    async def _end_left_open(self, open_one: str) -> None:
+        """End a transaction that no session belongs to."""
         log.warning("%s: a transaction was still open in the meter, it is ended", self.name)
         await self.meter.stop_transaction(open_one)
-        return False
 
-    async def _owed_record(self, name: str, goes_on: bool) -> SignedReading | None:
+    async def _owed_record(self, name: str, just_ended: bool) -> SignedReading | None:
         """Return the record that is still owed, if the meter has it. One that cannot be read will not be read later
         either."""
-        if not name or goes_on:
+        if not name:
             return None
         try:
-            return await self._wait_for_record(name)
+            return await self._wait_for_record(name, just_ended)
         except Garbled as e:
             log.error("%s: its record of %s cannot be read: %s", self.name, name, e)
             return None
@@ -132,8 +136,9 @@ class TransactionSigner:
         other could be open."""
         try:
             if await self.meter.open_transaction() in (signing.id, UNNAMED):
+                self.ended = signing.id  # also where only the answer is lost
                 await self.meter.stop_transaction(signing.id)
-            record = await self._wait_for_record(signing.id)
+            record = await self._wait_for_record(signing.id, just_ended=self.ended == signing.id)
         except DeviceError as e:
             log.warning("%s: no signed record yet: %s", self.name, e)
             return None, True
@@ -141,11 +146,11 @@ class TransactionSigner:
             log.error("%s: %s: it has no record of %s", self.name, NOT_SIGNED, signing.id)
         return record, False
 
-    async def _wait_for_record(self, name: str) -> SignedReading | None:
+    async def _wait_for_record(self, name: str, just_ended: bool) -> SignedReading | None:
         until_s = asyncio.get_running_loop().time() + self.record_s
         while True:
             try:
-                return await self.meter.read_record(name)
+                return await self.meter.read_record(name, just_ended)
             except Refused:
                 if asyncio.get_running_loop().time() > until_s:
                     raise

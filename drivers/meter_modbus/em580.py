@@ -88,10 +88,12 @@ class Em580:
             if (await self._read_state())[0] == RUNNING:
                 raise
 
-    async def read_record(self, name: str) -> SignedReading | None:
+    async def read_record(self, name: str, just_ended: bool) -> SignedReading | None:
         state, words = await self._read_state()
         if state == RUNNING:
             raise Refused(f"{self._place_name}: the transaction still runs")
+        if state == IDLE and just_ended:
+            raise Refused(f"{self._place_name}: its record is not ready")
         if state != READY:
             return None
         data = await self._read_record_text(words)

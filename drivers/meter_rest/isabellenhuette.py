@@ -97,8 +97,8 @@ class Iem:
     async def stop_transaction(self, name: str) -> None:
         await self._post_object("receipt", {"TX": "E"})
 
-    async def read_record(self, name: str) -> SignedReading | None:
-        """Return the last record if it names the transaction."""
+    async def read_record(self, name: str, just_ended: bool) -> SignedReading | None:
+        """Return the last record if it names the transaction. Just after an end it may be the one before."""
         status, octets = await self._web.send_request("GET", f"{BASE}/transaction")
         if status == 404:
             status, octets = await self._web.send_request("GET", NEWER_TRANSACTION)
@@ -108,6 +108,8 @@ class Iem:
             data = octets.decode("utf-8")
         except UnicodeDecodeError as e:
             raise Garbled(f"{self._web.name}: the record is no text") from e
+        if name not in data and just_ended:
+            raise Refused(f"{self._web.name}: no record yet (the last one is of another transaction)")
         return SignedReading(data, method=self._method, public_key=self._key) if name in data else None
 
     async def _post_object(self, what: str, body: Mapping[str, Any]) -> None:

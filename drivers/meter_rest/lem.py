@@ -114,9 +114,9 @@ class Lem:
         if int(number_value(object_value(answer, "meterValue"), "transactionStatus")) & ONGOING:
             raise Refused(f"{self._web.name}: the transaction still runs")
 
-    async def read_record(self, name: str) -> SignedReading | None:
+    async def read_record(self, name: str, just_ended: bool) -> SignedReading | None:
         status, octets = await self._web.send_request("GET", self._request_path("ocmf", name))
-        if status == 404:
+        if status == 404 and not just_ended:
             return None
         if status != 200 or not octets:
             raise Refused(f"{self._web.name}: no record yet (HTTP {status})")

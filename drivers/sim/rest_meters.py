@@ -90,6 +90,8 @@ class RestMeter:
         """Values that the next reads of the register return instead of its content; 0: its content."""
         self.not_before = 0
         """Number of requests for a record that are answered with "not yet"."""
+        self.shown_before = 0
+        """Number of requests for a record, after an end, that are answered as before that end."""
         self.clock: list[str] = []
         self._ahead = timedelta()
         self.asked: list[str] = []
@@ -170,6 +172,11 @@ class RestMeter:
         """Lose the power and get it back."""
         self.end_transaction()
 
+    def is_shown_before(self) -> bool:
+        """Return whether this request for a record is answered as before the end."""
+        self.shown_before -= 1
+        return self.shown_before >= 0
+
     def begin_transaction(self, name: str, who: dict[str, Any]) -> None:
         self.begun.append(name)
         self.open = {"name": name, "who": who, "wh": self.energy_wh, "at": self.meter_time()}
@@ -242,7 +249,7 @@ class LemFarEnd(RestMeter):
         return 201, {**body, "running": True}
 
     def _signed_record(self, name: str) -> tuple[int, Any]:
-        if name not in self.records:
+        if name not in self.records or self.is_shown_before():
             return 404, ""
         self.not_before -= 1
         return (200, self.records[name]) if self.not_before < 0 else (503, "")
@@ -255,7 +262,7 @@ class IemFarEnd(RestMeter):
         super().__init__()
         self.place: dict[str, Any] = {}
         self.user: dict[str, Any] = {}
-        self.last = ""
+        self.last = self.previous = ""
 
     def answer_request(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         match method, path.removeprefix("/counter/v1/ocmf"):
@@ -278,9 +285,13 @@ class IemFarEnd(RestMeter):
             case "POST", "/receipt":
                 return self._handle_receipt(body["TX"])
             case "GET", "/transaction":
-                self.not_before -= 1 if self.last else 0
-                return (200, self.records[self.last]) if self.last and self.not_before < 0 else (428, "")
+                return self._last_record()
         return 404, {}
+
+    def _last_record(self) -> tuple[int, Any]:
+        name = self.previous if self.is_shown_before() else self.last
+        self.not_before -= 1 if name else 0
+        return (200, self.records[name]) if name and self.not_before < 0 else (428, "")
 
     def _meter_values(self) -> dict[str, Any]:
         """Return the readings. The entries with WV count from the begin of a transaction and must not be billed."""
@@ -314,7 +325,8 @@ class IemFarEnd(RestMeter):
         return 200, ""
 
     def end_transaction(self) -> None:
-        self.last = self.open["name"] if self.open else self.last
+        if self.open:
+            self.previous, self.last = self.last, self.open["name"]
         super().end_transaction()
 
     def power_cycle(self) -> None:

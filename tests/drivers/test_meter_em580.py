@@ -43,12 +43,13 @@ STATE, SIZE, FILE = 0x7100, 0x7101, 0x7110
 
 
 class Em580Far(Bank):
-    """``full``: it begins nothing. ``slow``: so many looks at the state say "running" after the end."""
+    """``full``: it begins nothing. ``slow``: so many looks at the state show ``slow_state`` after the end."""
 
     def __init__(self, notary: MeterSigner) -> None:
         self.truth = Truth()
         super().__init__(units=far_end(NAME, self.truth).units)
         self.notary, self.full, self.slow, self.page = notary, False, 0, 0
+        self.slow_state = 1
         self.begun: list[str] = []
         self.clock: list[int] = []
         self.records: dict[str, str] = {}
@@ -78,7 +79,7 @@ class Em580Far(Bank):
     def answer(self, asked: Asked) -> bytes:
         if asked.function == 16 and asked.address == 0x7040 and not self._may(asked.values[0]):
             return bytes([0x90, 4])
-        if asked.function == 3 and asked.address == STATE and self.units[1][STATE] == 1 and self.slow < 0:
+        if asked.function == 3 and asked.address == STATE and self.slow < 0:
             self.slow += 1
             if self.slow == 0:
                 self._ready()
@@ -103,7 +104,7 @@ class Em580Far(Bank):
     def end(self) -> None:
         """By order, or because its power went away."""
         if self.units[1][STATE] == 1 and self.slow > 0:
-            self.slow = -self.slow
+            self.slow, self.units[1][STATE] = -self.slow, self.slow_state
         elif self.units[1][STATE] == 1:
             self._ready()
 
@@ -281,12 +282,47 @@ async def test_a_meter_that_begins_nothing_is_billed_without(
             await meter.read_signed(NEXT)
 
 
-async def test_a_record_that_is_not_ready_is_due(far: Em580Far) -> None:
+@pytest.mark.parametrize("state", [0, 1], ids=["not ready", "running"])
+async def test_an_end_waits_for_its_record(far: Em580Far, state: int) -> None:
+    async with opened(far, record_s=5.0) as meter:
+        await meter.read_signed(BEGIN)
+        far.slow, far.slow_state = 3, state
+        end = await meter.read_signed(END)
+        assert end.signed is not None
+        assert end.signed.data == far.records[BEGIN.id]
+
+
+async def test_a_transaction_that_was_left_open_is_owed_also_if_its_record_is_not_ready(far: Em580Far) -> None:
+    async with opened(far, record_s=5.0) as meter:
+        await meter.read_signed(BEGIN)
+        far.slow, far.slow_state = 3, 0
+        begin = await meter.read_signed(replace(NEXT, owed=BEGIN.id))
+        assert begin.signed is not None
+        assert begin.signed.data == far.records[BEGIN.id]
+
+
+async def test_a_record_that_never_gets_ready_is_due_and_keeps_no_driver_waiting(far: Em580Far) -> None:
+    async with opened(far, record_s=0.0, signature_required=True) as meter:
+        await meter.read_signed(BEGIN)
+        far.slow, far.slow_state = 10**6, 0
+        for _ in range(3):  # the end is read again while a record is due
+            end = await meter.read_signed(END)
+            assert (end.signed, end.record_due, end.energy_wh) == (None, True, 123_456)
+        begin = await meter.read_signed(replace(NEXT, owed=BEGIN.id))
+        assert (begin.signed, begin.record_due) == (None, False)
+        assert far.begun == [BEGIN.id, NEXT.id]
+
+
+@pytest.mark.parametrize("state", [0, 1], ids=["not ready", "running"])
+async def test_a_record_that_is_not_ready_is_due(far: Em580Far, state: int) -> None:
     async with opened(far, record_s=0.0) as meter:
         await meter.read_signed(BEGIN)
-        far.slow = 4
+        far.slow, far.slow_state = 4, state
         end = await meter.read_signed(END)
         assert (end.signed, end.record_due, end.energy_wh) == (None, True, 123_456)
+        for _ in range(3):  # it is read again while it is due
+            end = await meter.read_signed(END)
+        assert end.signed is not None
     async with opened(far) as meter:
         end = await meter.read_signed(END)
         assert end.signed is not None

@@ -326,6 +326,18 @@ async def test_a_record_that_is_not_ready_is_due(kind: type[RestMeter]) -> None:
         assert not end.record_due
 
 
+async def test_an_end_waits_while_the_meter_shows_what_it_had_before(kind: type[RestMeter]) -> None:
+    async with kind() as far, opened(far, record_s=5.0) as meter:
+        far.current_a = 0.0
+        await meter.read_signed(BEGIN)
+        assert (await meter.read_signed(END)).signed is not None
+        await meter.read_signed(NEXT)
+        far.shown_before = 2
+        end = await meter.read_signed(replace(NEXT, ends=True))
+        assert end.signed is not None
+        assert end.signed.data == far.records[NEXT.id]
+
+
 async def test_a_record_that_is_owed_comes_with_the_next_begin(kind: type[RestMeter]) -> None:
     async with kind() as far, opened(far) as meter:
         far.current_a = 0.0
