@@ -22,7 +22,7 @@ from agent.domain.variables import Settings
 from agent.model.board import EvseTraits
 from agent.model.fastclass import frozen, mutable
 from agent.model.string_enum import StrEnum
-from agent.model.types import EvseId, Fault, Lamp, Limit, TransactionLimit
+from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, TransactionLimit
 
 if TYPE_CHECKING:
     from agent.domain.bearers import BearerRecord
@@ -360,6 +360,20 @@ class StationState:
         if schedule is not None and schedule.in_force is not None:
             return schedule.in_force.tariff
         return evse.config.offer.tariff_for_new_driver(self.settings) if evse.config.offer is not None else None
+
+    def known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
+        """Return the presented tariff. None: nothing is sold here without a contract, or the price is unknown until the
+        clock is."""
+        tariff = self.presented_tariff(evse)
+        return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
+
+    def takes_bank_cards(self, evse: EvseRecord) -> bool:
+        """Return whether a terminal is there that serves this EVSE: of this station, or of the payment master."""
+        terms = self.config.payment_terms
+        if self.config.is_satellite or terms is None:
+            return self.master_online
+        open_ = (terms.terminals[number] for number in self.terminals_open & terms.terminals.keys())
+        return terms.amount_cents > 0 and any(evse.number in served for served in open_)
 
     def service_state(self, evse: EvseRecord) -> ServiceState:
         """First match wins."""

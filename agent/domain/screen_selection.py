@@ -129,7 +129,7 @@ class ScreenSelection:
             return ScreenName.RESERVED, "", {}
         if evse.board.session_used:
             return ScreenName.FINISHED, "spent", {}
-        if not site.backend_online and not self._may_start_offline():
+        if not site.backend_online and not self._may_start_offline(evse, now):
             return ScreenName.OFFLINE, "", {}
         values: Values = {
             "price_line": tariff_line(site),
@@ -142,12 +142,17 @@ class ScreenSelection:
             values = {**values, "languages": " ".join(site.config.languages).upper()}
         return ScreenName.IDLE, "", values
 
-    def _may_start_offline(self) -> bool:
-        settings = self._site.settings
+    def _may_start_offline(self, evse: EvseRecord, now: Moment) -> bool:
+        site, settings = self._site, self._site.settings
         return (
-            self._site.config.free_vending
+            site.config.free_vending
             or settings.bool_value("local_authorize_offline")
             or settings.bool_value("offline_tx_for_unknown_id")
+            or (
+                settings.bool_value("offline_payments")
+                and site.takes_bank_cards(evse)
+                and site.known_tariff(evse, now) is not None
+            )
         )
 
     def _session_screen(self, evse: EvseRecord, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:

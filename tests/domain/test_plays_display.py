@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 
@@ -16,6 +17,7 @@ from agent.domain.events import (
     CardPresented,
     ClockTrusted,
     ContactorOpened,
+    Event,
     FaultRaised,
     LinkChanged,
     MeterRead,
@@ -27,10 +29,13 @@ from agent.domain.events import (
 )
 from agent.domain.orders import AuthorizeToken, Persist, Show
 from agent.domain.reading_purposes import end_reading
-from agent.domain.requests import RemoteStartRequest, ResetRequest
+from agent.domain.requests import RemoteStartRequest, ResetRequest, SetVariablesRequest
+from agent.domain.tariff import Rates, Tariff, Window
+from agent.domain.terminal_messages import OfferPayment, TerminalLost
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, B, C, Playbook, charging, wh
+from tests.domain.test_plays_payment import OPENED, TARIFF, sold, terms
 
 
 def starting() -> Playbook:
@@ -68,7 +73,23 @@ def offline(**settings: bool) -> Callable[[], Playbook]:
     return lambda: Playbook(online=False, settings=settings)
 
 
+def selling_offline(event: Event = OPENED, tariff: Tariff = TARIFF, clock: bool = True) -> Callable[[], Playbook]:
+    """No card of a backend starts a session, a bank card does where the terminal is there and the price is known."""
+
+    def situation() -> Playbook:
+        off_line = {"local_authorize_offline": False, "offline_payments": True}
+        play = Playbook(lambda: sold(tariff, settings=off_line, payment_terms=terms()), cold=True)
+        play.trusted = clock
+        play.skip().restart(1, state=EMPTY, online=False)
+        return play.skip() >> event
+
+    return situation
+
+
 S, L = ScreenName, Lamp
+NIGHT_AND_DAY = Tariff(windows=tuple(
+    Window(tuple(range(7)), a, b, Rates(Decimal(kwh))) for a, b, kwh in ((0, 720, "0.3"), (720, 0, "0.5"))
+))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -89,6 +110,11 @@ S, L = ScreenName, Lamp
         (faulted, S.OUT_OF_SERVICE, "GroundFailure", L.RED),
         (offline(local_authorize_offline=False), S.OFFLINE, "", L.RED),
         (offline(local_authorize_offline=True), S.IDLE, "", L.GREEN),
+        (offline(local_authorize_offline=False, offline_payments=True), S.OFFLINE, "", L.RED),
+        (selling_offline(), S.IDLE, "", L.GREEN),
+        (selling_offline(tariff=NIGHT_AND_DAY), S.IDLE, "", L.GREEN),
+        (selling_offline(tariff=NIGHT_AND_DAY, clock=False), S.OFFLINE, "", L.RED),
+        (selling_offline(TerminalLost(0)), S.OFFLINE, "", L.RED),
     ],
 )
 def test_each_situation_has_its_screen_and_lamp(
@@ -96,6 +122,16 @@ def test_each_situation_has_its_screen_and_lamp(
 ) -> None:
     play = situation()
     assert (play.screens[1].name, play.screens[1].detail, play.lamps[1]) == (screen, detail, lamp)
+
+
+def test_what_a_terminal_sells_off_line_has_its_price_on_the_screen() -> None:
+    play = selling_offline()()
+    assert play.screens[1].values["tariff_kwh_micro"] == 500_000
+    assert [o for o in play.log if isinstance(o, OfferPayment)]
+    assert (play.skip() >> TerminalLost(0)).skip().screens[1].name is S.OFFLINE
+    assert (play >> OPENED).skip().screens[1].name is S.IDLE
+    assert (play >> RequestReceived(LINK, "q", SetVariablesRequest({"offline_payments": "false"}))).skip()
+    assert play.screens[1].name is S.OFFLINE
 
 
 @pytest.mark.parametrize(

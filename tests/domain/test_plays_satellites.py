@@ -50,6 +50,19 @@ from tests.domain.shared_terminal import CARD, NUMBER, SharedTerminal
 from tests.support.domain_state import configure
 
 
+@pytest.mark.parametrize("offline_payments", [True, False])
+def test_a_satellite_off_line_shows_its_price_while_the_master_sells_for_it(offline_payments: bool) -> None:
+    pair = SharedTerminal(settings={"local_authorize_offline": False, "offline_payments": offline_payments})
+    pair.lose_backend()
+    shown = pair.satellite.screens[1]
+    assert shown.name is (ScreenName.IDLE if offline_payments else ScreenName.OFFLINE)
+    assert ("tariff_kwh_micro" in shown.values) == offline_payments
+    pair.cut()
+    assert pair.satellite.screens[1].name is ScreenName.OFFLINE
+    pair.join()
+    assert pair.satellite.screens[1].name == shown.name
+
+
 def test_card_at_the_master_charges_at_the_satellite_and_pays_once() -> None:
     pair = SharedTerminal()
     pair.plug()

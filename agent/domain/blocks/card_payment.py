@@ -109,7 +109,8 @@ class CardPayments:
             yield from self._outlet_selection.withdraw_question()
         for terminal in self._journal.terms.terminals:
             yield from self._update_offer(terminal, now)
-            if isinstance(event, SettingChanged) and event.name.startswith("payment_"):  # what will be held is shown
+            holds_other = isinstance(event, SettingChanged) and event.name.startswith("payment_")
+            if holds_other or isinstance(event, TerminalOpened):  # what is held, and off line that cards are taken
                 yield from self._refresh_screens(terminal)
 
     def _update_offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:

@@ -39,7 +39,7 @@ from agent.domain.satellite_messages import (
     OutletReport,
     OutletsReported,
 )
-from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Verdict
+from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Verdict
 
 _REQUEST = "grant:"
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
@@ -60,6 +60,7 @@ class SatelliteGrants:
     def report_outlets_on_connect(self, event: MasterConnected, now: Moment) -> Iterator[Yielded]:
         self._site.master_online, self._reported = True, None
         yield from self._report_outlets(now)
+        yield SituationChanged(STATION)  # off line the screens show whether cards are taken
 
     @handles_events(MasterLost)
     def drop_unused_grants(self, event: MasterLost, now: Moment) -> Iterator[Yielded]:
@@ -67,6 +68,7 @@ class SatelliteGrants:
         self._site.master_online = False
         for g in self._book.unused_grants():
             yield from self._drop_grant(g)
+        yield SituationChanged(STATION)
 
     @handles_events(
         SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, LinkChanged, ClockTrusted
@@ -81,16 +83,15 @@ class SatelliteGrants:
             yield SendToMaster(OutletsReported(outlets))
 
     def _outlet_report(self, evse: EvseRecord, now: Moment) -> OutletReport:
-        tariff = self._site.presented_tariff(evse)
         return OutletReport(
-            evse.number, not self._why_closed(evse, now), evse.board.vehicle_connected,
-            evse.vehicle_finished, tariff if now.utc_s is not None or tariff is None or not tariff.windows else None,
+            evse.number, not self._why_closed(evse, now), evse.board.vehicle_connected, evse.vehicle_finished,
+            self._site.known_tariff(evse, now),
         )  # fmt: skip
 
     def _why_closed(self, evse: EvseRecord, now: Moment) -> str:
         """Return why no driver with a bank card may begin here; "": one may."""
-        site, tariff = self._site, self._site.presented_tariff(evse)
-        if tariff is None or (tariff.windows and now.utc_s is None):
+        site = self._site
+        if site.known_tariff(evse, now) is None:
             return "other_price"
         if site.stopping or not site.store_ok or evse.payer_until_s is not None or not evse.board.known:
             return "unavailable"
