@@ -98,8 +98,10 @@ class ScreenSelection:
         if (payer_s := _payer_hold_s(evse, now)) is not None:
             return ScreenName.CHECKING, "paying", {"remaining_s": payer_s}
         if result and self._shows_result(evse, result, now):
-            figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
-            return ScreenName.FINISHED, result.detail, {**figures, **self._bill_values(evse, result, now)}
+            return ScreenName.FINISHED, result.detail, {
+                "energy_wh": result.energy_wh, "since_s": result.since_s,
+                **self._bill_values(evse, result, now), **self._next_price_values(evse, service, now),
+            }  # fmt: skip
         return self._idle_screen(evse, service, now)
 
     def _shows_result(self, evse: EvseRecord, result: Result, now: Moment) -> bool:
@@ -118,6 +120,11 @@ class ScreenSelection:
         if account.cost is None:
             return unknown_cost_values(self._site)
         return cost_values(self._site, account.cost, account.start_wh + result.energy_wh, now)
+
+    def _next_price_values(self, evse: EvseRecord, service: ServiceState, now: Moment) -> Values:
+        """Return the price of the next session beside the result of the last one: the terminal takes cards already."""
+        is_open = evse.accepts_authorization and service is ServiceState.IN_SERVICE
+        return adhoc_tariff_values(self._site, evse, now) if is_open and self._sells_to_bank_cards(evse, now) else {}
 
     def _idle_screen(self, evse: EvseRecord, service: ServiceState, now: Moment) -> tuple[ScreenName, str, Values]:
         site = self._site
@@ -143,17 +150,18 @@ class ScreenSelection:
         return ScreenName.IDLE, "", values
 
     def _may_start_offline(self, evse: EvseRecord, now: Moment) -> bool:
-        site, settings = self._site, self._site.settings
+        settings = self._site.settings
         return (
-            site.config.free_vending
+            self._site.config.free_vending
             or settings.bool_value("local_authorize_offline")
             or settings.bool_value("offline_tx_for_unknown_id")
-            or (
-                settings.bool_value("offline_payments")
-                and site.takes_bank_cards(evse)
-                and site.known_tariff(evse, now) is not None
-            )
+            or self._sells_to_bank_cards(evse, now)
         )
+
+    def _sells_to_bank_cards(self, evse: EvseRecord, now: Moment) -> bool:
+        site = self._site
+        is_connected = site.backend_online or site.settings.bool_value("offline_payments")
+        return is_connected and site.takes_bank_cards(evse) and site.known_tariff(evse, now) is not None
 
     def _session_screen(self, evse: EvseRecord, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
         reading = evse.metering.reading

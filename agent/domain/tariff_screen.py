@@ -98,7 +98,7 @@ def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
 
 def bill_values(site: StationState, bill: DriverBill, now: Moment) -> Values:
     """Return the very amount that is settled; in the end with its parts (``bill_...``) and the VAT
-    in it, before that with the prices."""
+    in it (``billed_...``: what the tariff says of them), before that with the prices (``tariff_...``)."""
     values: Values = {
         "cost_micro": bill.cents * 10**4,
         "cost_decimals": 2,
@@ -112,9 +112,9 @@ def bill_values(site: StationState, bill: DriverBill, now: Moment) -> Values:
     values |= {f"bill_{kind}_micro": cents * 10**4 for kind, cents in bill.parts}
     if bill.tariff is not None and bill.tariff.vat_percent is not None:
         vat_micro = bill.tariff.vat_cents(bill.cents) * 10**4
-        values |= {"bill_vat_micro": vat_micro, "tariff_vat_percent": _percent_text(bill.tariff.vat_percent)}
+        values |= {"bill_vat_micro": vat_micro, "billed_vat_percent": _percent_text(bill.tariff.vat_percent)}
     if bill.tariff is not None and bill.tariff.other:
-        values["tariff_other_name"] = bill.tariff.other_name
+        values["billed_other_name"] = bill.tariff.other_name
     return values
 
 

@@ -25,10 +25,15 @@ def price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> dict[str, 
     rows = tariff_text.price_rows(screen.values, texts)
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
-    if len(rows) == 1 and tariff_text.is_billed(screen.values):
-        rows = ()  # the total shows it
     notes = tariff_text.price_notes(screen.values, texts, facts.timezone or "UTC", screen.name is ScreenName.IDLE)
     return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
+
+
+def bill_slots(screen: Screen, texts: Texts) -> dict[str, Any]:
+    """Return what each price has come to, in rows; none where the total shows it."""
+    rows = tariff_text.bill_rows(screen.values, texts)
+    notes = (tariff_text.bill_note(screen.values, texts),) if rows else ()
+    return {"prices": rows if len(rows) > 1 else (), "price_notes": notes}
 
 
 def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:

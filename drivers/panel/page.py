@@ -9,9 +9,9 @@ from typing import Any
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.colors import Tone
-from drivers.panel.cost_text import cost_figure, limit_amount, price_line, price_slots, receipt_slots
+from drivers.panel.cost_text import bill_slots, cost_figure, limit_amount, price_line, price_slots, receipt_slots
 from drivers.panel.fonts import drawable_text
-from drivers.panel.tariff_text import hold_text
+from drivers.panel.tariff_text import hold_text, next_charge_lines
 from drivers.panel.texts import Texts, format_duration, wall_time
 
 
@@ -293,20 +293,18 @@ def _finished_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots
         "" if screen.detail in ("unplug", "timeout") else texts(_tethered_key(facts, "labels.unplug"), "labels.unplug")
     )
     figures, bill = _session_slots(screen, texts, live=False)["figures"], receipt_slots(screen, texts)
+    next_lines = next_charge_lines(screen.values, texts, facts.timezone or "UTC")
     if not figures:
-        return {"lines": _nonempty_lines(text, unplug)}
+        return {"lines": _nonempty_lines(text, unplug, *next_lines)}
     if screen.values.get("cost_final") and cost_figure(screen, texts):  # the amount, and what it is for
         figures = (figures[1], figures[0], *figures[2:])
+    hint, line = unplug or text, text if unplug and _ended_badly(screen) else bill["line"]
+    slots: _Slots = {**bill_slots(screen, texts), "figures": figures, "hint": hint, "lines": _nonempty_lines(line)}
     if bill["qr"]:  # the receipt shows the rest
-        return {"figures": figures[:2], "hint": unplug or text, **qr_code_slots(screen, texts, "receipt")}
-    line = text if unplug and _ended_badly(screen) else bill["line"]
-    return {
-        **price_slots(screen, texts, facts),
-        "price": "",
-        "figures": figures,
-        "hint": unplug or text,
-        "lines": _nonempty_lines(line),
-    }
+        slots = {"figures": figures[:2], "hint": hint, **qr_code_slots(screen, texts, "receipt")}
+    if next_lines:  # what to do comes before the price of the next charge
+        slots |= {"hint": "", "lines": (*slots.get("lines", ()), hint, *next_lines)}
+    return slots
 
 
 def _ended_badly(screen: Screen) -> bool:

@@ -16,25 +16,35 @@ _ADJUSTED = ("minimum", "maximum")
 
 
 def price_rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
-    """Return name and amount of each price; after the end, what each has come to."""
-    if is_billed(values):
-        parts = ((kind, _amount_text(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
-        return tuple((_price_name(kind, values, texts), amount) for kind, amount in parts if amount)
+    """Return name and amount of each price."""
     prices = ((kind, _amount_text(values, f"tariff_{kind}", texts, exact=True), per) for kind, per in PER.items())
     return tuple((_price_name(kind, values, texts), amount + per) for kind, amount, per in prices if amount)
 
 
-def is_billed(values: Values) -> bool:
-    """Return whether the values are amounts, after the end, and not prices."""
-    return any(name.startswith("bill_") for name in values)
+def bill_rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
+    """Return name and amount of what each price has come to after the end."""
+    parts = ((kind, _amount_text(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
+    return tuple((_price_name(kind, values, texts, "billed"), amount) for kind, amount in parts if amount)
+
+
+def bill_note(values: Values, texts: Texts) -> str:
+    """Return the note on the VAT in what is due."""
+    vat = _amount_text(values, "bill_vat", texts, "currency")
+    rate = _vat_rate_text(values, texts, "billed")
+    return texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown")
+
+
+def next_charge_lines(values: Values, texts: Texts, timezone: str) -> tuple[str, ...]:
+    """Return the price of the next charge beside the bill of the last one, in sentences; none if it is not for sale.
+    Each of them names what its prices are for, since they may take turns with the bill."""
+    rows = [texts("labels.next_charge", price=f"{name} {amount}") for name, amount in price_rows(values, texts)]
+    notes = price_notes(values, texts, timezone, payer_unknown=True) if rows else ()
+    return (*rows, *filter(None, notes))
 
 
 def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool) -> tuple[str, ...]:
     """Return the notes on the tariff; some may be empty. ``payer_unknown``: it is not known who will pay."""
     rate = _vat_rate_text(values, texts)
-    if is_billed(values):
-        vat = _amount_text(values, "bill_vat", texts, "currency")
-        return (texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown"),)
     terms = texts("price.vat", rate=rate) if rate else texts("price.vat_unknown")
     bounds = (("tariff_minimum", "least"), ("tariff_maximum", "most"))
     return (
@@ -80,8 +90,8 @@ def _next_prices(values: Values, texts: Texts) -> Iterator[str]:
             yield f"{amount}{per}" if kind == "kwh" else f"{texts(f'price.{kind}')} {amount}{per}"
 
 
-def _price_name(kind: str, values: Values, texts: Texts) -> str:
-    return str(values.get("tariff_other_name") or "") if kind == "other" else texts(f"price.{kind}")
+def _price_name(kind: str, values: Values, texts: Texts, of: str = "tariff") -> str:
+    return str(values.get(f"{of}_other_name") or "") if kind == "other" else texts(f"price.{kind}")
 
 
 def _amount_text(
@@ -94,5 +104,5 @@ def _amount_text(
     return texts.format_money(micro, 2, str(values.get(currency) or ""), exact)
 
 
-def _vat_rate_text(values: Values, texts: Texts) -> str:
-    return str(values.get("tariff_vat_percent") or "").replace(".", texts("decimal") or ".")
+def _vat_rate_text(values: Values, texts: Texts, of: str = "tariff") -> str:
+    return str(values.get(f"{of}_vat_percent") or "").replace(".", texts("decimal") or ".")

@@ -8,7 +8,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.cost_text import cost_figure, price_line
-from drivers.panel.tariff_text import is_billed, price_notes, price_rows
+from drivers.panel.tariff_text import next_charge_lines, price_notes, price_rows
 from drivers.panel.texts import Texts, wall_time
 
 RESULTS = (ScreenName.PLUG_IN, ScreenName.REFUSED, ScreenName.FINISHED)
@@ -104,6 +104,7 @@ def _lines_of(screen: Screen, texts: Texts, facts: StationFacts) -> Iterator[str
     elif name is ScreenName.FINISHED:
         yield _figures_of(screen, texts)
         yield texts(f"finished.{screen.detail}", "finished.line")
+        yield " · ".join(next_charge_lines(screen.values, texts, facts.timezone or "UTC"))
     elif name is ScreenName.IDLE:
         yield texts("idle.line_free") if screen.values.get("free") else _price_words(screen, texts, facts)
     elif name is ScreenName.OUT_OF_SERVICE:
@@ -119,7 +120,7 @@ def _lines_of(screen: Screen, texts: Texts, facts: StationFacts) -> Iterator[str
 def _price_words(screen: Screen, texts: Texts, facts: StationFacts) -> str:
     """Return the price in the order of the law, with its notes; otherwise the one sentence that there is for it."""
     rows = [f"{name} {amount}" for name, amount in price_rows(screen.values, texts)]
-    if not rows or is_billed(screen.values):
+    if not rows:
         return str(screen.values.get("price_line") or "")
     notes = price_notes(screen.values, texts, facts.timezone or "UTC", payer_unknown=True)
     return " · ".join([*rows, *filter(None, notes)])

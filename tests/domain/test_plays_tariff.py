@@ -14,6 +14,7 @@ from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import (
     CardPresented,
     ContactorOpened,
+    LinkChanged,
     MeterRead,
     RequestReceived,
     SituationChanged,
@@ -21,17 +22,25 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleLeft,
 )
+from agent.domain.evse import SessionState
 from agent.domain.local_time import LocalOffset
 from agent.domain.messages import ChargingState
 from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import SetVariablesRequest
 from agent.domain.tariff import Rates, Tariff, Usage, Window
-from agent.domain.terminal_messages import CommitPayment, VoidPayment
+from agent.domain.terminal_messages import (
+    BankCardRead,
+    CancelPayment,
+    CommitPayment,
+    PaymentCancelled,
+    TerminalLost,
+    VoidPayment,
+)
 from agent.model.fastclass import replace
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_cost import ask
-from tests.domain.test_plays_payment import PLUG, charge, paid, record, tapped, till, unplugged
+from tests.domain.test_plays_payment import CARD, OPENED, PLUG, charge, offer, paid, record, tapped, till, unplugged
 from tests.domain.test_tariff_properties import tariffs
 from tests.support.domain_state import configure
 
@@ -226,12 +235,73 @@ def test_while_charging_and_at_the_end() -> None:
         "bill_kwh_micro": 1_000_000, "bill_minute_micro": 450_000, "bill_session_micro": 1_000_000,
         "bill_other_micro": 500_000, "bill_vat_micro": 430_000,
     }  # fmt: skip
-    assert (shown["cost_micro"], shown["tariff_vat_percent"], shown["tariff_other_name"]) == (
+    assert (shown["cost_micro"], shown["billed_vat_percent"], shown["billed_other_name"]) == (
         2_950_000,
         "17",
         "Parking",
     )
     assert CommitPayment(0, payment, 7, 295) in p.log
+
+
+def ended_plugged(tariff: Tariff) -> Playbook:
+    """The same card has stopped the session; the cable is still in."""
+    p = till(tariff=tariff)
+    paid(p)
+    charge(p, 2000, 60)
+    again = offer(p)
+    for event in (BankCardRead(0, again, CARD), PaymentCancelled(0, again), ContactorOpened(1)):
+        p.feed(event)
+    p.skip().wait(11).skip()
+    (p >> MeterRead(1, end_reading(p.evse().progress.end_try), wh(2000))).skip()
+    assert p.state() is SessionState.ENDED
+    return p
+
+
+def is_offered(p: Playbook) -> bool:
+    """The terminal waits for a card."""
+    return not any(isinstance(o, CancelPayment) and o.payment == offer(p) for o in p.log)
+
+
+@pytest.mark.parametrize("seconds", [0, 60, 3600])
+def test_a_terminal_sells_at_no_price_that_is_not_beside_the_bill(seconds: float) -> None:
+    """The driver, or a second card, may pay for another charge while the vehicle is still there."""
+    p = ended_plugged(PARKING).wait(seconds).skip()
+    shown = values(p, ScreenName.FINISHED)
+    assert is_offered(p)
+    assert (shown["bill_kwh_micro"], shown["tariff_kwh_micro"], shown["tariff_occupancy_micro"]) == (
+        500_000, 500_000, 100_000,
+    )  # fmt: skip
+
+
+def test_the_price_beside_the_bill_is_that_of_now() -> None:
+    """The bill keeps the words of the tariff that it was made by."""
+    every = tuple(range(7))
+    day, night = (Window(every, a, b, Rates(D(kwh))) for a, b, kwh in ((0, 490, "0.5"), (490, 0, "0.3")))
+    p = ended_plugged(Tariff(windows=(day, night)))
+    assert values(p, ScreenName.FINISHED)["tariff_kwh_micro"] == 500_000
+    p.wait(600).skip()
+    shown = values(p, ScreenName.FINISHED)
+    assert (shown["bill_kwh_micro"], shown["tariff_kwh_micro"]) == (500_000, 300_000)
+    p = ended_plugged(PARKING)
+    configure(p.site.evses[1], offer=AdhocTariff(Tariff(D("9"), other=D(1), other_name="Service", vat_percent=D(8))))
+    p.feed(SituationChanged(1))
+    shown = values(p.skip(), ScreenName.FINISHED)
+    assert (shown["billed_vat_percent"], shown["billed_other_name"]) == ("17", "Parking")
+    assert (shown["tariff_kwh_micro"], shown["tariff_vat_percent"], shown["tariff_other_name"]) == (
+        9_000_000, "8", "Service",
+    )  # fmt: skip
+
+
+def test_beside_a_result_is_no_price_where_no_bank_card_begins_a_session() -> None:
+    p = ended_plugged(PARKING)
+    p >> LinkChanged(LINK, False)
+    assert "tariff_kwh_micro" not in values(p.skip(), ScreenName.FINISHED)
+    p >> LinkChanged(LINK, True)
+    assert "tariff_kwh_micro" in values(p.skip(), ScreenName.FINISHED)
+    p >> TerminalLost(0)
+    assert "tariff_kwh_micro" not in values(p.skip(), ScreenName.FINISHED)
+    p >> OPENED
+    assert "tariff_kwh_micro" in values(p.skip(), ScreenName.FINISHED)
 
 
 def test_no_more_than_was_held_is_a_part_of_its_own() -> None:

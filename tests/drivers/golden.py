@@ -30,6 +30,7 @@ CASES: dict[str, Case] = {
     "charging": (ScreenName.CHARGING, "", {**SESSION, **BILLED, "online": True}),
     "finished": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, "cost_final": True, "online": True}),
     "receipt": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, **PAY, "cost_final": True}),
+    "next_charge": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, **PAY, "cost_final": True, **LAW}),
     "refused": (ScreenName.REFUSED, "invalid", {}),
     "out_of_service": (ScreenName.OUT_OF_SERVICE, "GroundFailure", {}),
     "service": (ScreenName.SERVICE, "", {**SERVICE, "online": True}),

@@ -50,9 +50,9 @@ TURN = {
 BILL = {
     "bill_kwh_micro": 43_210_000, "bill_minute_micro": 31_200_000, "bill_occupancy_micro": 2_500_000,
     "bill_session_micro": 1_000_000, "bill_other_micro": 500_000, "bill_maximum_micro": -28_410_000,
-    "bill_vat_micro": 7_260_000, "tariff_vat_percent": "17", "tariff_other_name": "Service", "tariff_grace_min": 30,
+    "bill_vat_micro": 7_260_000, "billed_vat_percent": "17", "billed_other_name": "Service",
 }  # fmt: skip
-ONE = {"bill_kwh_micro": 50_000_000, "bill_vat_micro": 7_260_000, "tariff_vat_percent": "17"}
+ONE = {"bill_kwh_micro": 50_000_000, "bill_vat_micro": 7_260_000, "billed_vat_percent": "17"}
 PAY = {"qr_url": QR_URL}
 IDLE_FEE = {"idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 1800}
 FINAL = {**SESSION, **COST, "cost_final": True}
@@ -138,6 +138,12 @@ CASES: list[Case] = [
     (S.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, "cost_final": True}),
     (S.FINISHED, "stopped", {**FINAL, "cost_text": LONG, "qr_url": QR_URL}),
     (S.FINISHED, "fault", {**FINAL, "qr_url": QR_URL}),
+    # beside the result the price of the next charge
+    (S.FINISHED, "stopped", {**SESSION, **LAW}),
+    (S.FINISHED, "timeout", LAW),
+    (S.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, "cost_final": True, **LAW}),
+    (S.FINISHED, "stopped", {**SESSION, **BILLED, **BILL, "cost_final": True, **PRICES, **BOUNDS, **TURN, **HELD}),
+    (S.FINISHED, "fault", {**SESSION, **BILLED, **BILL, "cost_final": True, "qr_url": QR_URL, **PRICES}),
     # what a driver has chosen, what a bank will hold, a VAT number
     (S.IDLE, "", {**LAW, **PAY, **CHOSEN}),
     (S.IDLE, "", {**LAW, **HELD}),

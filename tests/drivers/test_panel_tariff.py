@@ -11,7 +11,21 @@ from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.page import Page, page_of_screen
 from drivers.panel.page_parts import faces_of_page
-from tests.drivers.screens import BILL, BILLED, BOUNDS, CHOSEN, HELD, LANGUAGES, LAW, PRICES, TURN, hurry, words
+from tests.drivers.screens import (
+    BILL,
+    BILLED,
+    BOUNDS,
+    CHOSEN,
+    HELD,
+    LANGUAGES,
+    LAW,
+    ONE,
+    PAY,
+    PRICES,
+    TURN,
+    hurry,
+    words,
+)
 from tests.drivers.test_panel_layouts import PANELS
 
 FACTS = StationFacts(timezone="Europe/Luxembourg")
@@ -126,6 +140,38 @@ def test_what_it_has_come_to_adds_up() -> None:
     )  # fmt: skip
     assert found.price_notes == ("dont TVA 17 % : 7,26 €",)
     assert sum(v for k, v in BILL.items() if k.startswith("bill_") and k != "bill_vat_micro") == BILLED["cost_micro"]
+
+
+def test_the_names_of_a_bill_are_those_of_its_own_tariff() -> None:
+    """The tariff of the next charge may have another rate of VAT, and call its fee otherwise."""
+    other = {**PRICES, "tariff_vat_percent": "8", "tariff_other_name": "Parking"}
+    found = said(ScreenName.FINISHED, energy_wh=1, **{**BILLED, "cost_final": True}, **BILL, **other)
+    assert found.prices[4] == ("Service", "0,50 €")
+    assert found.price_notes == ("dont TVA 17 % : 7,26 €",)
+    assert (found.hint, found.lines) == ("", (
+        "Retirez votre câble, s’il vous plaît.",
+        "Prochaine recharge : Énergie 0,35 €/kWh",
+        "Prochaine recharge : Temps de charge 0,05 €/min",
+        "Prochaine recharge : Frais d’occupation 0,10 €/min",
+        "Prochaine recharge : Par recharge 1,00 €",
+        "Prochaine recharge : Parking 0,50 €",
+        "Sans contrat, TVA 8 % comprise",
+        "Frais d’occupation : après 30 min sans recharge",
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_price_of_the_next_charge_is_read_beside_the_bill(language: str, panel: tuple[int, int, int]) -> None:
+    """In the order of the law, on each panel, with the code of the receipt or without."""
+    for code in ({}, PAY):
+        result = {"energy_wh": 1, **BILLED, "cost_final": True, **ONE, **code}
+        whole = squeezed_panel(said(ScreenName.FINISHED, language, **result, **PRICES), panel)
+        at = [whole.index("".join(amount.split())) for amount in amounts(language, IN_ORDER)]
+        assert at == sorted(at), whole
+        assert amounts(language, ("50,00€",))[0] in whole
+        nothing_sold = squeezed_panel(said(ScreenName.FINISHED, language, **result), panel)
+        assert amounts(language, ("0,35€",))[0] not in nothing_sold
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda p: "{}x{}x{}".format(*p))

@@ -76,6 +76,11 @@ def test_the_result_has_the_code_of_its_receipt() -> None:
     assert info_screen_of([done], texts(), FACTS) == InfoScreen(
         "Charging finished", "0.900 kWh, 4.56 €. Thank you and safe travels!", "https://pay.example/r/PY1"
     )
+    sold = {"tariff_currency": "EUR", "tariff_kwh_micro": 450_000, "tariff_vat_percent": "17"}
+    info = info_screen_of([screen(ScreenName.FINISHED, "stopped", energy_wh=900, **COST, **sold)], texts(), FACTS)
+    assert info is not None
+    next_charge = "Next charge: Energy 0.45 €/kWh · Without a contract, incl. 17 % VAT"
+    assert info.subtitle == f"0.900 kWh, 4.56 €. Thank you and safe travels! {next_charge}"
     idle = screen(ScreenName.IDLE, qr_url="https://pay.example/pay")
     info = info_screen_of([idle], texts(), FACTS)
     assert info is not None
