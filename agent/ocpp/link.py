@@ -61,7 +61,7 @@ class Link:
         self._inbox = InboundQueue()
         self._requests = InboundRequests(self._ctx, hooks.post_event, timeouts.answer_s)
         self._work_arrived, self._close_demanded = SlimEvent(), SlimEvent()
-        self._progressed = SlimEvent()
+        self._progressed, self._is_access_outdated = SlimEvent(), False
         self._is_up, self._resend_statuses, self._down_since_s, self._connected_s = False, False, 0.0, 0.0
 
     # --- what the rest of the agent sees -------------------------------------------------------------------------
@@ -176,14 +176,15 @@ class Link:
         return not self._sender.queues.transactions.waiting_count
 
     def reconnect(self) -> None:
-        """Close the connection in order and open a new one at once (new password, new address)."""
+        """Close the connection in order and open a new one at once, whatever waits for an answer (another bearer)."""
         self._close_demanded.set()
 
     def reconnect_if_changed(self) -> None:
-        """Reconnect if the address or credentials to use have changed. A request in progress is
-        answered first."""
-        if self._channel.transport is not None and self._connector.is_outdated and not self._requests.is_busy:
-            self.reconnect()
+        """Reconnect if the address or credentials to use have changed, as soon as nothing waits for an answer: a
+        StartTransaction that is sent again may be a second transaction."""
+        if self._channel.transport is not None and self._connector.is_outdated:
+            self._is_access_outdated = True
+            self._work_arrived.set()
 
     # --- connecting ----------------------------------------------------------------------------------------------
 
@@ -191,6 +192,7 @@ class Link:
         """Keep the link connected. Ends only by cancellation, or with a bug of ours."""
         while True:
             self._close_demanded.clear()
+            self._is_access_outdated = False
             try:
                 transport = await self._connector.connect_until(self._close_demanded)
             except NoConnection as e:
@@ -201,7 +203,7 @@ class Link:
                     await self._serve_connection(transport)
                 finally:
                     await self._end_connection(transport)
-            if not self._close_demanded.is_set():
+            if not (self._close_demanded.is_set() or self._is_access_outdated):
                 await wait_for_event(self._close_demanded, self._connector.next_pause_s())
 
     async def _serve_connection(self, transport: Transport) -> None:
@@ -318,7 +320,7 @@ class Link:
     async def _send_calls(self) -> None:
         timer = WakeTimer(self._work_arrived)
         try:
-            while True:
+            while not self._is_access_outdated or self._requests.is_busy or self._sender.authorizations.has_requests:
                 self._work_arrived.clear()
                 is_sent = await self._sender.send_next()
                 self._progressed.set()

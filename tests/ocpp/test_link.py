@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -1358,14 +1359,8 @@ async def test_http_basic_and_a_new_key() -> None:
     async with served(Central(), process_request=note) as central:
         room = build(central, security_profile=1, password="secret")
         async with running(room):
-            key = b"nineteen characters".hex()
-
-            def sets(asked: RequestReceived) -> Response:
-                room.settings.put_value("authorization_key", key)
-                return Response(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
-
-            room.domain = sets
-            answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
+            room.domain = sets_key(room, NEW_KEY)
+            answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": NEW_KEY})
             assert answer[2] == {"status": "Accepted"}
             await until(lambda: len(seen) == 2 and room.link.is_up)
         async with running(build(central, security_profile=0, password="secret")):
@@ -1373,6 +1368,69 @@ async def test_http_basic_and_a_new_key() -> None:
     assert [base64.b64decode(s.split()[1]) if s else None for s in seen] == [
         b"CP-1:secret", b"CP-1:nineteen characters", None,
     ]  # fmt: skip
+
+
+def sets_key(room: Room, key: str) -> Callable[[RequestReceived], Response]:
+    """The domain stores the key and accepts the request."""
+
+    def answer_request(asked: RequestReceived) -> Response:
+        room.settings.put_value("authorization_key", key)
+        return Response(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+
+    return answer_request
+
+
+NEW_KEY = b"nineteen characters".hex()
+
+
+async def test_a_new_key_is_used_when_the_open_call_has_its_answer() -> None:
+    """A StartTransaction that is sent again is a second transaction where repetitions are not recognised."""
+    central = Central(script={"StartTransaction": [None]})
+    async with linked(central, security_profile=1, password="secret", call_timeout_s=60.0) as room:
+        room.domain = sets_key(room, NEW_KEY)
+        room.outbox.put(started())
+        room.outbox.put(ended())
+        room.link.queue_changed()
+        await until(lambda: central.of("StartTransaction"))
+        for _ in range(2):  # what is asked meanwhile is answered as well
+            answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": NEW_KEY})
+            assert answer[2] == {"status": "Accepted"}
+        await asyncio.sleep(0.2)
+        assert len(central.connections) == 1
+        taken = {"transactionId": 7, "idTagInfo": {"status": "Accepted"}}
+        await central.ws.send(json.dumps([3, central.calls[-1][0], taken]))
+        await until(lambda: len(central.connections) == 2 and not room.outbox.rows)
+        assert central.actions() == ["BootNotification", "StartTransaction", "StopTransaction"]
+        assert central.of("StopTransaction")[0]["transactionId"] == 7
+
+
+async def test_a_new_key_turns_no_driver_away() -> None:
+    """The backend judges the cards that were presented before, the one that waits for its turn as well."""
+    central = Central(script={"Authorize": [None, {"idTagInfo": {"status": "Accepted"}}]})
+    async with linked(central, security_profile=1, password="secret", call_timeout_s=60.0) as room:
+        for request in ("t1", "t2"):
+            room.link.authorize(AuthorizeToken("chargy", request, CARD))
+        await until(lambda: central.of("Authorize"))
+        room.settings.put_value("authorization_key", NEW_KEY)
+        room.link.reconnect_if_changed()
+        await asyncio.sleep(0.2)
+        assert room.of(TokenAuthorized) == []
+        await central.ws.send(json.dumps([3, central.calls[-1][0], {"idTagInfo": {"status": "Blocked"}}]))
+        await until(lambda: len(central.connections) == 2 and room.link.is_up)
+        assert [(e.request, e.verdict.status) for e in room.of(TokenAuthorized)] == [
+            ("t1", AuthorizationStatus.BLOCKED), ("t2", AuthorizationStatus.ACCEPTED),
+        ]  # fmt: skip
+
+
+async def test_a_new_key_waits_for_an_answer_at_most_as_long_as_the_call_does() -> None:
+    central = Central(script={"StartTransaction": [None]})
+    async with linked(central, security_profile=1, password="secret", call_timeout_s=0.3) as room:
+        room.outbox.put(started())
+        room.link.queue_changed()
+        await until(lambda: central.of("StartTransaction"))
+        room.settings.put_value("authorization_key", NEW_KEY)
+        room.link.reconnect_if_changed()
+        await until(lambda: len(central.connections) == 2 and room.link.is_up)
 
 
 async def test_the_key_of_the_station_is_for_the_first_backend_only() -> None:
@@ -1437,7 +1495,10 @@ async def test_user_and_password_of_a_url_are_written_nowhere(host: str, caplog:
 
 
 async def test_reconnect_opens_a_new_connection_at_once() -> None:
-    async with linked(reconnect_s=3600.0) as room:
+    central = Central(script={"Heartbeat": [None]})
+    async with linked(central, reconnect_s=3600.0, call_timeout_s=3600.0) as room:
+        room.link.send(HeartbeatWanted())
+        await until(lambda: central.of("Heartbeat"))
         room.link.reconnect()
         await until(lambda: len(room.central.connections) == 2 and room.link.is_up)
 

@@ -25,6 +25,11 @@ class AuthorizeQueue:
         self._post_event, self._timeout_s = post_event, timeout_s
         self._open: OrderedDict[str, _OpenRequest] = OrderedDict()
 
+    @property
+    def has_requests(self) -> bool:
+        """Whether a driver waits for an answer."""
+        return bool(self._open)
+
     def add_request(self, order: AuthorizeToken) -> None:
         """Queue a request and start its time-out."""
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self.settle_request, order, None)
