@@ -29,7 +29,7 @@ class BootProcedure:
         self._ctx, self._channel, self._backoff = ctx, channel, backoff
         self._status_changed = status_changed
         self._due_s = 0.0
-        self._registered_with = ("", "")
+        self._asked_backend = ("", "")
 
     @property
     def status(self) -> str | None:
@@ -57,9 +57,11 @@ class BootProcedure:
 
     def survives_reconnect(self) -> bool:
         """Return whether the registration still holds on a new connection: in the same version, at the same backend
-        (1.6 4.2: a new connection alone needs no BootNotification). False also where there was none before."""
-        if self.is_accepted and self._registered_with != self._present_backend():
-            self._ctx.boot, self._due_s = None, 0.0
+        (1.6 4.2: a new connection alone needs no BootNotification). False also where there was none before. The answer
+        of another backend does not hold here, nor does the pause that followed it."""
+        if self._asked_backend != self._present_backend():
+            self._ctx.boot, self._ctx.triggered, self._due_s = None, False, 0.0
+            self._backoff.reset()
         return self.is_accepted
 
     def _present_backend(self) -> tuple[str, str]:
@@ -69,6 +71,7 @@ class BootProcedure:
         """Send BootNotification and take its answer. Without a useful one it is sent again after a
         growing pause. Raises ``ConnectionLost``."""
         self._ctx.triggered |= triggered
+        self._asked_backend = self._present_backend()
         effects = await self._channel.try_send_message(BootWanted())
         if effects is not None and effects.boot is not None:
             self.boot_answered(effects.boot)
@@ -83,7 +86,6 @@ class BootProcedure:
         """Take the backend's answer, and schedule the next BootNotification if it did not
         accept."""
         self._ctx.boot, self._ctx.triggered = boot.status, False
-        self._registered_with = self._present_backend()
         if self.is_accepted:
             self._backoff.reset()
         else:

@@ -3,6 +3,7 @@ its mind. Real sockets."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from agent.ocpp.v21 import V21
 from agent.ocpp.v201 import V201
 from agent.services.keys.root_counts import RootCounts
 from agent.station_file.settings import parse_station_file
-from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
+from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, running, served, until
 from tests.ocpp.test_link import ended, sampled, started, status
 
 BOTH = ((V201, V16), (V16, V201))
@@ -108,6 +109,28 @@ async def test_another_backend_learns_who_comes_and_how_it_is() -> None:
             await until(lambda: len(second.connections) == 2 and room.link.is_up)
             assert second.actions().count("BootNotification") == 1  # the same backend: booted once is booted
             assert [p["status"] for p in second.of("StatusNotification")] == ["Charging"]
+
+
+@pytest.mark.parametrize(
+    "said", [boot_answer("Pending", 86400), boot_answer("Rejected", 86400), '[4,"$ID","InternalError","",{}]'],
+    ids=["Pending", "Rejected", "no answer"],
+)  # fmt: skip
+async def test_the_pause_after_the_boot_at_one_backend_does_not_hold_at_another(said: Any) -> None:
+    """Nor does its answer: the other backend would be judged by it."""
+    async with served(Central(script={"BootNotification": [said]})) as first, served(Central()) as second:
+        dialled = [ConnectionProfile(1, f"ws://127.0.0.1:{first.port}")]
+        patience = replace(QUICK, boot_retry_s=3600.0)
+        async with running(build(first, access=lambda: dialled[0], patience=patience), up=False) as room:
+            await until(lambda: room.link._boot.due_in_s > 0.0)
+            dialled[0] = ConnectionProfile(1, f"ws://127.0.0.1:{first.port}", 1, "0123456789abcdef")
+            room.link.reconnect_if_changed()
+            await until(lambda: len(first.connections) == 2 and room.link.is_connected)
+            assert room.link._boot.due_in_s > 0.0, "the same backend: its pause holds"
+            dialled[0] = ConnectionProfile(2, f"ws://127.0.0.1:{second.port}")
+            room.link.reconnect_if_changed()
+            await until(lambda: room.link.is_up)
+            assert second.of("BootNotification")
+            assert len(first.of("BootNotification")) == 1
 
 
 async def test_the_situation_is_reported_again_in_the_new_version() -> None:
