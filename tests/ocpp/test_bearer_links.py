@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -133,6 +134,53 @@ async def test_without_name_servers_the_last_addresses_of_the_backend_are_used(
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(0.5))
         monkeypatch.setattr(bound_socket, "RESOLVE_S", 0.1)
         (await connect_through("lo", "localhost", port)).close()
+
+
+@pytest.mark.parametrize("interface", ["", "lo"])
+async def test_an_address_that_swallows_everything_does_not_hide_the_next_one(
+    interface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The router of the site announces IPv6 and has no way out: that address is the first of the backend."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as hole, contextlib.ExitStack() as fillers:
+        for _ in range(3):  # with a full backlog the kernel answers no SYN
+            filler = fillers.enter_context(closing(socket.socket()))
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        async with served(Central()) as central:
+            living = ("127.0.0.1", central.port)
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", at) for at in (hole.getsockname(), living)]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+            monkeypatch.setattr(bound_socket, "_last_addresses", {})
+            monkeypatch.setattr(bound_socket, "NEXT_ADDRESS_S", 0.1)
+            room = build(central, url=f"ws://backend.test:{central.port}", interface=lambda: interface)
+            async with running(room):
+                assert len(central.connections) == 1
+                assert not any(isinstance(e, ConnectFailed) for e in room.events)
+
+
+async def test_of_several_addresses_that_answer_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other connections are closed, also those that are there in the same instant."""
+    opened: list[socket.socket] = []
+
+    class NotedSocket(socket.socket):
+        def __init__(self, *kind: Any) -> None:
+            super().__init__(*kind)
+            opened.append(self)
+
+    monkeypatch.setattr(bound_socket, "NEXT_ADDRESS_S", 0.0)
+    monkeypatch.setattr(bound_socket, "_last_addresses", {})
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", server.getsockname())] * 5
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "socket", NotedSocket)
+        with closing(await connect_through("", "backend.test", 1)) as connection:
+            await until(lambda: [each for each in opened if each.fileno() != -1] == [connection])
+
+
+def test_the_families_of_the_addresses_take_turns() -> None:
+    six, four = [[(family, n) for n in range(3)] for family in (socket.AF_INET6, socket.AF_INET)]
+    ordered: Any = bound_socket._alternate_families([*six, *four[:2]])  # type: ignore[arg-type, list-item]
+    assert ordered == [six[0], four[0], six[1], four[1], six[2]]
 
 
 async def test_an_old_kernel_that_binds_no_socket_leaves_the_choice_to_its_routes(

@@ -1,8 +1,10 @@
-"""A TCP connection over one network interface, whatever the routes of the kernel prefer."""
+"""A TCP connection to the first address of a host that answers; over one network interface, whatever the routes of the
+kernel prefer."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 from typing import Any, TypeAlias
@@ -17,7 +19,11 @@ _last_addresses: dict[tuple[str, int], list[AddressInfo]] = {}
 """By host and port: what the resolver answered last. There are as many as the station has addresses of backends, and
 some of file servers."""
 ADDRESSES_MOST = 32
-"""A backend may name any number of file servers: the addresses of those beyond this are not kept."""
+"""A backend may name any number of file servers, and redirect to others: the addresses of those beyond this are not
+kept."""
+NEXT_ADDRESS_S = 2.0
+"""If an address has not answered after so long, the next one is tried beside it (RFC 8305, section 5): a network may
+announce IPv6 and lead nowhere. None is given up: on GPRS a connection takes some seconds."""
 PREFERRED_S = 15.0
 """On GPRS a connection takes some seconds. After so long the other routes are tried."""
 
@@ -25,23 +31,62 @@ PREFERRED_S = 15.0
 async def connect_through(interface: str, host: str, port: int) -> socket.socket:
     """Connect over this interface ("": as the kernel routes), to the first address of the host that answers. Raises
     ``OSError``."""
-    loop = asyncio.get_running_loop()
-    error: OSError | None = None
-    for family, kind, protocol, _, address in await _find_addresses(host, port):
-        connection = socket.socket(family, kind, protocol)
+    waiting = _alternate_families(await _find_addresses(host, port))
+    attempts = set[asyncio.Task[socket.socket]]()
+    error: BaseException = OSError(f"{host}: no address")
+    try:
+        while waiting or attempts:
+            if waiting:
+                attempts.add(asyncio.create_task(_connect_to(waiting.pop(0), interface)))
+            wait_s = NEXT_ADDRESS_S if waiting else None
+            over, _ = await asyncio.wait(attempts, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in over:
+                attempts.remove(attempt)
+                if (failure := attempt.exception()) is None:
+                    return attempt.result()
+                error = failure
+        raise error
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_close_unused)
+
+
+async def _connect_to(found: AddressInfo, interface: str) -> socket.socket:
+    family, kind, protocol, _, address = found
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.setblocking(False)
+        bind_to_interface(connection, interface)
+        await asyncio.get_running_loop().sock_connect(connection, address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _close_unused(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+def _alternate_families(found: list[AddressInfo]) -> list[AddressInfo]:
+    """Return the addresses in their order, but IPv6 and IPv4 in turn (RFC 8305, section 4)."""
+    by_family: dict[int, list[AddressInfo]] = {}
+    for info in found:
+        by_family.setdefault(info[0], []).append(info)
+    return [info for turn in itertools.zip_longest(*by_family.values()) for info in turn if info is not None]
+
+
+def _numeric_addresses(host: str, port: int) -> list[AddressInfo]:
+    """Return the address of a host that is a number: the resolver would take a thread for it."""
+    for family, scope in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
         try:
-            connection.setblocking(False)
-            bind_to_interface(connection, interface)
-            await loop.sock_connect(connection, address)
-        except OSError as e:
-            connection.close()
-            error = e
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-    raise error or OSError(f"{host}: no address")
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, *scope))]
+    return []
 
 
 async def _find_addresses(host: str, port: int) -> list[AddressInfo]:
@@ -49,16 +94,23 @@ async def _find_addresses(host: str, port: int) -> list[AddressInfo]:
 
     The question takes the routes of the kernel: the network of a bearer that is not in use may swallow it.
     """
+    if found := _numeric_addresses(host, port):
+        return found
     try:
         async with asyncio.timeout(RESOLVE_S if (host, port) in _last_addresses else None):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = [*await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except OSError as e:  # TimeoutError is one
         if (host, port) not in _last_addresses:
             raise
         _warn_of_old_addresses(host, e)
         return _last_addresses[host, port]
-    _last_addresses[host, port] = [*found]
-    return _last_addresses[host, port]
+    _keep_addresses(host, port, found)
+    return found
+
+
+def _keep_addresses(host: str, port: int, found: list[AddressInfo]) -> None:
+    if (host, port) in _last_addresses or len(_last_addresses) < ADDRESSES_MOST:
+        _last_addresses[host, port] = found
 
 
 def _warn_of_old_addresses(host: str, error: OSError) -> None:
@@ -98,8 +150,7 @@ def _look_up_addresses(host: str, port: int) -> list[AddressInfo]:
             raise
         _warn_of_old_addresses(host, e)
         return [(*info[:4], (info[4][0], port, *info[4][2:])) for info in last]
-    if (host, port) in _last_addresses or len(_last_addresses) < ADDRESSES_MOST:
-        _last_addresses[host, port] = found
+    _keep_addresses(host, port, found)
     return found
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.model.slim_event import SlimEvent
+from agent.ocpp.transport import bound_socket
 from agent.ocpp.transport.traffic import WireBytes
 from agent.ocpp.transport.transport import Closed
 
@@ -276,12 +277,10 @@ async def open_socket(
     ``ssl.SSLError`` and the exceptions of ``websockets``."""
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": uri.host}
-    where: dict[str, Any] = {"host": at[0], "port": at[1]}
-    if interface:
-        from agent.ocpp.transport.bound_socket import connect_through
-
-        where = {"sock": await connect_through(interface, *at)}
-    _, socket = await loop.create_connection(lambda: WebSocket(protocol, read_ahead, close_timeout_s), **where, **tls)
+    opened = await bound_socket.connect_through(interface or "", *at)
+    _, socket = await loop.create_connection(
+        lambda: WebSocket(protocol, read_ahead, close_timeout_s), sock=opened, **tls
+    )
     try:
         await socket.perform_handshake(headers)
     except BaseException:
