@@ -948,3 +948,13 @@ def test_while_pending_nothing_is_started_or_stopped_from_afar() -> None:
     start = {"idTag": "A", "connectorId": 1}
     assert decoded(row("RemoteStartTransaction"), start, pending) == {"status": "Rejected"}
     assert decoded(row("RemoteStopTransaction"), {"transactionId": 42}, pending) == {"status": "Rejected"}
+
+
+@pytest.mark.parametrize("action", ["TriggerMessage", "ExtendedTriggerMessage"])
+def test_while_pending_no_meter_values_are_promised(action: str) -> None:
+    """They wait in a durable queue for an accepted boot. What else is triggered is sent (4.2)."""
+    values, heartbeat = {"requestedMessage": "MeterValues"}, {"requestedMessage": "Heartbeat"}
+    pending, accepted = replace(desk(), boot="Pending"), replace(desk(), boot="Accepted")
+    assert decoded(row(action), values, pending) == {"status": "Rejected"}
+    assert decoded(row(action), values, accepted).what is MessageTrigger.METER_VALUES
+    assert decoded(row(action), heartbeat, pending).what is MessageTrigger.HEARTBEAT

@@ -84,9 +84,19 @@ _TRIGGERS = {
 }
 
 
-def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessageRequest:
+def decode_trigger(
+    what: MessageTrigger, payload: Payload, ctx: RowContext, extended: bool = False
+) -> TriggerMessageRequest | LocalAnswer:
+    """Decode TriggerMessage, or (``extended``) ExtendedTriggerMessage. Meter values travel in a durable queue, which
+    waits for an accepted boot."""
+    if what is MessageTrigger.METER_VALUES and ctx.boot == "Pending":
+        return REJECTED
     connector = payload.get("connectorId")
-    return TriggerMessageRequest(_TRIGGERS[payload["requestedMessage"]], None if connector is None else int(connector))
+    return TriggerMessageRequest(what, None if connector is None else int(connector), extended=extended)
+
+
+def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessageRequest | LocalAnswer:
+    return decode_trigger(_TRIGGERS[payload["requestedMessage"]], payload, ctx)
 
 
 ROWS = (

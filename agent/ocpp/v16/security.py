@@ -25,7 +25,8 @@ from agent.ocpp.dialects.certificates import (
     encode_hash_data,
 )
 from agent.ocpp.dialects.common_rows import answer_one_of
-from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RequestRow, RowContext, decode_empty_response
+from agent.ocpp.v16.remote import decode_trigger
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 EVENT_NAMES = {
@@ -79,10 +80,8 @@ def _answer_get_certificate_ids(reply: Response, payload: Payload, ctx: RowConte
     return {"status": "Accepted", "certificateHashData": [encode_hash_data(root.hashes) for root in roots]}
 
 
-def _decode_extended_trigger(payload: Payload, ctx: RowContext) -> TriggerMessageRequest:
-    connector = payload.get("connectorId")
-    what = _TRIGGERS[payload["requestedMessage"]]
-    return TriggerMessageRequest(what, None if connector is None else int(connector), extended=True)
+def _decode_extended_trigger(payload: Payload, ctx: RowContext) -> TriggerMessageRequest | LocalAnswer:
+    return decode_trigger(_TRIGGERS[payload["requestedMessage"]], payload, ctx, extended=True)
 
 
 ROWS = (
