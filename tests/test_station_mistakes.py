@@ -473,6 +473,28 @@ def test_files_with_a_secret_are_for_their_owner(tmp_path: Path) -> None:
     assert judged(tmp_path, text) == []
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"pass\xffword", "must be text (UTF-8)"),
+        ("password".encode("utf-16-le"), "must be text (UTF-8)"),
+        (b"x" * 70_000, "has more than 65536 bytes"),
+        (None, "Is a directory"),
+    ],
+    ids=["no UTF-8", "UTF-16", "a large file", "a folder"],
+)
+def test_a_file_that_holds_no_password_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    password = tmp_path / "password"
+    if content is None:
+        password.mkdir()
+    else:
+        password.write_bytes(content)
+    password.chmod(0o700)
+    (found,) = judged(tmp_path, WHOLE.replace('password = "a-password-of-16"', 'password_file = "password"'))
+    assert found.path == "backend.password_file"
+    assert said in found.message
+
+
 QR_ONLY = """\
 [tariff]
 kwh = 0.59

@@ -10,6 +10,7 @@ from typing import Any
 from agent import __version__
 from agent.domain.evse import StationState
 from agent.domain.metrology import identity_from_record
+from agent.model import secret_file
 from agent.ocpp.dialects.dialect import Identity
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import MeterSupervisor
@@ -71,17 +72,17 @@ def learn_backend_secrets(file: StationFile, mask: LogMask) -> None:
         mask.learn_secret(backend.password)
         mask.learn_secret(backend.soap_password)
         if backend.soap_password_file is not None:
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                mask.learn_secret(backend.soap_password_file.read_text("utf-8").strip())
+            with contextlib.suppress(secret_file.Unfit):
+                mask.learn_secret(secret_file.read_secret_text(backend.soap_password_file, is_private=False))
 
 
 def backend_password(backend: Backend, mask: LogMask) -> str | None:
     """Return the password of the station file. The link itself knows one that its backend has set since."""
     if backend.password_file is not None:
         try:
-            text = backend.password_file.read_text("utf-8").strip()
+            text = secret_file.read_secret_text(backend.password_file, is_private=False)
             mask.learn_secret(text)
             return text
-        except OSError as e:
-            log.error("backend %s: password_file %s: %s", backend.name, backend.password_file, e.strerror)
+        except secret_file.Unfit as e:
+            log.error("backend %s: password_file %s: %s", backend.name, backend.password_file, e)
     return backend.password or None

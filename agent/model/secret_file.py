@@ -15,24 +15,31 @@ class Unfit(Exception):
     """``str()``: what is wrong and what to do, without the path; never a byte of the secret."""
 
 
-def read_secret(path: Path) -> bytes:
-    """Read a secret file. Raises ``Unfit``."""
+def read_secret(path: Path, is_private: bool = True) -> bytes:
+    """Read a secret file. ``is_private``: only its owner may get at it. Raises ``Unfit``."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077 and not _is_credential(path):
+            if is_private and mode & 0o077 and not _is_credential(path):
                 raise Unfit(f"others than its owner can get at it (mode {mode:04o}); say chmod 600, or 400")
-            return file.read(MOST_BYTES)
+            content = file.read(MOST_BYTES + 1)
     except OSError as e:
         raise Unfit(f"{e.strerror or e}; the agent's user must be able to read it") from None
+    if len(content) > MOST_BYTES:
+        raise Unfit(f"has more than {MOST_BYTES} bytes, which no secret has; correct the path")
+    return content
 
 
-def read_secret_text(path: Path) -> str:
-    """Read a secret text, without blanks and line ends around it. Raises ``Unfit``."""
+def read_secret_text(path: Path, is_private: bool = True) -> str:
+    """Read a secret text, without blanks and line ends around it. ``is_private``: as of ``read_secret``. A station that
+    runs reads its passwords without it: a wrong mode, of which ``check`` complains, cuts no link. Raises ``Unfit``."""
+    content = read_secret(path, is_private)
     try:
-        return read_secret(path).decode("utf-8").strip()
+        if b"\0" not in content:  # UTF-16 without its mark is valid UTF-8 with NUL bytes
+            return content.decode("utf-8").strip()
     except UnicodeDecodeError:
-        raise Unfit("must be text (UTF-8)") from None
+        pass
+    raise Unfit("must be text (UTF-8)")
 
 
 def secret_text_problem(path: Path | None) -> str:

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from agent.model import secret_file
 from agent.services.sinks.base import SinkConnection, SinkError
 from agent.station_file.settings import SinkTable
 
@@ -104,6 +105,6 @@ def _read_password(table: SinkTable) -> str | None:
     if table.password_file is None:
         return None
     try:
-        return table.password_file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as e:
-        raise SinkError(f"password_file {table.password_file}: cannot be read as text") from e
+        return secret_file.read_secret_text(table.password_file, is_private=False)
+    except secret_file.Unfit as e:
+        raise SinkError(f"password_file {table.password_file}: {e}") from e

@@ -7,6 +7,7 @@ import base64
 import hmac
 import ssl
 
+from agent.model import secret_file
 from agent.model.fastclass import frozen
 from agent.ocpp.transport.tls import CIPHERS, SECURITY_LEVEL
 from agent.station_file.settings import Backend
@@ -59,9 +60,9 @@ def _read_login(backend: Backend) -> bytes:
     password = backend.soap_password
     if backend.soap_password_file is not None:
         try:
-            password = backend.soap_password_file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as e:
-            raise ValueError(f"soap_password_file: cannot be read ({type(e).__name__})") from e
+            password = secret_file.read_secret_text(backend.soap_password_file, is_private=False)
+        except secret_file.Unfit as e:
+            raise ValueError(f"soap_password_file: cannot be read ({e})") from e
         if not password:
             raise ValueError("soap_password_file: is empty")
     return f"{backend.soap_user or backend.charge_point_id}:{password}".encode() if password else b""
