@@ -240,10 +240,49 @@ RENEW = Timer(TimerKind.CERTIFICATE_RENEWAL)
 def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_s: float, after_s: float) -> None:
     play = signed(Playbook(), life_s=life_s).skip()
     assert play.timers[RENEW] - play.t_s == pytest.approx(after_s)
-    play = play >> TimeCame(RENEW) << MakeRequest("pki:2", "")
+    play = play >> TimeCame(RENEW) << kept("certificate", LINK, asked_utc_s=play.now.utc_s) << MakeRequest("pki:2", "")
     play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
     assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S)
-    assert play >> TimeCame(RENEW) << MakeRequest("pki:3", "")
+    assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:3", "")
+
+
+@pytest.mark.parametrize("set_ahead_s", [0.0, -30.0, 30.0])
+def test_a_restart_or_a_corrected_clock_asks_no_second_time_within_a_day(set_ahead_s: float) -> None:
+    """The authority may still be at work on the first request."""
+    play = (signed(Playbook(), life_s=-DAY_S).skip() >> TimeCame(RENEW)).skip()
+    play.clock_off_s = set_ahead_s
+    for _ in range(2):
+        assert play >> ClockTrusted()
+        assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S, abs=100)
+        play.restart(online=False)
+    assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:1", "")
+
+
+def test_a_day_after_the_request_a_restart_asks_again() -> None:
+    play = (signed(Playbook(), life_s=-DAY_S).skip() >> TimeCame(RENEW)).skip()
+    assert play.restart(DAY_S, online=False).timers[RENEW] == play.t_s
+
+
+def test_a_request_of_a_time_that_lies_days_ahead_delays_none() -> None:
+    """The clock was wrong then: the certificate would end before that time comes."""
+    play = signed(Playbook(), life_s=-DAY_S).skip()
+    play.clock_off_s = YEAR_S
+    play = (play >> TimeCame(RENEW)).skip()
+    play.clock_off_s = 0.0
+    assert play.restart(online=False).timers[RENEW] == play.t_s
+
+
+def test_a_backend_that_triggers_a_request_has_it_at_once() -> None:
+    play = (signed(Playbook(), life_s=-DAY_S).skip() >> TimeCame(RENEW)).skip().restart()
+    play.skip().feed(ask(TriggerMessageRequest(MessageTrigger.SIGN)))
+    assert isinstance(play.unclaimed[-1], MakeRequest)
+
+
+def test_a_record_of_an_older_store_has_no_time_of_a_request() -> None:
+    play = signed(Playbook()).skip()
+    del play.store["certificate"][LINK]["asked_utc_s"]
+    due_s = play.timers[RENEW]
+    assert play.restart(online=False).timers[RENEW] == pytest.approx(due_s)
 
 
 def test_a_restart_knows_when() -> None:
@@ -257,7 +296,7 @@ def test_a_clock_that_is_not_known_yet_renews_nothing_before_it_is() -> None:
     play.trusted = False
     play = play.restart(online=False).wait(5)
     play.trusted = True
-    play = (play >> ClockTrusted()).wait(1) << MakeRequest("pki:1", "")
+    play = (play >> ClockTrusted()).wait(1) << kept("certificate") << MakeRequest("pki:1", "")
     assert play
 
 

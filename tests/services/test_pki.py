@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import signal
 import stat
@@ -29,7 +30,7 @@ from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.model.root_certificates import certificate_fingerprint
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_problem
-from agent.services.keys.key_store import KeyStore, NamedFiles
+from agent.services.keys.key_store import UNANSWERED_KEYS, KeyStore, NamedFiles
 from agent.services.keys.root_counts import RootCounts
 from tests.support.certificate_authorities import Authority, pem
 
@@ -81,16 +82,39 @@ def test_a_request_says_who_the_station_is_and_its_key_fits(pki: KeyStore) -> No
     assert stat.S_IMODE(folder(pki).stat().st_mode) == 0o700
 
 
-def test_every_request_has_a_new_key_and_takes_the_one_that_was_never_answered(pki: KeyStore) -> None:
-    first = pki.make_request("SN-1", "")
-    (before,) = names(pki, ".key")
-    taken = pki.take_chain(CPO.sign(first), "SN-1", None)
-    second, third = pki.make_request("SN-1", ""), pki.make_request("SN-1", "")
-    assert first != second != third
-    assert before == f"{taken.id}.key"
-    assert len(names(pki, ".key")) == 2  # the one in use, and the last one that was asked for
-    assert pki.take_chain(CPO.sign(second), "SN-1", None).why == "it is of no key that this station has made"
-    assert pki.take_chain(CPO.sign(third), "SN-1", None).why == ""
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first", "second"])
+def test_a_request_may_be_answered_after_a_later_one_was_made(pki: KeyStore, order: tuple[int, int]) -> None:
+    """An authority may take longer than the day after which the station asks again."""
+    requests = [pki.make_request("SN-1", "") for _ in range(2)]
+    taken = [pki.take_chain(CPO.sign(requests[n]), "SN-1", None) for n in order]
+    assert [t.why for t in taken] == ["", ""]
+    assert names(pki, ".key") == {f"{t.id}.key" for t in taken}
+
+
+@pytest.mark.parametrize("ahead_s", [0.0, 10 * DAYS_S], ids=["a good clock", "a clock that was set back"])
+def test_the_keys_of_the_last_requests_without_an_answer_are_kept(pki: KeyStore, ahead_s: float) -> None:
+    """``ahead_s``: the clock was ahead when the first key was made."""
+    used = pki.take_chain(CPO.sign(pki.make_request("SN-1", "")), "SN-1", None)
+    requests: list[str] = []
+    made: set[str] = set()
+    for _ in range(UNANSWERED_KEYS + 2):
+        requests.append(pki.make_request("SN-1", ""))
+        (new,) = names(pki, ".key") - made - {f"{used.id}.key"}
+        made.add(new)
+        if len(made) == 1:
+            made_s = time.time() + ahead_s
+            os.utime(folder(pki) / new, times=(made_s, made_s))
+    assert len(set(requests)) == len(requests)
+    assert len(names(pki, ".key")) == 1 + UNANSWERED_KEYS
+    answers = [pki.take_chain(CPO.sign(request), "SN-1", None).why for request in requests]
+    assert answers == ["it is of no key that this station has made"] * 2 + [""] * UNANSWERED_KEYS
+
+
+def test_a_key_that_a_person_has_removed_ends_no_request(pki: KeyStore) -> None:
+    pki.make_request("SN-1", "")
+    (key,) = names(pki, ".key")
+    (folder(pki) / key).unlink()
+    assert pki.take_chain(CPO.sign(pki.make_request("SN-1", "")), "SN-1", None).why == ""
 
 
 # --- chains ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ operator. The services create and check the files (decision 12). A good certific
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.certificate_orders import (
@@ -66,9 +66,23 @@ class _Own:
     worked: str = ""
     """The last certificate that made a connection."""
     renew_utc_s: float = 0.0
+    asked_utc_s: float = 0.0
+    """When its renewal was asked for last."""
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> _Own:
+        """Read what was stored. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        asked_utc_s = float(record.get("asked_utc_s", 0.0))
+        return cls(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]), asked_utc_s)
 
     def to_record(self) -> dict[str, Any]:
-        return {"id": self.id, "worked": self.worked, "renew_utc_s": self.renew_utc_s}
+        return {name: getattr(self, name) for name in ("id", "worked", "renew_utc_s", "asked_utc_s")}
+
+    def next_request_utc_s(self, utc_s: float) -> float:
+        """Return when a renewal is to be asked for, in UTC seconds: at most once a day, also after a restart. A request
+        that is more than a day ahead was made while the clock was wrong."""
+        was_just_asked = abs(utc_s - self.asked_utc_s) < DAY_S
+        return max(self.renew_utc_s, self.asked_utc_s + DAY_S) if was_just_asked else self.renew_utc_s
 
 
 class Certificates:
@@ -102,6 +116,8 @@ class Certificates:
 
     @handles_timer(TimerKind.CERTIFICATE_RENEWAL)
     def renew_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        self._own_certificate.asked_utc_s = now.utc_s or 0.0
+        yield Persist("certificate", self._link, self._own_certificate.to_record())
         yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + DAY_S)
         yield SigningWanted()
 
@@ -185,7 +201,7 @@ class Certificates:
         if record is None:
             return
         try:
-            self._own_certificate = _Own(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]))
+            self._own_certificate = _Own.of_record(record)
         except (KeyError, TypeError, ValueError) as e:
             yield Persist("poisoned", f"certificate/{self._link}", {"why": type(e).__name__})
             yield Persist("certificate", self._link, None)
@@ -199,9 +215,8 @@ class Certificates:
         if not self._own_certificate.renew_utc_s:
             yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), None)
         elif now.utc_s is not None:
-            yield WakeMe(
-                Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + max(0.0, self._own_certificate.renew_utc_s - now.utc_s)
-            )
+            wait_s = self._own_certificate.next_request_utc_s(now.utc_s) - now.utc_s
+            yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + max(0.0, wait_s))
 
     # --- roots -------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from agent.services.folder_sync import sync_folder
 
+SECOND_NS = 1_000_000_000
+"""The step of the times of files on every file system of a board."""
+
 
 class KeyFiles:
     """The files in ``folder``; ``names`` are those that are there, as ``list_names`` returns them."""
@@ -39,6 +42,18 @@ class KeyFiles:
             beside.unlink(missing_ok=True)
         sync_folder(self._folder)
         self.names = self._list_names(self._folder)
+
+    def write_newest_file(self, name: str, content: bytes, others: Sequence[str]) -> list[str]:
+        """Write a file as ``write_file`` does, and let it be newer than these others, also after the clock was set
+        back. Return the others, the oldest first. Raise ``OSError`` if the disk refuses."""
+        paths = [self._folder / other for other in others]
+        times_ns = {path.name: path.stat().st_mtime_ns for path in paths if path.exists()}
+        self.write_file(name, content)
+        made = self._folder / name
+        after_others_ns = max(times_ns.values(), default=0) + SECOND_NS
+        if made.stat().st_mtime_ns < after_others_ns:
+            os.utime(made, ns=(after_others_ns, after_others_ns))
+        return sorted(times_ns, key=times_ns.__getitem__)
 
     def remove_files(self, names: Sequence[str]) -> None:
         """Remove files in this order. Raise ``OSError`` if the disk refuses."""

@@ -41,6 +41,8 @@ HEADS = {CertificateUse.CSMS_ROOT: "csms-", CertificateUse.MANUFACTURER_ROOT: "m
 WITHDRAWN = ".withdrawn"
 ISSUER, FIRST = ".issuer", ".first"
 """See ``root_replacement.py``, which a station without such files does not load."""
+UNANSWERED_KEYS = 4
+"""So many keys may wait for their certificate."""
 
 
 @frozen
@@ -164,7 +166,8 @@ class KeyStore:
     def make_request(self, name: str, organisation: str) -> str:
         """Make a key, and return a signing request of it (PEM) for the subject ``CN=name, O=organisation``.
 
-        Keys of requests that were never answered are removed. Raise ``OSError`` if the disk refuses.
+        An authority may take days to sign (OCPP sets no limit, 2.0.1 A02): the keys of the latest ``UNANSWERED_KEYS``
+        requests without an answer are kept. Raise ``OSError`` if the disk refuses.
         """
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
@@ -178,8 +181,8 @@ class KeyStore:
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         secret = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
         unanswered = [n for n in self._names if n.endswith(".key") and f"{n[:-4]}.pem" not in self._names]
-        self._files.write_file(f"{_public_key_id(key.public_key())}.key", secret)
-        self._files.remove_files(unanswered)
+        before = self._files.write_newest_file(f"{_public_key_id(key.public_key())}.key", secret, unanswered)
+        self._files.remove_files(before[: 1 - UNANSWERED_KEYS])
         return made.public_bytes(pem).decode("ascii")
 
     def take_chain(self, chain: str, name: str, utc_s: float | None) -> Taken:
