@@ -59,13 +59,15 @@ def asked_to_sign(play: Playbook) -> Playbook:
     return play
 
 
-def signed(play: Playbook, id_: str = "new", life_s: float = YEAR_S, why: str = "") -> Playbook:
-    """CertificateSigned came, and was judged."""
+def signed(
+    play: Playbook, id_: str = "new", life_s: float = YEAR_S, why: str = "", valid_since_s: float = 0.0
+) -> Playbook:
+    """CertificateSigned came, and was judged. ``life_s``: from now on."""
     play.skip().feed(ask(CertificateSignedRequest("PEM")))
     job = play.unclaimed.pop()
     assert isinstance(job, TakeChain)
     utc_s = play.now.utc_s or 0.0
-    play.skip().feed(ChainTaken(job.job, "" if why else id_, utc_s, utc_s + life_s, why))
+    play.skip().feed(ChainTaken(job.job, "" if why else id_, utc_s - valid_since_s, utc_s + life_s, why))
     return play
 
 
@@ -244,6 +246,12 @@ def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_
     play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
     assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S)
     assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:3", "")
+
+
+def test_a_certificate_that_comes_late_in_its_life_is_not_renewed_at_once() -> None:
+    """An authority that signs until a fixed date would be asked without an end."""
+    play = signed(Playbook(), life_s=21 * DAY_S, valid_since_s=YEAR_S)
+    assert play.timers[RENEW] - play.t_s == pytest.approx(14 * DAY_S)
 
 
 @pytest.mark.parametrize("set_ahead_s", [0.0, -30.0, 30.0])

@@ -54,7 +54,7 @@ from agent.model.types import Moment
 DAY_S = 86400.0
 RENEW_S = 30 * DAY_S
 """A certificate is renewed so long before its end, a short-lived one when a third of its life is
-left."""
+left. Its life counts from the day on which it comes: many authorities sign until a fixed date."""
 
 
 @mutable
@@ -163,7 +163,7 @@ class Certificates:
         if event.why:
             yield from self._reject_chain(reply, event.why)
             return
-        life_s = event.expires_utc_s - event.begins_utc_s
+        life_s = event.expires_utc_s - max(event.begins_utc_s, now.utc_s or 0.0)
         self._own_certificate = _Own(
             event.certificate, self._own_certificate.worked, event.expires_utc_s - min(RENEW_S, life_s / 3)
         )
