@@ -181,8 +181,16 @@ def belongs_to_station_file(record: Mapping[str, Any], given: BackendConfig) -> 
         return True
     match record:
         case {"file": [str(url), int()], "worked": {"slot": 1, "url": "", "profile": profile}}:
-            return bool(profile == given.profile and url.partition(":")[2] == given.url.partition(":")[2])
+            return bool(profile == given.profile and _is_same_or_secured(given.url, url))
     return False
+
+
+def _is_same_or_secured(url: str, before: str) -> bool:
+    """Return whether an address is the one of before, or that one with TLS. Without the TLS that it had it is another
+    one: the key that a backend has set is not sent there."""
+    scheme, _, rest = url.partition(":")
+    scheme_before, _, rest_before = before.partition(":")
+    return rest == rest_before and (scheme == scheme_before or scheme.lower() in ("wss", "https"))
 
 
 def _profile_to_record(access: ConnectionProfile) -> dict[str, Any]:

@@ -168,6 +168,43 @@ def test_a_password_stays_with_the_host_that_it_is_for(kit: Path, station: Path)
     assert not sends_it(without.replace("wss://ocpp.example.lu/chargy", "ws://127.0.0.1:9000/other"))
 
 
+CREDENTIAL = 'password_file = "/run/credentials/chargy-agent.service/backend-password"\n'
+"""The same file in kit and station file: a kit may name it, and does not bring it."""
+OWN_PASSWORD = 'password_file = "secrets/password"\n'
+HOST = "ocpp.example.lu"
+
+
+MOVES = {
+    "another host": (f'url = "wss://{HOST}/a"', f'url = "wss://mine.example"\n{CREDENTIAL}', True),
+    "its own password": (f'url = "wss://{HOST}/a"', f'url = "wss://mine.example"\n{OWN_PASSWORD}', False),
+    "another path": (f'url = "wss://{HOST}/a"', f'url = "wss://{HOST}/b"\n{CREDENTIAL}', False),
+    "without TLS": (f'url = "wss://{HOST}"', f'url = "ws://{HOST}"\n{CREDENTIAL}', True),
+    "with TLS": (f'url = "ws://{HOST}"', f'url = "wss://{HOST}"\n{CREDENTIAL}', False),
+    "a known address": (f'url = "ws://{HOST}"\nsecure_url = "wss://b.lu"', f'url = "wss://b.lu"\n{CREDENTIAL}', False),
+    "SOAP before": (f'soap_url = "http://{HOST}"', f'url = "wss://mine.example"\n{CREDENTIAL}', True),
+    "raised later": (
+        f'url = "ws://{HOST}"',
+        f'url = "ws://{HOST}"\nsecure_url = "wss://mine.example"\n{OWN_PASSWORD}',
+        True,
+    ),
+    "both": (f'url = "ws://{HOST}"', f'url = "ws://a.lu"\nsecure_url = "wss://a.lu"\n{OWN_PASSWORD}', False),
+    "no address before": ("", f'url = "wss://{HOST}"\n{CREDENTIAL}', False),
+}
+"""The addresses of the station, what the kit has instead, and whether the station's password would be sent there."""
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_the_password_of_the_station_is_sent_to_no_other_host(kit: Path, station: Path, move: str) -> None:
+    """A key that the backend has set is sent to ``secure_url`` once the profile is raised, whatever the kit brings."""
+    now, then, sends = MOVES[move]
+    station.write_text(f'[station]\nid = "X"\nserial = "1"\n[backend]\n{now}\n{CREDENTIAL}[[evse]]\nnumber = 1\n')
+    backend = f'[backend]\ncharge_point_id = "X"\nversions = ["1.6"]\nsecurity_profile = 1\n{then}'
+    kit.write_text(f'[kit]\nversion = 1\n[station]\nnumber = "0042"\nhotline = "+352 80 00 11 22"\n{backend}')
+    loaded, tables = load_kit(kit), read_station_tables(station)
+    changes = planned_changes(loaded, tables, station.parent)
+    assert sends_password_elsewhere(loaded, changes, tables) is sends
+
+
 def test_undo_does_not_lose_an_edit_in_silence(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call_kit("apply", kit, station) == 0
     station.write_text(station.read_text().replace("max_a = 16", "max_a = 20"))

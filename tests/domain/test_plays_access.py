@@ -120,6 +120,16 @@ def test_a_technician_who_writes_down_what_is_in_force_changes_nothing() -> None
     assert dialled(play) == ConnectionProfile(profile=2)
 
 
+def test_an_address_that_loses_its_tls_gets_no_key_of_the_backend() -> None:
+    play = station(file=BackendConfig("wss://backend.example/o", 1, password=True))
+    change(play, authorization_key=KEY)
+    connect(play).skip()
+    assert dialled(play).key == KEY
+    play._site_of = lambda: cold(file=BackendConfig("ws://backend.example/o", 1, password=True)).site
+    play.restart(5, online=False).skip()
+    assert dialled(play) == ConnectionProfile(profile=1)
+
+
 # --- the password ----------------------------------------------------------------------------------------------------
 
 

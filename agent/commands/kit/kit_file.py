@@ -213,7 +213,7 @@ def _file_problems(kit: Kit) -> Iterator[str]:
     yield from outside
     if outside:
         return
-    for table, key, file in _own_files(kit):
+    for table, key, file in own_files(kit):
         if (table, key) in SECRET_FILES:
             if said := secret_file.secret_text_problem(file):
                 yield f"{table}.{key}: {said}"
@@ -230,7 +230,7 @@ def _file_problems(kit: Kit) -> Iterator[str]:
             yield "sim.pin_file: the PIN of a SIM has 4 to 8 digits; the file holds something else"
 
 
-def _own_files(kit: Kit) -> Iterator[tuple[str, str, Path]]:
+def own_files(kit: Kit) -> Iterator[tuple[str, str, Path]]:
     """Yield table, key and path of each file that the kit brings. An absolute path is one of the station, which is
     judged there."""
     for table in ("backend", "sim", "sticker"):
@@ -244,7 +244,7 @@ def _files_outside(kit: Kit) -> Iterator[str]:
     """Complain about files that are not in the folder of the kit, by their path or by a link: ``apply`` often runs as
     root, and would copy any file of the station."""
     base = kit.path.resolve().parent
-    for table, key, file in _own_files(kit):
+    for table, key, file in own_files(kit):
         if not file.resolve().is_relative_to(base):
             yield f"{table}.{key}: leads out of the folder of the kit: put the file into it"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.commands.kit.kit_file import KIT_TABLES, Kit, is_secret_name, leaf_paths
+from agent.commands.kit.kit_file import KIT_TABLES, Kit, is_secret_name, leaf_paths, own_files
 from agent.model import secret_file
 from agent.model.bearer import BearerKind
 from agent.model.fastclass import field_specs, frozen
 from agent.model.key_rules import key_type, split_type_and_rules
+from agent.ocpp.transport.transport import is_tls, url_scheme
 from agent.station_file.problems import FROM_ONE
 from agent.station_file.settings import SettingsError, read_station_file
 from agent.station_file.tables import BearerKeys
@@ -24,6 +25,7 @@ MERGED_TABLES = ("station", "backend", "web_payment", "settings")
 PLAIN_TABLES = (*MERGED_TABLES, "tariff")
 SETTING_TABLES = ("ocpp16", "ocpp2")
 """Tables inside ``[settings]``."""
+ADDRESSES_OF_BACKEND = (("backend", "url"), ("backend", "secure_url"))
 NAMES_OF_STATION = (("station", "number"), ("backend", "charge_point_id"))
 URL_USER = re.compile(r"(?<=//)[^/@\s]*@")
 
@@ -154,11 +156,29 @@ def _names_of_station(tables: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def sends_password_elsewhere(kit: Kit, changes: Iterable[KeyChange], station: Mapping[str, Any]) -> bool:
-    """Return whether the password that the station has would be sent to another host than now."""
-    has_password = any(value_at(station, ("backend", key)) not in (ABSENT, "") for key in ("password", "password_file"))
-    moved = [c for c in changes if c.path in (("backend", "url"), ("backend", "secure_url")) and c.old is not ABSENT]
-    other_host = any(urlsplit(str(c.old)).netloc != urlsplit(str(c.new)).netloc for c in moved)
-    return has_password and other_host and "password_file" not in kit.raw["backend"]
+    """Return whether the password that the station has would be sent to another host than now, or without TLS.
+
+    A kit brings a password if the file is its own: one with an absolute path is that of the station. The key that a
+    backend has set takes the place of both. It is forgotten with ``url`` only (``belongs_to_station_file``).
+    """
+    has_password = bool(_backend_values(station, "password", "password_file"))
+    known = _backend_values(station, "url", "secure_url", "soap_url")
+    addresses = {str(c.path[-1]): str(c.new) for c in changes if c.path in ADDRESSES_OF_BACKEND and c.new}
+    moved = {key for key, new in addresses.items() if known and not any(_is_as_safe(new, old) for old in known)}
+    if any((table, key) == ("backend", "password_file") for table, key, _ in own_files(kit)):
+        return moved == {"secure_url"}
+    return moved == {"secure_url"} or (has_password and bool(moved))
+
+
+def _backend_values(station: Mapping[str, Any], *keys: str) -> list[str]:
+    values = [value_at(station, ("backend", key)) for key in keys]
+    return [str(value) for value in values if value not in (ABSENT, "")]
+
+
+def _is_as_safe(new: str, old: str) -> bool:
+    """Return whether a password that is sent to one address may be sent to the other: of the same host and port, and
+    not without the TLS that it has now."""
+    return urlsplit(new).netloc == urlsplit(old).netloc and (is_tls(new) or url_scheme(new) == url_scheme(old))
 
 
 def _merged(kit: Kit, name: str, station: Mapping[str, Any], folder: Path) -> Iterator[KeyChange]:
