@@ -98,6 +98,8 @@ class SessionProgress:
     """The vehicle came while the last session was being ended: it has had nothing of it."""
     resumed: bool = False
     """It goes on after a time in which the agent did not run."""
+    waking_until_s: float | None = None
+    """Until when a resumed session waits for its vehicle to ask for energy again (domain seconds)."""
 
 
 @mutable

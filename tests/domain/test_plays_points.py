@@ -437,8 +437,19 @@ def test_after_a_restart_the_register_shows_whether_the_car_has_begun(
     p.skip().restart(state=_plugged_for(5.0)).skip() >> OfferChanged(1, True)
     p.wait(15.0).skip()
     assert p.evse().progress.charging is ChargingState.SUSPENDED_EV
+    assert p.state() is SessionState.ACTIVE, "the restart has interrupted it: it may sleep"
+    p.wait(60.0).skip()
     stop = p.session().stop
     assert (p.state(), stop and stop.reason) == (state, reason)
+
+
+def test_a_car_that_wakes_after_a_restart_charges_on() -> None:
+    p = card(plug(play(stops=(ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, begin_reading(1), wh(500))
+    p.skip() >> MeterRead(1, LIVE, wh(900)) >> StopRequested()
+    p.skip().restart(state=_plugged_for(5.0)).skip() >> OfferChanged(1, True)
+    p.wait(40.0).skip() >> VehicleReady(1) >> ContactorClosed(1)
+    p.skip().wait(120.0).skip()
+    assert (p.state(), p.evse().progress.charging) == (SessionState.ACTIVE, ChargingState.CHARGING)
 
 
 def test_remote_stop_of_what_has_no_right() -> None:

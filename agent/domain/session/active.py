@@ -39,6 +39,8 @@ from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
 from agent.model.types import Fault, Moment, Verdict
 
+WAKING_S = 60.0
+"""A vehicle may sleep after an interruption, and take so long to ask for energy again (domain seconds)."""
 BOUNCE_S = 1.0
 """A plug that is pushed in makes and breaks contact (real seconds)."""
 
@@ -75,9 +77,24 @@ def active_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now
         return
     evse.progress.state_settled = True
     yield from report_charging_state(s, evse, now)
-    if evse.progress.charging is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
+    if evse.progress.charging is not ChargingState.SUSPENDED_EV or not ends_without_energy(s, evse):
+        return
+    if (waking_s := _waking_time_left_s(evse, now)) > 0.0:
+        yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + waking_s)
+    else:
         reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
         yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
+
+
+def _waking_time_left_s(evse: EvseRecord, now: Moment) -> float:
+    """Return how long the vehicle may still take to ask for energy again. Its energy before the restart was interrupted
+    by the station: it is full only if it stays silent."""
+    progress = evse.progress
+    if progress.energy_delivered:
+        return 0.0
+    if progress.waking_until_s is None:
+        progress.waking_until_s = now.t_s + WAKING_S
+    return progress.waking_until_s - now.t_s
 
 
 @leads_to_states(SessionState.ENDING)
