@@ -49,7 +49,7 @@ from agent.domain.requests import (
     SetVariablesRequest,
 )
 from agent.model.board import EvseTraits
-from agent.model.types import Limit, ReadingContext
+from agent.model.types import Limit, ReadingContext, ScreenName
 from tests.domain.playbook import (
     ACCEPTED,
     EMPTY,
@@ -441,6 +441,16 @@ def test_after_a_restart_the_register_shows_whether_the_car_has_begun(
     p.wait(60.0).skip()
     stop = p.session().stop
     assert (p.state(), stop and stop.reason) == (state, reason)
+
+
+def test_the_screen_follows_a_plug_that_returns_before_the_start_is_reported() -> None:
+    p = card(plug(play((ENERGY,), settings={"stop_on_ev_disconnect": False}))).skip()
+    p = p >> MeterRead(1, begin_reading(1), wh(500))
+    assert p.skip().screens[1].name is ScreenName.PREPARING
+    p.feed(VehicleLeft(1))
+    assert p.skip().wait(3.0).skip().screens[1].name is ScreenName.PAUSED
+    p.feed(VehicleConnected(1))
+    assert p.skip().screens[1].name is ScreenName.PREPARING
 
 
 def test_a_car_that_wakes_after_a_restart_charges_on() -> None:

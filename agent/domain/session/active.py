@@ -30,6 +30,7 @@ from agent.domain.session.common import (
     report_charging_state,
     report_transaction_update,
     restart_settle_timer,
+    situation_changed,
 )
 from agent.domain.session.end import end_session
 from agent.domain.session.release import await_lasting_current, pause_release, set_release
@@ -210,6 +211,7 @@ def vehicle_returned(s: StationState, evse: EvseRecord, event: VehicleConnected,
         if session.reported:
             yield from report_transaction_update(s, evse, session, TriggerReason.CABLE_PLUGGED_IN, now)
     yield from report_charging_state(s, evse, now)
+    yield situation_changed(evse)  # release and what the vehicle is waited for, also in the same charging state
 
 
 def update_register(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
