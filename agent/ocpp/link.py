@@ -209,13 +209,9 @@ class Link:
     async def _serve_connection(self, transport: Transport) -> None:
         """Use one connection from its handshake to its end."""
         self._begin_connection(transport)
-        beside = (
-            self._answer_requests(),
-            self._send_calls(),
-            self._silence.run(),
-            self._close_on_demand(transport),
-        )
-        await _run_until_closed(transport, self._read_messages(transport), beside, self._timeouts.answer_s)
+        beside = (self._send_calls(), self._silence.run(), self._close_on_demand(transport))
+        reader, answerer = self._read_messages(transport), self._answer_requests()
+        await _run_until_closed(transport, reader, answerer, beside, self._timeouts.answer_s)
 
     def _begin_connection(self, transport: Transport) -> None:
         if transport.dialect is not self._present_dialect:
@@ -311,16 +307,22 @@ class Link:
             self._requests.responses_sent()
             for message in served.follow_up:
                 self.send(message)
-            self._work_arrived.set()
             self._silence.interval_changed()  # the request may have changed an interval
             self.reconnect_if_changed()
+        self._work_arrived.set()
 
     # --- sending -------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_answer_awaited(self) -> bool:
+        """Whether the backend waits for an answer on this connection, or a driver for one of the backend."""
+        has_requests = self._requests.is_busy or not self._inbox.is_empty
+        return has_requests or self._sender.authorizations.has_requests
 
     async def _send_calls(self) -> None:
         timer = WakeTimer(self._work_arrived)
         try:
-            while not self._is_access_outdated or self._requests.is_busy or self._sender.authorizations.has_requests:
+            while not self._is_access_outdated or self._is_answer_awaited:
                 self._work_arrived.clear()
                 is_sent = await self._sender.send_next()
                 self._progressed.set()
@@ -344,16 +346,18 @@ class Link:
 async def _run_until_closed(
     transport: Transport,
     reader: Coroutine[Any, Any, None],
+    answerer: Coroutine[Any, Any, None],
     beside: Sequence[Coroutine[Any, Any, None]],
     patience_s: float,
 ) -> None:
     """Run the activities of a connection until one of them ends: then the connection is over. A transport that does not
     report that to the reader within ``patience_s`` is abandoned."""
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(reader)
-        tasks = [reading, *map(group.create_task, beside)]
+        reading, answering = group.create_task(reader), group.create_task(answerer)
+        tasks = [reading, answering, *map(group.create_task, beside)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():  # what came before the end is still read
+            answering.cancel()  # a request that comes now could be carried out, but not answered
             await transport.close()
             await asyncio.wait([reading], timeout=patience_s)
         for task in tasks:

@@ -242,10 +242,18 @@ RENEW = Timer(TimerKind.CERTIFICATE_RENEWAL)
 def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_s: float, after_s: float) -> None:
     play = signed(Playbook(), life_s=life_s).skip()
     assert play.timers[RENEW] - play.t_s == pytest.approx(after_s)
-    play = play >> TimeCame(RENEW) << kept("certificate", LINK, asked_utc_s=play.now.utc_s) << MakeRequest("pki:2", "")
+    play = play >> TimeCame(RENEW) << MakeRequest("pki:2", "")
     play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
     assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S)
-    assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:3", "")
+    assert play >> TimeCame(RENEW) << MakeRequest("pki:3", "")
+
+
+def asked_for_renewal(play: Playbook, accepted: bool = True) -> Playbook:
+    """The time has come, and the backend has answered the request."""
+    (made,) = [o for o in play.skip().feed(TimeCame(RENEW)) if isinstance(o, MakeRequest)]
+    play.skip().feed(RequestMade(made.job, "CSR"))
+    play.skip().feed(SigningAnswered(LINK, accepted))
+    return play.skip()
 
 
 def test_a_certificate_that_comes_late_in_its_life_is_not_renewed_at_once() -> None:
@@ -257,17 +265,23 @@ def test_a_certificate_that_comes_late_in_its_life_is_not_renewed_at_once() -> N
 @pytest.mark.parametrize("set_ahead_s", [0.0, -30.0, 30.0])
 def test_a_restart_or_a_corrected_clock_asks_no_second_time_within_a_day(set_ahead_s: float) -> None:
     """The authority may still be at work on the first request."""
-    play = (signed(Playbook(), life_s=-DAY_S).skip() >> TimeCame(RENEW)).skip()
+    play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S))
     play.clock_off_s = set_ahead_s
     for _ in range(2):
         assert play >> ClockTrusted()
         assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S, abs=100)
         play.restart(online=False)
-    assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:1", "")
+    assert play >> TimeCame(RENEW) << MakeRequest("pki:1", "")
+
+
+def test_a_request_that_was_rejected_is_made_again_at_the_next_start() -> None:
+    """No authority is at work on it, and a short-lived certificate may have hours left."""
+    play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S), accepted=False)
+    assert play.restart(3600.0, online=False).timers[RENEW] == play.t_s
 
 
 def test_a_day_after_the_request_a_restart_asks_again() -> None:
-    play = (signed(Playbook(), life_s=-DAY_S).skip() >> TimeCame(RENEW)).skip()
+    play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S))
     assert play.restart(DAY_S, online=False).timers[RENEW] == play.t_s
 
 
@@ -275,13 +289,13 @@ def test_a_request_of_a_time_that_lies_days_ahead_delays_none() -> None:
     """The clock was wrong then: the certificate would end before that time comes."""
     play = signed(Playbook(), life_s=-DAY_S).skip()
     play.clock_off_s = YEAR_S
-    play = (play >> TimeCame(RENEW)).skip()
+    play = asked_for_renewal(play)
     play.clock_off_s = 0.0
     assert play.restart(online=False).timers[RENEW] == play.t_s
 
 
 def test_a_backend_that_triggers_a_request_has_it_at_once() -> None:
-    play = (signed(Playbook(), life_s=-DAY_S).skip() >> TimeCame(RENEW)).skip().restart()
+    play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S)).restart()
     play.skip().feed(ask(TriggerMessageRequest(MessageTrigger.SIGN)))
     assert isinstance(play.unclaimed[-1], MakeRequest)
 
@@ -304,7 +318,7 @@ def test_a_clock_that_is_not_known_yet_renews_nothing_before_it_is() -> None:
     play.trusted = False
     play = play.restart(online=False).wait(5)
     play.trusted = True
-    play = (play >> ClockTrusted()).wait(1) << kept("certificate") << MakeRequest("pki:1", "")
+    play = (play >> ClockTrusted()).wait(1) << MakeRequest("pki:1", "")
     assert play
 
 

@@ -1404,6 +1404,21 @@ async def test_a_new_key_is_used_when_the_open_call_has_its_answer() -> None:
         assert central.of("StopTransaction")[0]["transactionId"] == 7
 
 
+async def test_a_new_key_leaves_no_request_without_its_answer() -> None:
+    """It comes right behind the answer for which the new connection waits. One that comes too late is not obeyed."""
+    central = Central(script={"Authorize": [None]})
+    async with linked(central, security_profile=1, password="secret", call_timeout_s=60.0) as room:
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: central.of("Authorize"))
+        room.settings.put_value("authorization_key", NEW_KEY)
+        room.link.reconnect_if_changed()
+        first = central.ws
+        await first.send(json.dumps([3, central.calls[-1][0], {"idTagInfo": {"status": "Accepted"}}]))
+        await first.send(json.dumps([2, "r1", "ClearCache", {}]))
+        await until(lambda: len(central.connections) == 2 and room.link.is_up)
+        assert len(room.of(RequestReceived)) == len([a for a in central.answers if a[1] == "r1"])
+
+
 async def test_a_new_key_turns_no_driver_away() -> None:
     """The backend judges the cards that were presented before, the one that waits for its turn as well."""
     central = Central(script={"Authorize": [None, {"idTagInfo": {"status": "Accepted"}}]})

@@ -67,7 +67,7 @@ class _Own:
     """The last certificate that made a connection."""
     renew_utc_s: float = 0.0
     asked_utc_s: float = 0.0
-    """When its renewal was asked for last."""
+    """When the backend accepted a signing request last, in UTC seconds."""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> _Own:
@@ -116,8 +116,6 @@ class Certificates:
 
     @handles_timer(TimerKind.CERTIFICATE_RENEWAL)
     def renew_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        self._own_certificate.asked_utc_s = now.utc_s or 0.0
-        yield Persist("certificate", self._link, self._own_certificate.to_record())
         yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + DAY_S)
         yield SigningWanted()
 
@@ -128,9 +126,14 @@ class Certificates:
             yield from self._request_signing(now)
 
     @handles_events(SigningAnswered)
-    def stop_repeats_if_rejected(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
+    def note_signing_answer(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
+        """Stop the repeats of a request that is rejected. One that is accepted is being signed: a restart asks for no
+        other certificate within a day."""
         if not event.accepted:
             yield from self._stop_signing_repeats()
+        elif self._own_certificate.renew_utc_s and now.utc_s is not None:
+            self._own_certificate.asked_utc_s = now.utc_s
+            yield Persist("certificate", self._link, self._own_certificate.to_record())
 
     def _stop_signing_repeats(self) -> Iterator[Yielded]:
         self._csr = ""

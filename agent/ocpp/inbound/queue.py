@@ -21,6 +21,10 @@ class InboundQueue:
         self._items: list[tuple[Called | SendNow, int]] = []
         self._arrived, self._taken = SlimEvent(), SlimEvent()
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._items
+
     def _has_room(self, size: int) -> bool:
         """Return whether a request fits. A single request always fits: the connection limits the
         length of a frame."""
