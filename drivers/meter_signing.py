@@ -49,8 +49,8 @@ class MeterTransactions(Protocol):
 @dataclass(slots=True)
 class TransactionSigner:
     """``required``: without a signature no transaction. ``record_s``: how long an end waits for its record.
-    ``begun``: the transaction that this driver has begun, for meters that do not name theirs. ``ended``: the one that
-    it has ended last."""
+    ``begun``: the last transaction that the meter has begun, as far as this driver knows; "": not known. ``ended``: the
+    one that this driver has ended last."""
 
     meter: MeterTransactions
     name: str
@@ -72,8 +72,9 @@ class TransactionSigner:
             open_one = await self.meter.open_transaction()
             goes_on = open_one is not None and self._is_ours(open_one, signing.id)
             if open_one is not None and not goes_on:
+                self.begun = self.begun or signing.owed  # after a restart
                 await self._end_left_open(open_one)
-            is_just_ended = open_one in (signing.owed, UNNAMED)
+            is_just_ended = open_one == signing.owed or (open_one == UNNAMED and self._may_have_begun(signing.owed))
             late = None if goes_on else await self._owed_record(signing.owed, is_just_ended)
         except DeviceError as e:
             self._report_unsigned(e)
@@ -98,6 +99,10 @@ class TransactionSigner:
 
     def _is_ours(self, open_one: str, name: str) -> bool:
         return open_one == name or (open_one == UNNAMED and self.begun == name)
+
+    def _may_have_begun(self, name: str) -> bool:
+        """Return whether the meter may have this transaction: the last one that it began is not known to be another."""
+        return self.begun in ("", name)
 
     async def _end_left_open(self, open_one: str) -> None:
         """End a transaction that no session belongs to."""
@@ -124,24 +129,25 @@ class TransactionSigner:
 
     async def _start_once(self, signing: Signing, utc_s: float | None) -> None:
         """Start the transaction once: an answer that was lost is no reason to begin twice."""
+        self.begun = signing.id  # also where all answers are lost
         try:
             await self.meter.start_transaction(signing, utc_s)
         except Unreachable:
             if await self.meter.open_transaction() not in (signing.id, UNNAMED):
                 await self.meter.start_transaction(signing, utc_s)
-        self.begun = signing.id
 
     async def _end_transaction(self, signing: Signing) -> tuple[SignedReading | None, bool]:
-        """End the transaction. Return its record, and whether one is due. What the meter calls by no name is ours: none
-        other could be open."""
+        """End the transaction. Return its record, and whether one is due. What the meter calls by no name is ended too;
+        it may be that of an earlier session, whose end was refused."""
         try:
             if await self.meter.open_transaction() in (signing.id, UNNAMED):
                 self.ended = signing.id  # also where only the answer is lost
                 await self.meter.stop_transaction(signing.id)
-            record = await self._wait_for_record(signing.id, just_ended=self.ended == signing.id)
+            just_ended = self.ended == signing.id and self._may_have_begun(signing.id)
+            record = await self._wait_for_record(signing.id, just_ended)
         except DeviceError as e:
             log.warning("%s: no signed record yet: %s", self.name, e)
-            return None, True
+            return None, self._may_have_begun(signing.id)
         if record is None:
             log.error("%s: %s: it has no record of %s", self.name, NOT_SIGNED, signing.id)
         return record, False

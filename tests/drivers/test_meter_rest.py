@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -349,6 +349,47 @@ async def test_a_record_that_is_owed_comes_with_the_next_begin(kind: type[RestMe
         await meter.read_signed(NEXT)
         assert far.open is not None
         assert far.open["name"] == NEXT.id
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_transaction_that_the_meter_ends_late_is_still_owed(kind: type[RestMeter], restarted: bool) -> None:
+    """The IEM names no transaction: what is open at the end of a session may be that of the session before."""
+    if kind is not IemFarEnd:
+        return
+    async with kind() as far, AsyncExitStack() as drivers:
+        far.current_a = 0.0
+        meter = await drivers.enter_async_context(opened(far, record_s=0.05))
+        await meter.read_signed(BEGIN)
+        far.current_a = 50.0
+        assert (await meter.read_signed(END)).record_due, "no transaction ends while current flows"
+        if restarted:
+            meter = await drivers.enter_async_context(opened(far, record_s=0.05))
+        assert (await meter.read_signed(replace(NEXT, owed=BEGIN.id))).record_due
+        for current_a in (50.0, 0.0):
+            far.current_a = current_a
+            end = await meter.read_signed(replace(NEXT, ends=True))
+            assert (end.signed, end.record_due, far.begun) == (None, False, [BEGIN.id])
+        third = await meter.read_signed(replace(NEXT, id="third", owed=BEGIN.id))
+        assert third.signed is not None
+        assert third.signed.data == far.records[BEGIN.id]
+
+
+@pytest.mark.parametrize("lost", range(12))
+async def test_a_begin_whose_answers_are_lost_has_its_record(kind: type[RestMeter], lost: int) -> None:
+    """The driver does not learn that the meter has begun, the session goes on, and the meter signs it."""
+    async with kind() as far, opened(far, record_s=5.0) as meter:
+        far.current_a = 0.0
+        await meter.read_signed(BEGIN)
+        assert (await meter.read_signed(END)).signed is not None
+        far.ways.extend([""] * lost + ["lost", "deaf"])
+        with suppress(DeviceError):  # the register's own answer was lost: no session begins
+            await meter.read_signed(NEXT)
+        far.ways.clear()
+        if far.open is not None:
+            far.shown_before = 2
+            end = await meter.read_signed(replace(NEXT, ends=True))
+            assert end.signed is not None
+            assert end.signed.data == far.records[NEXT.id]
 
 
 async def test_an_end_while_the_meter_is_away_owes_the_record(kind: type[RestMeter]) -> None:
