@@ -8,7 +8,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel.cost_text import cost_figure, price_line
-from drivers.panel.tariff_text import next_charge_lines, price_notes, price_rows
+from drivers.panel.tariff_text import price_notes, price_rows
 from drivers.panel.texts import Texts, wall_time
 
 RESULTS = (ScreenName.PLUG_IN, ScreenName.REFUSED, ScreenName.FINISHED)
@@ -21,11 +21,13 @@ CARD_MESSAGE_BYTES = 127
 
 @frozen
 class InfoScreen:
-    """``qr``: what is encoded in a QR code above the words; "": none."""
+    """``qr``: what is encoded in a QR code above the words; "": none. ``least_subtitle_bytes``: so much of the subtitle
+    has to stay beside that code."""
 
     title: str
     subtitle: str = ""
     qr: str = ""
+    least_subtitle_bytes: int = LEAST_SUBTITLE_BYTES
 
 
 def info_screen_of(screens: Sequence[Screen], texts: Texts, facts: StationFacts) -> InfoScreen | None:
@@ -43,7 +45,8 @@ def info_screen_of(screens: Sequence[Screen], texts: Texts, facts: StationFacts)
     subtitle = _sentences(_outlet_label(first, texts), *_lines_of(first, texts, facts))
     has_receipt = first.name is ScreenName.FINISHED and first.values.get("cost_final")
     code = str(first.values.get("qr_url") or "") if has_receipt else ""
-    return InfoScreen(_title_of(first, texts, facts), subtitle, code)
+    least_bytes = _least_subtitle_bytes(first, texts) if code else LEAST_SUBTITLE_BYTES
+    return InfoScreen(_title_of(first, texts, facts), subtitle, code, least_bytes)
 
 
 def card_message_of(screens: Sequence[Screen], texts: Texts, facts: StationFacts) -> str:
@@ -65,11 +68,11 @@ def stop_words(running: Sequence[Screen], texts: Texts) -> str:
 
 
 def fit_info_screen(screen: InfoScreen, room: int) -> list[tuple[str, str]]:
-    """Return keys and values that fit ``room`` bytes (with a NUL behind each). A code that would leave no room for
-    words is left out, since a cut one leads elsewhere."""
+    """Return keys and values that fit ``room`` bytes (with a NUL behind each). A code that would leave too little room
+    for words is left out, since a cut one leads elsewhere."""
     title = cut_utf8(screen.title, TITLE_BYTES)
     fields = [("title", title), ("subtitle", "")]
-    if screen.qr and _size_of([*fields, ("qr", screen.qr)]) + LEAST_SUBTITLE_BYTES <= room:
+    if screen.qr and _size_of([*fields, ("qr", screen.qr)]) + screen.least_subtitle_bytes <= room:
         fields.append(("qr", screen.qr))
     fields[1] = ("subtitle", cut_utf8(screen.subtitle, room - _size_of(fields)))
     return [(key, value) for key, value in fields if value]
@@ -103,10 +106,10 @@ def _lines_of(screen: Screen, texts: Texts, facts: StationFacts) -> Iterator[str
         yield stop_words([screen], texts) if name is ScreenName.CHARGING else texts(f"paused.{screen.detail}")
     elif name is ScreenName.FINISHED:
         yield _figures_of(screen, texts)
+        yield _next_charge_words(_offer_words(screen, texts, facts), texts)
         yield texts(f"finished.{screen.detail}", "finished.line")
-        yield " · ".join(next_charge_lines(screen.values, texts, facts.timezone or "UTC"))
     elif name is ScreenName.IDLE:
-        yield texts("idle.line_free") if screen.values.get("free") else _price_words(screen, texts, facts)
+        yield texts("idle.line_free") if screen.values.get("free") else _idle_price_words(screen, texts, facts)
     elif name is ScreenName.OUT_OF_SERVICE:
         yield texts(f"out_of_service.details.{screen.detail}", "out_of_service.line")
     elif name is ScreenName.CHECKING and screen.detail == "paying":
@@ -117,13 +120,32 @@ def _lines_of(screen: Screen, texts: Texts, facts: StationFacts) -> Iterator[str
         yield str(screen.values.get("words") or "") or texts(f"{name}.{screen.detail}.line", f"{name}.line")
 
 
-def _price_words(screen: Screen, texts: Texts, facts: StationFacts) -> str:
-    """Return the price in the order of the law, with its notes; otherwise the one sentence that there is for it."""
-    rows = [f"{name} {amount}" for name, amount in price_rows(screen.values, texts)]
-    if not rows:
-        return str(screen.values.get("price_line") or "")
-    notes = price_notes(screen.values, texts, facts.timezone or "UTC", payer_unknown=True)
-    return " · ".join([*rows, *filter(None, notes)])
+def _idle_price_words(screen: Screen, texts: Texts, facts: StationFacts) -> str:
+    """Return the price; where nothing is sold by card, the one sentence that there is for it."""
+    return _offer_words(screen, texts, facts) or str(screen.values.get("price_line") or "")
+
+
+def _offer_words(screen: Screen, texts: Texts, facts: StationFacts) -> str:
+    """Return the price for a card in the order of the law, with its notes; "": nothing is sold by card."""
+    rows = _price_row_words(screen, texts)
+    notes = price_notes(screen.values, texts, facts.timezone or "UTC", payer_unknown=True) if rows else ()
+    return " · ".join(filter(None, (rows, *notes)))
+
+
+def _price_row_words(screen: Screen, texts: Texts) -> str:
+    return " · ".join(f"{name} {amount}" for name, amount in price_rows(screen.values, texts))
+
+
+def _next_charge_words(price: str, texts: Texts) -> str:
+    """Return the price of the next charge in one sentence: this screen has no pages to take turns."""
+    return texts("labels.next_charge", price=price) if price else ""
+
+
+def _least_subtitle_bytes(screen: Screen, texts: Texts) -> int:
+    """Return how much of the words of a result no code may push out: all prices at which the terminal sells."""
+    prices = _next_charge_words(_price_row_words(screen, texts), texts)
+    whole = _sentences(_outlet_label(screen, texts), _figures_of(screen, texts), f"{prices} …") if prices else ""
+    return max(LEAST_SUBTITLE_BYTES, len(whole.encode("utf-8")))
 
 
 def _session_words(screen: Screen, texts: Texts, facts: StationFacts) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import config
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import OutletFacts, StationFacts
+from drivers.panel.tariff_text import price_rows
 from drivers.panel.texts import Texts, load_texts
 from drivers.terminal_payter.screen_words import (
     InfoScreen,
@@ -20,6 +21,8 @@ from drivers.terminal_payter.screen_words import (
     fit_info_screen,
     info_screen_of,
 )
+from drivers.terminal_payter.terminal_screen import _ROOM
+from tests.drivers.screens import BILLED, LANGUAGES, PRICES, QR_URL
 
 FACTS = StationFacts("CHY42", timezone="Europe/Luxembourg", outlets={2: OutletFacts("DC", "tethered")})
 CONFIG = Path(next(iter(config.__path__)))
@@ -80,11 +83,33 @@ def test_the_result_has_the_code_of_its_receipt() -> None:
     info = info_screen_of([screen(ScreenName.FINISHED, "stopped", energy_wh=900, **COST, **sold)], texts(), FACTS)
     assert info is not None
     next_charge = "Next charge: Energy 0.45 €/kWh · Without a contract, incl. 17 % VAT"
-    assert info.subtitle == f"0.900 kWh, 4.56 €. Thank you and safe travels! {next_charge}"
+    assert info.subtitle == f"0.900 kWh, 4.56 €. {next_charge}. Thank you and safe travels!"
     idle = screen(ScreenName.IDLE, qr_url="https://pay.example/pay")
     info = info_screen_of([idle], texts(), FACTS)
     assert info is not None
     assert info.qr == "", "the code to pay by telephone is the display's: here a card pays"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "qr_url", ["", "https://pay.example/r/PY1", QR_URL, "https://pay.example/receipts/" + "9" * 70]
+)
+@pytest.mark.parametrize("detail", ["stopped", "timeout", "fault"])
+def test_the_price_of_the_next_charge_is_whole_beside_the_result(language: str, qr_url: str, detail: str) -> None:
+    """The terminal sells at it. It has one text and no pages: the code of the receipt makes room."""
+    result = {"energy_wh": 123_456, **BILLED, "cost_final": True, "qr_url": qr_url, "evse": 1, "evses": 2}
+    words = texts(language)
+    info = info_screen_of([Screen(ScreenName.FINISHED, language, detail, {**result, **PRICES})], words, FACTS)
+    assert info is not None
+    fields = dict(fit_info_screen(info, _ROOM))
+    for name, amount in price_rows(PRICES, words):
+        assert f"{name} {amount}" in fields["subtitle"], fields
+    assert fields.get("qr", qr_url) == qr_url
+    if language == "en" and qr_url.endswith("PY1"):
+        assert fields["qr"] == qr_url, "there is room for both"
+    info = info_screen_of([Screen(ScreenName.FINISHED, language, detail, result)], words, FACTS)
+    assert info is not None
+    assert dict(fit_info_screen(info, _ROOM)).get("qr", "") == qr_url
 
 
 def test_a_free_outlet_says_its_price_in_the_order_of_the_law() -> None:
@@ -99,7 +124,7 @@ def test_nothing_is_shown_for_a_technician() -> None:
     assert info_screen_of([screen(ScreenName.SERVICE)], texts(), FACTS) is None
 
 
-@pytest.mark.parametrize("language", ["en", "fr", "de", "lb"])
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", [n for n in ScreenName if n is not ScreenName.SERVICE])
 def test_every_screen_has_words_in_every_language(name: ScreenName, language: str) -> None:
     info = info_screen_of([screen(name, evses=2)], texts(language), FACTS)
