@@ -159,9 +159,12 @@ class ScreenSelection:
         )
 
     def _sells_to_bank_cards(self, evse: EvseRecord, now: Moment) -> bool:
+        """Return whether a terminal sells here now, as far as is known. A satellite off line does not know: no message
+        of its payment master says whether the terminal takes cards."""
         site = self._site
-        is_connected = site.backend_online or site.settings.bool_value("offline_payments")
-        return is_connected and site.takes_bank_cards(evse) and site.known_tariff(evse, now) is not None
+        sells_offline = site.settings.bool_value("offline_payments") and not site.config.is_satellite
+        is_selling = (site.backend_online or sells_offline) and site.takes_bank_cards(evse)
+        return is_selling and site.known_tariff(evse, now) is not None
 
     def _session_screen(self, evse: EvseRecord, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
         reading = evse.metering.reading
