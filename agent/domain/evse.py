@@ -237,8 +237,13 @@ class EvseRecord:
         return self.kept is not None and here and self.session is None and self.authorization is None
 
     @property
+    def has_charged(self) -> bool:
+        """The vehicle here has had energy. Of an outlet of a satellite, the satellite has said so."""
+        return self.state is SessionState.ENDED and (self.last_session is None or self.last_session.has_charged)
+
+    @property
     def vehicle_finished(self) -> bool:
-        """A vehicle is here that has had its energy."""
+        """A vehicle is here whose session is over."""
         return self.state is SessionState.ENDED or (self.state is SessionState.OCCUPIED and self.board.session_used)
 
 

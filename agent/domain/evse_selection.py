@@ -113,7 +113,7 @@ class EvseSelection:
         if not evse.board.vehicle_connected:
             return StartLikelihood.NO_VEHICLE, 0.0
         plugged_s = evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0
-        if evse.state is not SessionState.ENDED:
+        if not evse.has_charged:
             return StartLikelihood.NEW_VEHICLE, plugged_s
         if self._has_charged_for(evse, token, group, now):
             return StartLikelihood.OWN_CHARGED_VEHICLE, plugged_s

@@ -148,10 +148,10 @@ class PayableOutlets:
         """Return the question that the driver must answer before anything is held, and its outlets;
         "": no question."""
         best = evses[0]
-        has_charged = best.board.vehicle_connected and best.state is SessionState.ENDED
+        has_charged = best.board.vehicle_connected and best.has_charged
         may_mean_free_outlet = has_charged and not all(e.board.vehicle_connected for e in evses)
         if best.board.vehicle_connected and not may_mean_free_outlet:
-            alike = [e for e in evses if e.board.vehicle_connected and e.state is best.state]
+            alike = [e for e in evses if e.board.vehicle_connected and e.has_charged is best.has_charged]
             if len(alike) == 1 and not self._pays_at_lost_satellite(p):
                 return "", alike
             return "choose_outlet" if has_buttons(alike) else "choose_cable", alike
@@ -191,4 +191,4 @@ def _is_repriced(before: Mapping[EvseId, Tariff], now: Mapping[EvseId, Tariff]) 
 
 def _plug_order(evse: EvseRecord) -> tuple[bool, float]:
     """Sort key: a vehicle that has charged already comes after one that has not."""
-    return evse.state is SessionState.OCCUPIED, evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0
+    return not evse.has_charged, evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.charging.profiles import Profile
-from agent.domain.messages import Sample
+from agent.domain.messages import Sample, StopReason
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import frozen, mutable
@@ -17,6 +17,9 @@ from agent.model.types import DirectPayment, EvseId, Judge, SignedReading, Stamp
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.ocmf import OcmfBill
     from agent.domain.tariff import Tariff
+
+REFUSAL_WH = 500
+"""What a vehicle may get until the answer to its start refuses the token: 22 kW for 80 s."""
 
 
 @mutable
@@ -191,3 +194,8 @@ class EndedSession:
     """What the station signs of the session."""
     group: str | None = None
     """Of its token, as far as it was known."""
+
+    @property
+    def has_charged(self) -> bool:
+        """Its vehicle has had energy: more than until a backend has refused the token, whose driver tries again."""
+        return self.energy_wh > (REFUSAL_WH if self.reason == StopReason.DEAUTHORIZED else 0)

@@ -11,17 +11,23 @@ from agent.domain.events import (
     CablePlugged,
     CableRemoved,
     CardPresented,
+    FaultCleared,
     FaultRaised,
+    MeterRead,
+    RequestReceived,
     TokenAuthorized,
+    TransactionAcknowledged,
     VehicleConnected,
     VehicleLeft,
 )
 from agent.domain.evse import SessionState
 from agent.domain.orders import AuthorizeToken, Feedback, ReadMeter
-from agent.domain.reading_purposes import begin_reading
+from agent.domain.reading_purposes import begin_reading, end_reading
+from agent.domain.requests import RemoteStartRequest
+from agent.domain.session_records import REFUSAL_WH
 from agent.model.fastclass import replace
 from agent.model.types import Fault, ScreenName, Sign
-from tests.domain.playbook import ACCEPTED, CARD_B, LINK, A, B, Playbook, charged, kept
+from tests.domain.playbook import ACCEPTED, CARD_B, LINK, REFUSED, A, B, Playbook, charged, kept, wh
 
 BUTTONS = ButtonsKnown(("language", "outlet-1", "outlet-2", "outlet-9", "outlet-x"))
 
@@ -192,3 +198,42 @@ def test_a_car_that_has_charged_is_charged_by_any_badge_where_no_other_outlet_is
     play = charged(Playbook(evses=2))
     play.feed(FaultRaised(2, Fault.DOOR_OPEN))
     assert play.skip() >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 1)
+
+
+ENDED_EARLY = [("refused", 0), ("refused", REFUSAL_WH), ("fault", 0)]
+
+
+def ended_early(play: Playbook, why: str, energy_wh: int) -> Playbook:
+    """A session at outlet 1 that the answer to its start or a fault has ended. The vehicle is still plugged in."""
+    (play >> (CablePlugged(1), VehicleConnected(1), CardPresented(0, A))).skip()
+    play.feed(TokenAuthorized("token:1", A, ACCEPTED))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
+    if why == "fault":
+        play.feed(FaultRaised(1, Fault.DIODE_FAULT))
+        play.feed(FaultCleared(1, Fault.DIODE_FAULT))
+    else:
+        play.feed(TransactionAcknowledged(LINK, play.session(1).id, "1", REFUSED))
+    play.feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(1000 + energy_wh)))
+    assert play.state(1) is SessionState.ENDED
+    return play.skip()
+
+
+@pytest.mark.parametrize(("why", "energy_wh"), ENDED_EARLY)
+def test_the_next_badge_charges_a_car_that_has_had_no_energy(why: str, energy_wh: int) -> None:
+    """Its driver holds up another badge. One that the backend refuses late has had a little energy."""
+    play = ended_early(Playbook(evses=2), why, energy_wh)
+    assert play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 1)
+
+
+@pytest.mark.parametrize(("why", "energy_wh"), ENDED_EARLY)
+def test_a_remote_start_charges_a_car_that_has_had_no_energy(why: str, energy_wh: int) -> None:
+    play = ended_early(Playbook(evses=2), why, energy_wh)
+    play.feed(RequestReceived(LINK, "r", RemoteStartRequest(None, B, asks=False)))
+    assert play.state(1) is SessionState.BEGINNING
+
+
+@pytest.mark.parametrize(("why", "energy_wh"), [("refused", REFUSAL_WH + 1), ("fault", 1)])
+def test_a_car_whose_session_has_ended_early_may_have_charged(why: str, energy_wh: int) -> None:
+    """A session that began off line is refused hours later."""
+    play = ended_early(Playbook(evses=2), why, energy_wh)
+    assert play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)

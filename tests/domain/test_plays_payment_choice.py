@@ -77,13 +77,13 @@ def two(*plugged: int, buttons: bool = True, **options: Any) -> Playbook:
     return play
 
 
-def charged(play: Playbook) -> Playbook:
+def charged(play: Playbook, end_wh: int = 3000) -> Playbook:
     """A card has paid for a session at outlet 1 that is over. The vehicle is still plugged in."""
     tapped(play)
     energised(play, 1)
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip().feed(ContactorOpened(1))
-    play.feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(end_wh)))
     assert play.state(1) is SessionState.ENDED
     return play.skip()
 
@@ -196,6 +196,16 @@ def test_a_car_that_has_charged_is_asked_about_where_another_outlet_is_free(answ
     (play >> (VehicleConnected(2) if answer == "cable" else ButtonPressed("outlet-1"))).skip()
     (play >> PaymentApproved(0, payment, 8, AMOUNT)).skip()
     assert at(play, payment) == (2 if answer == "cable" else 1)
+
+
+def test_a_car_that_has_had_no_energy_is_meant_by_the_next_card() -> None:
+    """Its driver holds up another one."""
+    play = charged(two(1), end_wh=1000)
+    assert at(play, tapped(play, OTHER, number=8)) == 1
+    play = charged(two(1), end_wh=1000)
+    (play >> VehicleConnected(2)).skip()
+    read(play, OTHER)
+    assert asked(play, "choose_outlet") == {1, 2}, "both wait for a driver"
 
 
 def test_an_outlet_that_was_chosen_and_has_broken_meanwhile() -> None:

@@ -14,9 +14,17 @@ from agent.domain.events import (
     CablePlugged,
     ContactorOpened,
     LinkChanged,
+    StopWanted,
     VehicleConnected,
 )
-from agent.domain.messages import SettlementReported, StopReason, TransactionEnded, TransactionStarted
+from agent.domain.evse import SessionState
+from agent.domain.messages import (
+    SettlementReported,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TriggerReason,
+)
 from agent.domain.orders import Persist, Send, SendToMaster, SendToSatellite, SetRelease, WakeMe
 from agent.domain.payment_journal import UNUSED_S
 from agent.domain.satellite_messages import (
@@ -382,6 +390,19 @@ def test_another_price_at_the_satellite_refuses_the_grant() -> None:
     assert pair.satellite.evse().authorization is None
     assert voids(pair) == [VoidPayment(0, payment, 7)]
     assert pair.satellite.screens[1].detail == "other_price"
+
+
+@pytest.mark.parametrize("energy_wh", [0, 1])
+def test_a_vehicle_at_a_satellite_has_charged_where_it_has_had_energy(energy_wh: int) -> None:
+    pair = SharedTerminal()
+    pair.begin_charging()
+    pair.draw(energy_wh)
+    pair.feed_satellite(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
+    pair.feed_satellite(ContactorOpened(1))
+    pair.answer_readings()
+    pair.deliver()
+    assert pair.satellite.state(1) is SessionState.ENDED
+    assert pair.master.site.satellite_outlets[NUMBER].record.has_charged == bool(energy_wh)
 
 
 def test_a_price_in_another_currency_is_not_sold() -> None:

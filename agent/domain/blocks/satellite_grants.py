@@ -84,7 +84,7 @@ class SatelliteGrants:
 
     def _outlet_report(self, evse: EvseRecord, now: Moment) -> OutletReport:
         return OutletReport(
-            evse.number, not self._why_closed(evse, now), evse.board.vehicle_connected, evse.vehicle_finished,
+            evse.number, not self._why_closed(evse, now), evse.board.vehicle_connected, evse.has_charged,
             self._site.known_tariff(evse, now),
         )  # fmt: skip
 
