@@ -563,7 +563,7 @@ class TokenAccepted(EvseEvent):
     token: Token
     verdict: Verdict | None
     remote_id: str = ""
-    movable: bool = False
+    movable_by_cable: bool = False
     """The driver has not chosen the outlet: the first cable decides."""
     offline: bool = False
     profile: Profile | None = None
@@ -577,6 +577,8 @@ class TokenAccepted(EvseEvent):
     """The payment that the token stands for."""
     needs_confirmation: bool = False
     """Its session gets no energy before the payment master has confirmed it."""
+    movable_by_button: bool = False
+    """The button of another outlet moves it, while it waits for a vehicle."""
 
 
 @frozen

@@ -36,7 +36,8 @@ class EvseSelection:
     def select_for_card(self, event: CardPresented, now: Moment) -> tuple[EvseRecord | None, bool, list[EvseRecord]]:
         """Return the EVSE that a card at this reader is for, whether the first cable may still
         choose another one, and the EVSEs that are equally likely (the returned one is among
-        them). Where the driver has named an outlet, the card is for that one or for none."""
+        them). Where the driver has named an outlet, the card is for that one or for none: a cable at
+        another one is perhaps another driver's."""
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False, []
@@ -48,7 +49,7 @@ class EvseSelection:
         if own:
             return own[0], False, []
         if (named := self._find_named_outlet(now)) is not None:
-            return evses.get(named.number), self._may_follow_cable(named), []
+            return evses.get(named.number), False, []
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
         if reserved:
             return reserved[0], False, []
@@ -82,13 +83,6 @@ class EvseSelection:
         own = [e for e in self._site.evses.values() if e.state in WITHOUT_SESSION]
         of_satellites = [outlet.record for outlet in self._site.satellite_outlets.values() if outlet.is_open]
         return self._outlet_selection.find_chosen_outlet([*own, *of_satellites], now)
-
-    def _may_follow_cable(self, named: EvseRecord) -> bool:
-        """Return whether the first cable may still move a right at the named outlet. Not while a vehicle waits
-        elsewhere: the right would move there at once, and it is another driver's."""
-        others = [e for e in self._site.evses.values() if e is not named and e.state in WITHOUT_SESSION]
-        waiting = [e for e in others if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
-        return bool(others) and not waiting and not named.board.vehicle_connected
 
     def select_for_remote_start(self, request: RemoteStartRequest, now: Moment) -> EvseRecord | None:
         """Select the EVSE: first one reserved for this token, then an open one, the most likely by ``StartLikelihood``.
@@ -137,7 +131,7 @@ class EvseSelection:
         another EVSE while the backend answered decides, unless it is another driver's, and so does
         the list of EVSEs for which the token is valid."""
         evse = self._site.evses[pending.evse]
-        if not pending.movable or (evse.board.vehicle_connected and verdict.holds_at(evse.number)):
+        if not pending.movable_by_cable or (evse.board.vehicle_connected and verdict.holds_at(evse.number)):
             return evse
         good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
         good = [e for e in good if e is evse or not self._claims.is_for_another(e, pending.token)]
@@ -181,11 +175,14 @@ class EvseSelection:
     def has_pending_authorization(self, evse: EvseRecord) -> bool:
         return self._claims.is_authorizing_at(evse.number)
 
-    def find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
-        """Return the EVSE with a waiting authorization that may be used here as well."""
+    def find_movable_authorization(self, evse: EvseRecord, by_button: bool) -> EvseRecord | None:
+        """Return the EVSE with a waiting authorization that may be used here as well. ``by_button``: the button of
+        this EVSE was pressed; otherwise a cable is in."""
         for other in self._site.evses.values():
             moved = other.authorization
-            if other is evse or other.state is not SessionState.AUTHORIZED or moved is None or not moved.movable:
+            if other is evse or other.state is not SessionState.AUTHORIZED or moved is None:
+                continue
+            if not (moved.movable_by_button if by_button else moved.movable_by_cable):
                 continue
             group = moved.verdict.group if moved.verdict else None
             elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)

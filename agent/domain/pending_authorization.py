@@ -9,13 +9,15 @@ from agent.model.types import EvseId, Token
 
 @mutable
 class Pending:
-    """A question under way. ``reader``: where the card was held (None: it came from afar). ``stops``: asked to end the
-    session of another member of the group."""
+    """A question under way. ``reader``: where the card was held (None: it came from afar).
+    ``movable_by_cable`` and ``movable_by_button``: as of ``TokenAccepted``. ``stops``: asked to end the session of
+    another member of the group."""
 
     evse: EvseId
     token: Token
     reader: EvseId | None = None
-    movable: bool = False
+    movable_by_cable: bool = False
     remote_id: str = ""
     stops: bool = False
     profile: Profile | None = None
+    movable_by_button: bool = False

@@ -30,7 +30,8 @@ class Authorization:
     verdict: Verdict | None = None
     remote_id: str = ""
     offline: bool = False
-    movable: bool = False
+    movable_by_cable: bool = False
+    movable_by_button: bool = False
     until_s: float = 0.0
     profile: Profile | None = None
     reservation: str = ""

@@ -622,7 +622,8 @@ class Rig:
                     assert m.session not in named, "authorized twice"
                     assert m.placed == (starts[m.session].evse == 0)
                     if m.placed:
-                        starts[m.session], last_wh[m.session] = replace(starts[m.session], evse=m.evse), m.meter_wh
+                        starts[m.session] = replace(starts[m.session], evse=m.evse, meter_wh=m.meter_wh)
+                        last_wh[m.session] = m.meter_wh
                     named.add(m.session)
                 if isinstance(m, MeterSampled):
                     assert m.authorized == (m.session in named)

@@ -41,6 +41,14 @@ def two(*, buttons: bool = True, cables: tuple[int, ...] = (1, 2)) -> Playbook:
     return play
 
 
+def waits_at_chosen_outlet(cables: tuple[int, ...]) -> Playbook:
+    """A right waits at outlet 2, whose button its driver has pressed before the badge."""
+    play = two(cables=cables) >> ButtonPressed("outlet-2") >> CardPresented(0, A)
+    play = play << AuthorizeToken(LINK, "token:1", A, 2) >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    assert play.state(2) is SessionState.AUTHORIZED
+    return play
+
+
 def asked(play: Playbook) -> set[int]:
     return {n for n, s in play.screens.items() if s.name is ScreenName.CHOOSE_OUTLET}
 
@@ -125,12 +133,38 @@ def test_a_free_outlet_can_be_chosen_too() -> None:
     assert play << AuthorizeToken(LINK, "token:1", A, 2)
 
 
-def test_a_chosen_free_outlet_is_meant_although_a_car_waits_at_another() -> None:
+@pytest.mark.parametrize("cables", [(), (1,)])
+def test_a_chosen_free_outlet_is_meant_although_a_car_waits_at_another(cables: tuple[int, ...]) -> None:
     """That car is another driver's, and so is the next one there."""
-    play = two(cables=(1,)) >> ButtonPressed("outlet-2") >> CardPresented(0, A)
-    play = play << AuthorizeToken(LINK, "token:1", A, 2) >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    play = waits_at_chosen_outlet(cables)
+    assert play.state(1) is (SessionState.OCCUPIED if cables else SessionState.FREE)
+    if cables:
+        assert play >> (VehicleLeft(1), CableRemoved(1))
+    assert play >> (CablePlugged(1), VehicleConnected(1))
     assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
-    assert play >> (VehicleLeft(1), CableRemoved(1), CablePlugged(1), VehicleConnected(1))
+    assert play >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter(2, begin_reading(1), True)
+
+
+def test_a_chosen_free_outlet_is_meant_although_a_car_comes_to_another_while_the_backend_is_asked() -> None:
+    play = two(cables=()) >> ButtonPressed("outlet-2") >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 2)
+    play = play >> (CablePlugged(1), VehicleConnected(1)) >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
+
+
+@pytest.mark.parametrize("cables", [(), (1,)])
+def test_a_driver_corrects_the_wrong_button(cables: tuple[int, ...]) -> None:
+    """The station says "plug in at 2", and the driver sees it."""
+    play = waits_at_chosen_outlet(cables).skip() >> ButtonPressed("outlet-1")
+    if cables:
+        play = play << ReadMeter(1, begin_reading(1), True)
+    assert play
+    assert play.state(1) is (SessionState.BEGINNING if cables else SessionState.AUTHORIZED)
+    assert play.state(2) is SessionState.FREE
+
+
+def test_a_button_moves_no_right_of_a_reader_of_an_outlet() -> None:
+    play = two(cables=(1,)) >> CardPresented(2, A) << AuthorizeToken(LINK, "token:1", A, 2)
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") >> ButtonPressed("outlet-1")
     assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
 
 
@@ -148,12 +182,15 @@ def test_the_button_of_a_driver_who_has_begun_says_nothing_of_the_next_card() ->
     assert play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 1)
 
 
-def test_a_right_that_waits_moves_to_the_chosen_outlet_and_on_with_the_cable() -> None:
+def test_a_right_that_waits_moves_to_the_chosen_outlet_and_not_on_with_a_cable() -> None:
+    """Its driver has named the outlet now, and a cable at another is perhaps another driver's. The button moves it."""
     play = two(cables=()) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
     assert play >> ButtonPressed("outlet-2")
     assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.AUTHORIZED)
-    assert play >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, begin_reading(1), True)
+    assert play >> (CablePlugged(1), VehicleConnected(1))
+    assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
+    assert play >> ButtonPressed("outlet-1") << ReadMeter(1, begin_reading(1), True)
     assert (play.state(1), play.state(2)) == (SessionState.BEGINNING, SessionState.FREE)
 
 

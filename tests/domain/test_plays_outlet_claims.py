@@ -56,7 +56,7 @@ def badge_waits(play: Playbook, token: Token = A) -> None:
     accepted(play)
     right = play.evse(1).authorization
     assert right is not None
-    assert (right.token, right.movable) == (token, True)
+    assert (right.token, right.movable_by_cable) == (token, True)
 
 
 def tokens(play: Playbook) -> list[str | None]:

@@ -426,7 +426,17 @@ def test_the_station_s_reader_knows_the_reserved_outlet() -> None:
     assert tap(play, A, 0)
     assert play.state(2) is SessionState.AUTHORIZED
     assert play.evse(2).authorization is not None
-    assert not play.evse(2).authorization.movable
+    assert not play.evse(2).authorization.movable_by_cable
+
+
+def test_a_button_after_the_badge_moves_the_right_from_the_reserved_outlet() -> None:
+    """Its driver has found a car in that bay. A cable alone moves nothing: it is perhaps another driver's."""
+    play = reserved(Playbook(evses=2), evse=1)
+    assert tap(play, A, 0)
+    (play.skip() >> (CablePlugged(2), VehicleConnected(2))).skip()
+    assert (play.state(1), play.state(2)) == (SessionState.AUTHORIZED, SessionState.OCCUPIED)
+    play.feed(ButtonPressed("outlet-2"))
+    assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.BEGINNING)
 
 
 @pytest.mark.parametrize("plugged", [True, False])

@@ -47,7 +47,7 @@ from agent.domain.orders import AuthorizeToken, Persist
 from agent.domain.outlet_claims import OutletClaims
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import ClearCacheRequest, RemoteStartRequest
-from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
+from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
 
 _REFUSAL_DETAIL = {
     AuthorizationStatus.BLOCKED: "blocked",
@@ -144,7 +144,9 @@ class AuthorizationBlock:
         ):
             yield self._unavailable_refusal(evse)
         else:
-            yield from self._authorize_token(Pending(evse.number, event.token, event.evse, movable), now)
+            by_button = event.evse == STATION and len(self._site.evses) > 1
+            pending = Pending(evse.number, event.token, event.evse, movable, movable_by_button=by_button)
+            yield from self._authorize_token(pending, now)
 
     def _is_known_good(self, token: Token, now: Moment) -> bool:
         known = self._known.find_known_verdict(token, now)
@@ -246,8 +248,8 @@ class AuthorizationBlock:
             yield self._unavailable_refusal(evse)  # the situation changed while the backend answered
         else:
             yield TokenAccepted(
-                evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile,
-                judged_by=judge,
+                evse.number, pending.token, verdict, pending.remote_id, pending.movable_by_cable, offline,
+                pending.profile, judged_by=judge, movable_by_button=pending.movable_by_button,
             )  # fmt: skip
 
     def _stop_by_group(self, evse: EvseRecord, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
@@ -296,27 +298,27 @@ class AuthorizationBlock:
         ]
         if evse.state not in fresh or not evse.board.vehicle_connected or evse.board.session_used:
             return
-        if moved := self._selection.find_movable_authorization(evse):
-            yield from self._move_authorization(moved, evse, movable=False)
+        if moved := self._selection.find_movable_authorization(evse, by_button=False):
+            yield from self._move_authorization(moved, evse)
 
     @handles_events(OutletChosen)
     def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
-        """Move an authorization that waits at another EVSE to the chosen one. A cable may still
-        move it again. The button of a vehicle that has charged is its own driver's."""
+        """Move an authorization that waits at another EVSE to the chosen one. Its driver has named that one now: no
+        cable moves it on, but another button does. The button of a vehicle that has charged is its own driver's."""
         evse = self._site.evses[event.evse]
-        moved = self._selection.find_movable_authorization(evse) if evse.accepts_authorization else None
+        moved = self._selection.find_movable_authorization(evse, by_button=True) if evse.accepts_authorization else None
         right = moved.authorization if moved else None
         if moved and right and not self._selection.has_charged_for_another(evse, right, now):
-            yield from self._move_authorization(moved, evse, movable=not evse.board.vehicle_connected)
+            yield from self._move_authorization(moved, evse)
 
-    def _move_authorization(self, other: EvseRecord, evse: EvseRecord, movable: bool) -> Iterator[Yielded]:
+    def _move_authorization(self, other: EvseRecord, evse: EvseRecord) -> Iterator[Yielded]:
         moved = other.authorization
         assert moved is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         m = moved
         yield TokenAccepted(
-            evse.number, m.token, m.verdict, m.remote_id, movable, m.offline, m.profile, m.wait_s, m.judged_by,
-            m.tariff, m.payment, m.needs_confirmation,
+            evse.number, m.token, m.verdict, m.remote_id, False, m.offline, m.profile, m.wait_s, m.judged_by,
+            m.tariff, m.payment, m.needs_confirmation, m.movable_by_button,
         )  # fmt: skip
 
     @answers_requests(RemoteStartRequest)
