@@ -316,8 +316,7 @@ class Link:
     @property
     def _is_answer_awaited(self) -> bool:
         """Whether the backend waits for an answer on this connection, or a driver for one of the backend."""
-        has_requests = self._requests.is_busy or not self._inbox.is_empty
-        return has_requests or self._sender.authorizations.has_requests
+        return self._requests.is_busy or not self._inbox.is_empty or self._sender.authorizations.has_requests
 
     async def _send_calls(self) -> None:
         timer = WakeTimer(self._work_arrived)
