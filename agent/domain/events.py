@@ -577,8 +577,8 @@ class TokenAccepted(EvseEvent):
     """The payment that the token stands for."""
     needs_confirmation: bool = False
     """Its session gets no energy before the payment master has confirmed it."""
-    movable_by_button: bool = False
-    """The button of another outlet moves it, while it waits for a vehicle."""
+    movable_by_badge: bool = False
+    """The button of another outlet and the badge once more move it, while it waits for a vehicle."""
 
 
 @frozen

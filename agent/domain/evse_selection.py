@@ -175,19 +175,27 @@ class EvseSelection:
     def has_pending_authorization(self, evse: EvseRecord) -> bool:
         return self._claims.is_authorizing_at(evse.number)
 
-    def find_movable_authorization(self, evse: EvseRecord, by_button: bool) -> EvseRecord | None:
-        """Return the EVSE with a waiting authorization that may be used here as well. ``by_button``: the button of
-        this EVSE was pressed; otherwise a cable is in."""
-        for other in self._site.evses.values():
-            moved = other.authorization
-            if other is evse or other.state is not SessionState.AUTHORIZED or moved is None:
-                continue
-            if not (moved.movable_by_button if by_button else moved.movable_by_cable):
-                continue
-            group = moved.verdict.group if moved.verdict else None
-            elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
-            if elsewhere or self._claims.is_for_another(evse, moved.token):
-                continue
-            if not why_closed_for(self._site, evse, moved.token, group, leaving=other):
-                return other
-        return None
+    def find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
+        """Return the EVSE with a waiting authorization whose driver has named no outlet, and that may be used here."""
+        waiting = [e for e in self._site.evses.values() if e.authorization and e.authorization.movable_by_cable]
+        return next((e for e in waiting if self._is_movable(e, evse)), None)
+
+    def find_newly_named_outlet(self, evse: EvseRecord, now: Moment) -> EvseRecord | None:
+        """Return the outlet whose button the driver whose right waits at this EVSE has pressed before holding up the
+        badge again, if the right may move there."""
+        named, right = self._find_named_outlet(now), evse.authorization
+        if named is None or right is None or self._site.evses.get(named.number) is not named:
+            return None
+        is_open = named.accepts_authorization and not self.has_charged_for_another(named, right, now)
+        return named if right.movable_by_badge and is_open and self._is_movable(evse, named) else None
+
+    def _is_movable(self, other: EvseRecord, evse: EvseRecord) -> bool:
+        """Return whether the authorization that waits at the other EVSE may be used here."""
+        moved = other.authorization
+        if other is evse or other.state is not SessionState.AUTHORIZED or moved is None:
+            return False
+        group = moved.verdict.group if moved.verdict else None
+        elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
+        if elsewhere or self._claims.is_for_another(evse, moved.token):
+            return False
+        return not why_closed_for(self._site, evse, moved.token, group, leaving=other)

@@ -10,7 +10,7 @@ from agent.model.types import EvseId, Token
 @mutable
 class Pending:
     """A question under way. ``reader``: where the card was held (None: it came from afar).
-    ``movable_by_cable`` and ``movable_by_button``: as of ``TokenAccepted``. ``stops``: asked to end the session of
+    ``movable_by_cable`` and ``movable_by_badge``: as of ``TokenAccepted``. ``stops``: asked to end the session of
     another member of the group."""
 
     evse: EvseId
@@ -20,4 +20,4 @@ class Pending:
     remote_id: str = ""
     stops: bool = False
     profile: Profile | None = None
-    movable_by_button: bool = False
+    movable_by_badge: bool = False

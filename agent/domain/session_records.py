@@ -31,7 +31,7 @@ class Authorization:
     remote_id: str = ""
     offline: bool = False
     movable_by_cable: bool = False
-    movable_by_button: bool = False
+    movable_by_badge: bool = False
     until_s: float = 0.0
     profile: Profile | None = None
     reservation: str = ""

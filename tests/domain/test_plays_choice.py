@@ -155,11 +155,23 @@ def test_a_chosen_free_outlet_is_meant_although_a_car_comes_to_another_while_the
 def test_a_driver_corrects_the_wrong_button(cables: tuple[int, ...]) -> None:
     """The station says "plug in at 2", and the driver sees it."""
     play = waits_at_chosen_outlet(cables).skip() >> ButtonPressed("outlet-1")
-    if cables:
-        play = play << ReadMeter(1, begin_reading(1), True)
-    assert play
+    assert play.state(2) is SessionState.AUTHORIZED, "the button of another driver, perhaps"
+    play = play >> CardPresented(0, A)
+    assert play << ReadMeter(1, begin_reading(1), True) if cables else play
     assert play.state(1) is (SessionState.BEGINNING if cables else SessionState.AUTHORIZED)
     assert play.state(2) is SessionState.FREE
+
+
+def test_the_button_of_the_next_driver_begins_nothing_on_the_right_that_waits() -> None:
+    """A has named outlet 1 and goes for the cable. B, whose car waits at outlet 2, presses its button and holds up a
+    badge: each pays for the own car."""
+    play = two(cables=(2,)) >> ButtonPressed("outlet-1") >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") >> ButtonPressed("outlet-2")
+    assert (play.state(1), play.state(2)) == (SessionState.AUTHORIZED, SessionState.OCCUPIED)
+    play = play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)
+    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache") << ReadMeter(2, begin_reading(1), True)
+    play = play >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, begin_reading(1), True)
+    assert [play.evse(n).authorization.token for n in (1, 2)] == [A, B]  # type: ignore[union-attr]
 
 
 def test_a_button_moves_no_right_of_a_reader_of_an_outlet() -> None:
@@ -183,14 +195,14 @@ def test_the_button_of_a_driver_who_has_begun_says_nothing_of_the_next_card() ->
 
 
 def test_a_right_that_waits_moves_to_the_chosen_outlet_and_not_on_with_a_cable() -> None:
-    """Its driver has named the outlet now, and a cable at another is perhaps another driver's. The button moves it."""
+    """Its driver has named the outlet now, and a cable or a button of another is perhaps another driver's."""
     play = two(cables=()) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
     assert play >> ButtonPressed("outlet-2")
     assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.AUTHORIZED)
     assert play >> (CablePlugged(1), VehicleConnected(1))
     assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
-    assert play >> ButtonPressed("outlet-1") << ReadMeter(1, begin_reading(1), True)
+    assert play >> ButtonPressed("outlet-1") >> CardPresented(0, A) << ReadMeter(1, begin_reading(1), True)
     assert (play.state(1), play.state(2)) == (SessionState.BEGINNING, SessionState.FREE)
 
 

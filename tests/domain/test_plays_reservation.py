@@ -436,6 +436,8 @@ def test_a_button_after_the_badge_moves_the_right_from_the_reserved_outlet() -> 
     (play.skip() >> (CablePlugged(2), VehicleConnected(2))).skip()
     assert (play.state(1), play.state(2)) == (SessionState.AUTHORIZED, SessionState.OCCUPIED)
     play.feed(ButtonPressed("outlet-2"))
+    assert play.state(2) is SessionState.OCCUPIED, "its own driver may have pressed it"
+    play.skip().feed(CardPresented(0, A))
     assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.BEGINNING)
 
 

@@ -135,6 +135,8 @@ class AuthorizationBlock:
             yield CardRefused(evse.number, "patience")
         elif evse.state in (SessionState.ACTIVE, SessionState.RECOVERING) or evse.holds_only_kept_cable:
             yield from self._authorize_stop_by_card(evse, event.evse, event.token, now)
+        elif named := None if event.evse else self._selection.find_newly_named_outlet(evse, now):
+            yield from self._move_authorization(evse, named)
         elif evse.state in (SessionState.BEGINNING, SessionState.ENDING, SessionState.AUTHORIZED):
             yield from self._answer_card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
@@ -144,8 +146,8 @@ class AuthorizationBlock:
         ):
             yield self._unavailable_refusal(evse)
         else:
-            by_button = event.evse == STATION and len(self._site.evses) > 1
-            pending = Pending(evse.number, event.token, event.evse, movable, movable_by_button=by_button)
+            is_shared = event.evse == STATION and len(self._site.evses) > 1
+            pending = Pending(evse.number, event.token, event.evse, movable, movable_by_badge=is_shared)
             yield from self._authorize_token(pending, now)
 
     def _is_known_good(self, token: Token, now: Moment) -> bool:
@@ -249,7 +251,7 @@ class AuthorizationBlock:
         else:
             yield TokenAccepted(
                 evse.number, pending.token, verdict, pending.remote_id, pending.movable_by_cable, offline,
-                pending.profile, judged_by=judge, movable_by_button=pending.movable_by_button,
+                pending.profile, judged_by=judge, movable_by_badge=pending.movable_by_badge,
             )  # fmt: skip
 
     def _stop_by_group(self, evse: EvseRecord, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
@@ -298,17 +300,18 @@ class AuthorizationBlock:
         ]
         if evse.state not in fresh or not evse.board.vehicle_connected or evse.board.session_used:
             return
-        if moved := self._selection.find_movable_authorization(evse, by_button=False):
+        if moved := self._selection.find_movable_authorization(evse):
             yield from self._move_authorization(moved, evse)
 
     @handles_events(OutletChosen)
     def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
-        """Move an authorization that waits at another EVSE to the chosen one. Its driver has named that one now: no
-        cable moves it on, but another button does. The button of a vehicle that has charged is its own driver's."""
+        """Move an authorization that waits at another EVSE, and whose driver has named none yet, to the chosen one. It
+        is named now: no cable moves it on. Where a vehicle is, its own driver may have pressed the button, to begin
+        with another badge. There, and once an outlet is named, the button moves a right with its badge alone."""
         evse = self._site.evses[event.evse]
-        moved = self._selection.find_movable_authorization(evse, by_button=True) if evse.accepts_authorization else None
-        right = moved.authorization if moved else None
-        if moved and right and not self._selection.has_charged_for_another(evse, right, now):
+        if not evse.accepts_authorization or evse.board.vehicle_connected:
+            return
+        if moved := self._selection.find_movable_authorization(evse):
             yield from self._move_authorization(moved, evse)
 
     def _move_authorization(self, other: EvseRecord, evse: EvseRecord) -> Iterator[Yielded]:
@@ -318,7 +321,7 @@ class AuthorizationBlock:
         m = moved
         yield TokenAccepted(
             evse.number, m.token, m.verdict, m.remote_id, False, m.offline, m.profile, m.wait_s, m.judged_by,
-            m.tariff, m.payment, m.needs_confirmation, m.movable_by_button,
+            m.tariff, m.payment, m.needs_confirmation, m.movable_by_badge,
         )  # fmt: skip
 
     @answers_requests(RemoteStartRequest)

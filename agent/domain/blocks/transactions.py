@@ -127,7 +127,7 @@ class Transactions:
         elif tx is None and evse.state is SessionState.AUTHORIZED:
             wanted = reached_start_point(self._site, evse)
             if (
-                (event.movable_by_cable or event.movable_by_button)
+                (event.movable_by_cable or event.movable_by_badge)
                 and wanted
                 and may_open_transaction(self._site, evse)
                 and TxPoint.AUTHORIZED in self._site.tx_start_points()

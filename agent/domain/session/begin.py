@@ -80,7 +80,7 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
     used = claim_reservation(s, evse, event.token, group) or ""
     web = bool(event.remote_id) and evse.payer_until_s is not None
     evse.authorization = Authorization(
-        event.token, event.verdict, event.remote_id, event.offline, event.movable_by_cable, event.movable_by_button,
+        event.token, event.verdict, event.remote_id, event.offline, event.movable_by_cable, event.movable_by_badge,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
         tariff=evse.payer_tariff if web else event.tariff,
         payment=event.payment, judged_by=event.judged_by, needs_confirmation=event.needs_confirmation,
