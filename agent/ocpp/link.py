@@ -211,7 +211,7 @@ class Link:
         self._begin_connection(transport)
         beside = (self._send_calls(), self._silence.run(), self._close_on_demand(transport))
         reader, answerer = self._read_messages(transport), self._answer_requests()
-        await _run_until_closed(transport, reader, answerer, beside, self._timeouts.answer_s)
+        await _run_until_closed(transport, reader, answerer, self._inbox, beside, self._timeouts.answer_s)
 
     def _begin_connection(self, transport: Transport) -> None:
         if transport.dialect is not self._present_dialect:
@@ -346,6 +346,7 @@ async def _run_until_closed(
     transport: Transport,
     reader: Coroutine[Any, Any, None],
     answerer: Coroutine[Any, Any, None],
+    inbox: InboundQueue,
     beside: Sequence[Coroutine[Any, Any, None]],
     patience_s: float,
 ) -> None:
@@ -357,6 +358,7 @@ async def _run_until_closed(
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():  # what came before the end is still read
             answering.cancel()  # a request that comes now could be carried out, but not answered
+            inbox.close()
             await transport.close()
             await asyncio.wait([reading], timeout=patience_s)
         for task in tasks:

@@ -242,10 +242,10 @@ RENEW = Timer(TimerKind.CERTIFICATE_RENEWAL)
 def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_s: float, after_s: float) -> None:
     play = signed(Playbook(), life_s=life_s).skip()
     assert play.timers[RENEW] - play.t_s == pytest.approx(after_s)
-    play = play >> TimeCame(RENEW) << MakeRequest("pki:2", "")
-    play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
+    play = play >> TimeCame(RENEW) << kept("certificate", LINK, asked_utc_s=play.now.utc_s) << MakeRequest("pki:2", "")
+    play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False) << kept("certificate")
     assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S)
-    assert play >> TimeCame(RENEW) << MakeRequest("pki:3", "")
+    assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:3", "")
 
 
 def asked_for_renewal(play: Playbook, accepted: bool = True) -> Playbook:
@@ -271,13 +271,23 @@ def test_a_restart_or_a_corrected_clock_asks_no_second_time_within_a_day(set_ahe
         assert play >> ClockTrusted()
         assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S, abs=100)
         play.restart(online=False)
-    assert play >> TimeCame(RENEW) << MakeRequest("pki:1", "")
+    assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:1", "")
 
 
-def test_a_request_that_was_rejected_is_made_again_at_the_next_start() -> None:
+def test_a_request_that_was_rejected_is_made_again_after_an_hour() -> None:
     """No authority is at work on it, and a short-lived certificate may have hours left."""
     play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S), accepted=False)
+    assert play.restart(600.0, online=False).timers[RENEW] - play.t_s == pytest.approx(3000.0, abs=10)
     assert play.restart(3600.0, online=False).timers[RENEW] == play.t_s
+
+
+def test_a_day_after_an_accepted_request_restarts_make_one_new_key() -> None:
+    """Four keys are kept: more restarts would take the one that the authority is signing."""
+    play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S)).restart(DAY_S, online=False)
+    play.skip().feed(TimeCame(RENEW))
+    for _ in range(5):
+        assert play.skip() >> ClockTrusted()
+        assert play.restart(600.0, online=False).timers[RENEW] - play.t_s > DAY_S / 2
 
 
 def test_a_day_after_the_request_a_restart_asks_again() -> None:
@@ -318,7 +328,7 @@ def test_a_clock_that_is_not_known_yet_renews_nothing_before_it_is() -> None:
     play.trusted = False
     play = play.restart(online=False).wait(5)
     play.trusted = True
-    play = (play >> ClockTrusted()).wait(1) << MakeRequest("pki:1", "")
+    play = (play >> ClockTrusted()).wait(1) << kept("certificate") << MakeRequest("pki:1", "")
     assert play
 
 

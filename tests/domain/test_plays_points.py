@@ -278,10 +278,11 @@ def test_the_evse_is_not_known_at_the_start() -> None:
 
 
 def test_a_driver_who_corrects_the_button_has_one_transaction() -> None:
-    """The EVSE is not reported before the vehicle is there: a button may still change it."""
+    """The EVSE is not reported before the vehicle is there: a button and the badge may still change it."""
     p = play((RIGHT,), evses=2) >> ButtonPressed("outlet-2") >> CardPresented(0, A) << AuthorizeToken
     p = p >> TokenAuthorized("token:1", A, ACCEPTED) << kept("tx", placed=False)
-    p = p << sent_message(TransactionStarted, evse=0, token=A) >> ButtonPressed("outlet-1") << kept("tx", evse=1)
+    p = p << sent_message(TransactionStarted, evse=0, token=A) >> ButtonPressed("outlet-1") >> CardPresented(0, A)
+    p = p << kept("tx", evse=1)
     p = p >> VehicleConnected(1) << ReadMeter(1, begin_reading(1), True)
     p = p >> MeterRead(1, begin_reading(1), wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
     p.skip()

@@ -985,6 +985,19 @@ async def test_the_inbox_is_bounded_in_bytes() -> None:
     await fourth
 
 
+async def test_a_full_inbox_does_not_hold_the_reader_of_a_connection_that_ends() -> None:
+    """Behind the requests the answer to a StartTransaction may wait to be read."""
+    inbox = InboundQueue(count=1)
+    await inbox.put(SendNow("a"), 1)
+    reading = asyncio.create_task(inbox.put(SendNow("b"), 1))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    inbox.close()
+    await asyncio.wait_for(reading, 5.0)
+    assert await inbox.get() == SendNow("a")
+    assert inbox.is_empty
+
+
 async def test_big_requests_are_held_back_and_all_answered() -> None:
     async with linked() as room:
         held: list[RequestReceived] = []

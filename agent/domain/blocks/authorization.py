@@ -305,9 +305,8 @@ class AuthorizationBlock:
 
     @handles_events(OutletChosen)
     def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
-        """Move an authorization that waits at another EVSE, and whose driver has named none yet, to the chosen one. It
-        is named now: no cable moves it on. Where a vehicle is, its own driver may have pressed the button, to begin
-        with another badge. There, and once an outlet is named, the button moves a right with its badge alone."""
+        """Move an authorization that waits at another EVSE, and whose driver has named none yet, to the chosen one. The
+        driver of a vehicle there may have pressed the button to begin with another badge: see ``authorize_card``."""
         evse = self._site.evses[event.evse]
         if not evse.accepts_authorization or evse.board.vehicle_connected:
             return
@@ -315,10 +314,9 @@ class AuthorizationBlock:
             yield from self._move_authorization(moved, evse)
 
     def _move_authorization(self, other: EvseRecord, evse: EvseRecord) -> Iterator[Yielded]:
-        moved = other.authorization
-        assert moved is not None
+        m = other.authorization
+        assert m is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
-        m = moved
         yield TokenAccepted(
             evse.number, m.token, m.verdict, m.remote_id, False, m.offline, m.profile, m.wait_s, m.judged_by,
             m.tariff, m.payment, m.needs_confirmation, m.movable_by_badge,

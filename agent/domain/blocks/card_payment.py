@@ -336,7 +336,7 @@ class CardPayments:
         movable = p.movable and not found.board.vehicle_connected
         yield TokenAccepted(
             found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff,
-            describe_payment(self._site.settings, p), movable_by_badge=movable,
+            describe_payment(self._site.settings, p),
         )  # fmt: skip
 
     def _refuse_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:

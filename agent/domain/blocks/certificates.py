@@ -52,6 +52,7 @@ from agent.model.fastclass import mutable
 from agent.model.types import Moment
 
 DAY_S = 86400.0
+REJECTED_PAUSE_S = 3600.0
 RENEW_S = 30 * DAY_S
 """A certificate is renewed so long before its end, a short-lived one when a third of its life is
 left. Its life counts from the day on which it comes: many authorities sign until a fixed date."""
@@ -67,7 +68,7 @@ class _Own:
     """The last certificate that made a connection."""
     renew_utc_s: float = 0.0
     asked_utc_s: float = 0.0
-    """When the backend accepted a signing request last, in UTC seconds."""
+    """When its renewal was asked for last, in UTC seconds."""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> _Own:
@@ -116,8 +117,13 @@ class Certificates:
 
     @handles_timer(TimerKind.CERTIFICATE_RENEWAL)
     def renew_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._note_request(now.utc_s or 0.0)
         yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + DAY_S)
         yield SigningWanted()
+
+    def _note_request(self, asked_utc_s: float) -> Iterator[Yielded]:
+        self._own_certificate.asked_utc_s = asked_utc_s
+        yield Persist("certificate", self._link, self._own_certificate.to_record())
 
     @handles_timer(TimerKind.SIGNING_REPEAT)
     def repeat_signing_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -127,13 +133,13 @@ class Certificates:
 
     @handles_events(SigningAnswered)
     def note_signing_answer(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
-        """Stop the repeats of a request that is rejected. One that is accepted is being signed: a restart asks for no
-        other certificate within a day."""
-        if not event.accepted:
-            yield from self._stop_signing_repeats()
-        elif self._own_certificate.renew_utc_s and now.utc_s is not None:
-            self._own_certificate.asked_utc_s = now.utc_s
-            yield Persist("certificate", self._link, self._own_certificate.to_record())
+        """Stop the repeats of a request that is rejected. No authority is at work on it: a restart makes another one
+        after ``REJECTED_PAUSE_S``, not each restart: a new key takes the place of one that may still be signed."""
+        if event.accepted:
+            return
+        yield from self._stop_signing_repeats()
+        if self._own_certificate.asked_utc_s and now.utc_s is not None:
+            yield from self._note_request(now.utc_s - DAY_S + REJECTED_PAUSE_S)
 
     def _stop_signing_repeats(self) -> Iterator[Yielded]:
         self._csr = ""

@@ -19,7 +19,7 @@ class InboundQueue:
         self.maxsize, self.max_bytes = count, size_bytes
         self.bytes = 0
         self._items: list[tuple[Called | SendNow, int]] = []
-        self._arrived, self._taken = SlimEvent(), SlimEvent()
+        self._arrived, self._taken, self._is_closed = SlimEvent(), SlimEvent(), False
 
     @property
     def is_empty(self) -> bool:
@@ -31,13 +31,20 @@ class InboundQueue:
         return not self._items or (len(self._items) < self.maxsize and self.bytes + size <= self.max_bytes)
 
     async def put(self, item: Called | SendNow, size: int) -> None:
-        """Add a request; waits while the queue is full."""
-        while not self._has_room(size):
+        """Add a request; waits while the queue is full. After ``close`` it is dropped."""
+        while not (self._has_room(size) or self._is_closed):
             self._taken.clear()
             await self._taken.wait()
+        if self._is_closed:
+            return
         self._items.append((item, size))
         self.bytes += size
         self._arrived.set()
+
+    def close(self) -> None:
+        """Drop what comes from now on: it is not answered any more, and the reader is not held up by it."""
+        self._is_closed = True
+        self._taken.set()
 
     async def get(self) -> Called | SendNow:
         """Return the oldest request. The event loop gets a turn first, even while other requests wait: who waits for an
