@@ -138,7 +138,9 @@ class TransactionSigner:
 
     async def _end_transaction(self, signing: Signing) -> tuple[SignedReading | None, bool]:
         """End the transaction. Return its record, and whether one is due. What the meter calls by no name is ended too;
-        it may be that of an earlier session, whose end was refused."""
+        it may be that of an earlier session, whose end was refused. As long as a record is owed, the meter has begun no
+        other one."""
+        self.begun = self.begun or signing.owed
         try:
             if await self.meter.open_transaction() in (signing.id, UNNAMED):
                 self.ended = signing.id  # also where only the answer is lost

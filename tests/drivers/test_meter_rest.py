@@ -351,8 +351,10 @@ async def test_a_record_that_is_owed_comes_with_the_next_begin(kind: type[RestMe
         assert far.open["name"] == NEXT.id
 
 
-@pytest.mark.parametrize("restarted", [False, True])
-async def test_a_transaction_that_the_meter_ends_late_is_still_owed(kind: type[RestMeter], restarted: bool) -> None:
+@pytest.mark.parametrize("restarted_before", ["", "begin", "end"])
+async def test_a_transaction_that_the_meter_ends_late_is_still_owed(
+    kind: type[RestMeter], restarted_before: str
+) -> None:
     """The IEM names no transaction: what is open at the end of a session may be that of the session before."""
     if kind is not IemFarEnd:
         return
@@ -362,12 +364,14 @@ async def test_a_transaction_that_the_meter_ends_late_is_still_owed(kind: type[R
         await meter.read_signed(BEGIN)
         far.current_a = 50.0
         assert (await meter.read_signed(END)).record_due, "no transaction ends while current flows"
-        if restarted:
+        if restarted_before == "begin":
             meter = await drivers.enter_async_context(opened(far, record_s=0.05))
         assert (await meter.read_signed(replace(NEXT, owed=BEGIN.id))).record_due
+        if restarted_before == "end":
+            meter = await drivers.enter_async_context(opened(far, record_s=0.05))
         for current_a in (50.0, 0.0):
             far.current_a = current_a
-            end = await meter.read_signed(replace(NEXT, ends=True))
+            end = await meter.read_signed(replace(NEXT, ends=True, owed=BEGIN.id))
             assert (end.signed, end.record_due, far.begun) == (None, False, [BEGIN.id])
         third = await meter.read_signed(replace(NEXT, id="third", owed=BEGIN.id))
         assert third.signed is not None

@@ -46,7 +46,8 @@ def signing_at_end(s: StationState, evse: EvseRecord, now: Moment) -> Signing | 
     session = evse.session
     if session is None or not session.signing:
         return None
-    return signing_instructions(session.signing, True, _charge_point_label(s, evse), record_holder(evse), now)
+    owed = str(evse.metering.owed_record.get("signing", ""))
+    return signing_instructions(session.signing, True, _charge_point_label(s, evse), record_holder(evse), now, owed)
 
 
 def record_holder(evse: EvseRecord) -> Holder:
