@@ -242,8 +242,8 @@ RENEW = Timer(TimerKind.CERTIFICATE_RENEWAL)
 def test_a_certificate_is_renewed_before_its_end_and_every_day_until_it_is(life_s: float, after_s: float) -> None:
     play = signed(Playbook(), life_s=life_s).skip()
     assert play.timers[RENEW] - play.t_s == pytest.approx(after_s)
-    play = play >> TimeCame(RENEW) << kept("certificate", LINK, asked_utc_s=play.now.utc_s) << MakeRequest("pki:2", "")
-    play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False) << kept("certificate")
+    play = play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:2", "")
+    play = (play >> RequestMade("pki:2", "CSR")).skip() >> SigningAnswered(LINK, False)
     assert play.timers[RENEW] - play.t_s == pytest.approx(DAY_S)
     assert play >> TimeCame(RENEW) << kept("certificate") << MakeRequest("pki:3", "")
 
@@ -285,9 +285,24 @@ def test_a_day_after_an_accepted_request_restarts_make_one_new_key() -> None:
     """Four keys are kept: more restarts would take the one that the authority is signing."""
     play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S)).restart(DAY_S, online=False)
     play.skip().feed(TimeCame(RENEW))
-    for _ in range(5):
+    for n in range(1, 6):
         assert play.skip() >> ClockTrusted()
-        assert play.restart(600.0, online=False).timers[RENEW] - play.t_s > DAY_S / 2
+        assert play.restart(600.0, online=False).timers[RENEW] - play.t_s == pytest.approx(3600.0 - n * 600.0, abs=10)
+
+
+@pytest.mark.parametrize("csr", ["CSR", ""])
+def test_a_request_without_an_answer_is_made_again_after_an_hour(csr: str) -> None:
+    """It may never have left the station: a certificate of a day has hours left."""
+    play = signed(Playbook(), life_s=-DAY_S).skip()
+    (made,) = [o for o in play.feed(TimeCame(RENEW)) if isinstance(o, MakeRequest)]
+    play.skip().feed(RequestMade(made.job, csr))
+    assert play.skip().restart(60.0, online=False).timers[RENEW] - play.t_s <= 3600.0
+
+
+def test_a_rejected_request_takes_nothing_from_one_that_is_being_signed() -> None:
+    play = asked_for_renewal(signed(Playbook(), life_s=-DAY_S))
+    play.feed(SigningAnswered(LINK, False))
+    assert play.skip().restart(4000.0, online=False).timers[RENEW] - play.t_s > DAY_S / 2
 
 
 def test_a_day_after_the_request_a_restart_asks_again() -> None:

@@ -174,6 +174,17 @@ def test_the_button_of_the_next_driver_begins_nothing_on_the_right_that_waits() 
     assert [play.evse(n).authorization.token for n in (1, 2)] == [A, B]  # type: ignore[union-attr]
 
 
+def test_the_next_driver_who_names_a_free_outlet_has_it() -> None:
+    """A waits for a cable and has named nothing. B names outlet 2, by its button and a badge."""
+    play = two(cables=()) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") >> ButtonPressed("outlet-2")
+    play = play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)
+    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache")
+    for n in (2, 1):
+        play = play >> (CablePlugged(n), VehicleConnected(n)) << ReadMeter(n, begin_reading(1), True)
+    assert [play.evse(n).authorization.token for n in (1, 2)] == [A, B]  # type: ignore[union-attr]
+
+
 def test_a_button_moves_no_right_of_a_reader_of_an_outlet() -> None:
     play = two(cables=(1,)) >> CardPresented(2, A) << AuthorizeToken(LINK, "token:1", A, 2)
     play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") >> ButtonPressed("outlet-1")
@@ -199,6 +210,8 @@ def test_a_right_that_waits_moves_to_the_chosen_outlet_and_not_on_with_a_cable()
     play = two(cables=()) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
     assert play >> ButtonPressed("outlet-2")
+    assert (play.state(1), play.state(2)) == (SessionState.AUTHORIZED, SessionState.FREE), "the next driver's, perhaps"
+    assert play >> CardPresented(0, A)
     assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.AUTHORIZED)
     assert play >> (CablePlugged(1), VehicleConnected(1))
     assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)

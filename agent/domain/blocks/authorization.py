@@ -305,12 +305,12 @@ class AuthorizationBlock:
 
     @handles_events(OutletChosen)
     def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
-        """Move an authorization that waits at another EVSE, and whose driver has named none yet, to the chosen one. The
-        driver of a vehicle there may have pressed the button to begin with another badge: see ``authorize_card``."""
+        """Move the right of a bank card that has named no EVSE yet to the chosen one. That of a badge moves when the
+        badge is held up again (``authorize_card``): the next driver may have pressed the button."""
         evse = self._site.evses[event.evse]
-        if not evse.accepts_authorization or evse.board.vehicle_connected:
-            return
-        if moved := self._selection.find_movable_authorization(evse):
+        moved = self._selection.find_movable_authorization(evse) if evse.accepts_authorization else None
+        is_of_badge = moved is not None and moved.authorization is not None and moved.authorization.movable_by_badge
+        if moved and not is_of_badge and not evse.board.vehicle_connected:
             yield from self._move_authorization(moved, evse)
 
     def _move_authorization(self, other: EvseRecord, evse: EvseRecord) -> Iterator[Yielded]:

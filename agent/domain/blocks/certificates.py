@@ -52,7 +52,8 @@ from agent.model.fastclass import mutable
 from agent.model.types import Moment
 
 DAY_S = 86400.0
-REJECTED_PAUSE_S = 3600.0
+UNANSWERED_PAUSE_S = 3600.0
+"""So long a restart waits after a request that was not accepted: each makes a new key, and four are kept."""
 RENEW_S = 30 * DAY_S
 """A certificate is renewed so long before its end, a short-lived one when a third of its life is
 left. Its life counts from the day on which it comes: many authorities sign until a fixed date."""
@@ -68,7 +69,8 @@ class _Own:
     """The last certificate that made a connection."""
     renew_utc_s: float = 0.0
     asked_utc_s: float = 0.0
-    """When its renewal was asked for last, in UTC seconds."""
+    """When a request was accepted last, in UTC seconds. One that was not accepted counts as made so much earlier that
+    ``UNANSWERED_PAUSE_S`` are left of the day."""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> _Own:
@@ -117,7 +119,7 @@ class Certificates:
 
     @handles_timer(TimerKind.CERTIFICATE_RENEWAL)
     def renew_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        yield from self._note_request(now.utc_s or 0.0)
+        yield from self._note_request((now.utc_s or 0.0) - DAY_S + UNANSWERED_PAUSE_S)
         yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + DAY_S)
         yield SigningWanted()
 
@@ -133,13 +135,12 @@ class Certificates:
 
     @handles_events(SigningAnswered)
     def note_signing_answer(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
-        """Stop the repeats of a request that is rejected. No authority is at work on it: a restart makes another one
-        after ``REJECTED_PAUSE_S``, not each restart: a new key takes the place of one that may still be signed."""
-        if event.accepted:
-            return
-        yield from self._stop_signing_repeats()
-        if self._own_certificate.asked_utc_s and now.utc_s is not None:
-            yield from self._note_request(now.utc_s - DAY_S + REJECTED_PAUSE_S)
+        """Stop the repeats of a request that is rejected. On one that is accepted an authority is at work: a restart
+        asks for no other certificate within a day."""
+        if not event.accepted:
+            yield from self._stop_signing_repeats()
+        elif self._own_certificate.renew_utc_s and now.utc_s is not None:
+            yield from self._note_request(now.utc_s)
 
     def _stop_signing_repeats(self) -> Iterator[Yielded]:
         self._csr = ""
