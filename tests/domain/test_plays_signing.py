@@ -172,6 +172,19 @@ def test_a_record_that_comes_later_still_is_reported_after_its_bill(unread: bool
     assert started.reading.signed is None, "it is another transaction's"
 
 
+def test_an_end_says_which_record_is_owed() -> None:
+    """What the meter still has open may be the transaction of that session, also after a restart."""
+    play = unpaid(unread=False).skip()
+    owed = play.site.evses[1].metering.owed_record["signing"]
+    came(emptied(play))
+    due = replace(wh(5000, at=play.now.stamp), record_due=True)
+    play.skip().feed(MeterRead(1, begin_reading(2), due))
+    assert play.state() is SessionState.ACTIVE, "without a signature"
+    end = asked(stopped(play.skip()))[-1]
+    assert end is not None
+    assert (end.ends, end.owed) == (True, owed)
+
+
 def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
     play = unpaid(unread=False).skip()
     came(emptied(play))
