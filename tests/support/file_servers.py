@@ -228,8 +228,8 @@ def sftp_server(root: Path) -> Iterator[tuple[int, str]]:
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Folder)
             try:
                 transport.start_server(server=Site())
-            except (paramiko.SSHException, EOFError):
-                pass  # the client did not like us
+            except (paramiko.SSHException, EOFError, OSError):
+                pass  # the client did not like us, and may have reset the connection
 
     threading.Thread(target=run, daemon=True).start()
     try:
