@@ -12,6 +12,7 @@ from agent.domain.orders import Persist
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.variables import Settings
 from agent.model.fastclass import mutable
+from agent.model.newest_kept import remember_newest
 from agent.model.types import Moment, Token, Verdict
 
 CACHE_MAX = 1000
@@ -102,9 +103,7 @@ class AuthorizationCache:
         name = normalized_token(token.value)
         if self._entries.pop(name, None) is not None:
             yield Persist("cache", name, None)
-        self._cleared[name] = None
-        if len(self._cleared) > CACHE_MAX:
-            del self._cleared[next(iter(self._cleared))]
+        remember_newest(self._cleared, name, None, CACHE_MAX)
 
     def is_cleared(self, token: Token) -> bool:
         """Return whether the customer's data was cleared and the backend was not asked about the token since: the

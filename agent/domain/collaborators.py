@@ -20,7 +20,7 @@ class Collaborators:
     max_token_length: Callable[[], int] = lambda: 36
     """What the version in use can carry."""
     can_csms_settle: Callable[[], bool] = lambda: False
-    """Whether the backend that authorizes can settle card payments, in the version in use."""
+    """Whether the backend that authorizes can settle card payments and make their receipts, in the version in use."""
     count_trusted_roots: Callable[[], int] = lambda: 0
     """How many roots are trusted, of any use. Known while a request is answered that depends on it
     (``services/keys/root_counts.py``)."""

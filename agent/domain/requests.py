@@ -286,11 +286,12 @@ class ClearDisplayMessageRequest(BackendRequest):
 @frozen
 class SetChargingProfileRequest(BackendRequest):
     """SetChargingProfile. ``replaces``: 1.x, where a profile takes the place of the one with its purpose and stack
-    level; 2.x refuses what would speak at the same time, or names phases that the EVSE cannot keep to."""
+    level; 2.x refuses what would speak at the same time. ``binding_phases``: as of ``RemoteStartRequest``."""
 
     evse: EvseId
     profile: Profile
     replaces: bool = True
+    binding_phases: bool = False
 
 
 @frozen

@@ -327,7 +327,7 @@ def test_a_backend_that_triggers_a_request_has_it_at_once() -> None:
 
 def test_a_record_of_an_older_store_has_no_time_of_a_request() -> None:
     play = signed(Playbook()).skip()
-    del play.store["certificate"][LINK]["asked_utc_s"]
+    del play.store["certificate"][LINK]["not_before_utc_s"]
     due_s = play.timers[RENEW]
     assert play.restart(online=False).timers[RENEW] == pytest.approx(due_s)
 

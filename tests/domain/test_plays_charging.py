@@ -440,7 +440,7 @@ def test_phases_that_an_outlet_cannot_keep_to_are_rejected(
     """2.x K01.FR.43 to K01.FR.48. 1.x takes them, and the outlet uses all phases that it has."""
     play = Play(settings={"phase_switching": switching})
     configure(play.evse(), **outlet)
-    reply = ask(play, SetChargingProfileRequest(evse, wanted, replaces=False))
+    reply = ask(play, SetChargingProfileRequest(evse, wanted, replaces=False, binding_phases=True))
     assert reply.status == ("Accepted" if kept else "Rejected")
     assert kept or reply.data["reason"].code == "InvalidSchedule"
     assert ("charging_profile" in play.store) is kept

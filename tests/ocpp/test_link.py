@@ -998,6 +998,24 @@ async def test_a_full_inbox_does_not_hold_the_reader_of_a_connection_that_ends()
     assert inbox.is_empty
 
 
+async def test_what_stands_behind_requests_is_read_before_a_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requests can be answered no more; the answer behind them is perhaps that of a StartTransaction."""
+    monkeypatch.setattr("agent.ocpp.link.InboundQueue", lambda: InboundQueue(count=1))
+    central = Central(script={"Authorize": [None]})
+    async with linked(central, call_timeout_s=60.0) as room:
+        room.domain = lambda asked: None  # it takes its time
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: central.of("Authorize"))
+        for n in range(3):
+            await central.ws.send(json.dumps([2, f"r{n}", "ClearCache", {}]))
+        await until(lambda: room.of(RequestReceived))
+        await central.ws.send(json.dumps([3, central.calls[-1][0], {"idTagInfo": {"status": "Blocked"}}]))
+        room.link.reconnect()
+        verdict = await until(lambda: room.of(TokenAuthorized))
+        assert verdict[0].verdict is not None
+        assert verdict[0].verdict.status is AuthorizationStatus.BLOCKED
+
+
 async def test_big_requests_are_held_back_and_all_answered() -> None:
     async with linked() as room:
         held: list[RequestReceived] = []

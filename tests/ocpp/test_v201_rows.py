@@ -737,7 +737,9 @@ ONCE_8_5_A = Schedule(Unit.A, (Period(0, 8.5),), start_utc_s=UTC_S, number=3)
 GOLDEN_IN += [
     (
         *_set(),
-        SetChargingProfileRequest(1, Profile(7, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A), replaces=False),
+        SetChargingProfileRequest(
+            1, Profile(7, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A), replaces=False, binding_phases=True
+        ),
         "Accepted",
         "",
     ),
@@ -747,6 +749,7 @@ GOLDEN_IN += [
             1,
             Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A, valid_to_utc_s=UTC_S, session="s1"),
             replaces=False,
+            binding_phases=True,
         ),
         "Accepted",
         "",

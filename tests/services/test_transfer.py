@@ -373,7 +373,7 @@ def test_ftps(tmp_path: Path, source: Path) -> None:
 
 
 def test_a_client_that_resets_its_connection_does_not_end_the_server_of_the_tests(tmp_path: Path) -> None:
-    """So does a client that refuses the server's key."""
+    """A client that refuses the key of the server may do so."""
     with sftp_server(tmp_path) as (port, _):
         with socket.create_connection(("127.0.0.1", port), 20.0) as rude:
             rude.sendall(b"SSH-2.0-rude\r\n")

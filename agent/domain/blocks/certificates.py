@@ -68,24 +68,23 @@ class _Own:
     worked: str = ""
     """The last certificate that made a connection."""
     renew_utc_s: float = 0.0
-    asked_utc_s: float = 0.0
-    """When a request was accepted last, in UTC seconds. One that was not accepted counts as made so much earlier that
-    ``UNANSWERED_PAUSE_S`` are left of the day."""
+    not_before_utc_s: float = 0.0
+    """Before this time its renewal is not asked for again (UTC seconds)."""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> _Own:
         """Read what was stored. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        asked_utc_s = float(record.get("asked_utc_s", 0.0))
-        return cls(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]), asked_utc_s)
+        not_before_utc_s = float(record.get("not_before_utc_s", 0.0))
+        return cls(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]), not_before_utc_s)
 
     def to_record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("id", "worked", "renew_utc_s", "asked_utc_s")}
+        return {name: getattr(self, name) for name in ("id", "worked", "renew_utc_s", "not_before_utc_s")}
 
     def next_request_utc_s(self, utc_s: float) -> float:
-        """Return when a renewal is to be asked for, in UTC seconds: at most once a day, also after a restart. A request
-        that is more than a day ahead was made while the clock was wrong."""
-        was_just_asked = abs(utc_s - self.asked_utc_s) < DAY_S
-        return max(self.renew_utc_s, self.asked_utc_s + DAY_S) if was_just_asked else self.renew_utc_s
+        """Return when a renewal is to be asked for, in UTC seconds. A pause that ends in more than two days was noted
+        while the clock was wrong."""
+        is_pausing = self.not_before_utc_s - utc_s < 2 * DAY_S
+        return max(self.renew_utc_s, self.not_before_utc_s) if is_pausing else self.renew_utc_s
 
 
 class Certificates:
@@ -119,12 +118,12 @@ class Certificates:
 
     @handles_timer(TimerKind.CERTIFICATE_RENEWAL)
     def renew_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        yield from self._note_request((now.utc_s or 0.0) - DAY_S + UNANSWERED_PAUSE_S)
+        yield from self._pause_requests(now, UNANSWERED_PAUSE_S)
         yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + DAY_S)
         yield SigningWanted()
 
-    def _note_request(self, asked_utc_s: float) -> Iterator[Yielded]:
-        self._own_certificate.asked_utc_s = asked_utc_s
+    def _pause_requests(self, now: Moment, pause_s: float) -> Iterator[Yielded]:
+        self._own_certificate.not_before_utc_s = (now.utc_s or 0.0) + pause_s
         yield Persist("certificate", self._link, self._own_certificate.to_record())
 
     @handles_timer(TimerKind.SIGNING_REPEAT)
@@ -139,8 +138,8 @@ class Certificates:
         asks for no other certificate within a day."""
         if not event.accepted:
             yield from self._stop_signing_repeats()
-        elif self._own_certificate.renew_utc_s and now.utc_s is not None:
-            yield from self._note_request(now.utc_s)
+        elif self._own_certificate.renew_utc_s:
+            yield from self._pause_requests(now, DAY_S)
 
     def _stop_signing_repeats(self) -> Iterator[Yielded]:
         self._csr = ""

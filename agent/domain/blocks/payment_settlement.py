@@ -120,8 +120,6 @@ class PaymentSettlement:
             )
         if p.state is PayState.ACTIVE and p.session == session.id:
             resumed = event.trigger is TriggerReason.TX_RESUMED
-            if resumed and p.usage is not None:
-                p.usage = p.usage.advance_over_absence(now.stamp, KEEP_S)
             self._update_bill(evse, p)
             self._ceiling.note_withheld_session(evse)
             yield from self._ceiling.check_ceiling(evse, p, now, KEEP_S if resumed else 0.0)

@@ -119,7 +119,7 @@ class SmartCharging:
         """Store the profile before it is accepted."""
         new = InstalledProfile(request.evse, self._bound_to_session(request, now))
         gone = self._displaced_profiles(new, request.replaces) | self._expired_profiles(now)
-        refusal = self._profile_refusal(new, request.replaces, gone)
+        refusal = self._profile_refusal(new, request, gone)
         if refusal is None and len(self._site.charging_profiles) - len(gone) >= self._profile_limit:
             refusal = ProfileRefusal(
                 "TooManyElements", f"{self._profile_limit} profiles are installed, which is the most"
@@ -163,7 +163,9 @@ class SmartCharging:
             return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
         return profile
 
-    def _profile_refusal(self, new: InstalledProfile, replaces: bool, gone: set[int]) -> ProfileRefusal | None:
+    def _profile_refusal(
+        self, new: InstalledProfile, request: SetChargingProfileRequest, gone: set[int]
+    ) -> ProfileRefusal | None:
         """Return why the profile is not taken. ``gone``: the profiles that it does not meet any more."""
         profile, evse = new.profile, self._site.evses.get(new.evse)
         if new.evse != STATION and evse is None:
@@ -175,12 +177,12 @@ class SmartCharging:
             if running is None or running.stop is not None or running.id != profile.session:
                 return ProfileRefusal("TxNotFound", "this transaction does not run here")
         others = [i for n, i in self._site.charging_profiles.items() if n not in gone]
-        if not replaces and any(profiles_conflict(new, old) for old in others):
+        if not request.replaces and any(profiles_conflict(new, old) for old in others):
             return ProfileRefusal(
                 "DuplicateProfile", "another profile of this purpose and stack level is valid at the same time"
             )
         problem = placement_problem(new.evse, profile) or profile_problem(profile, self._site.settings)
-        if problem is not None or replaces:
+        if problem is not None or not request.binding_phases:
             return problem
         meant = self._site.evses.values() if evse is None else (evse,)
         return phases_problem(profile, meant, self._site.settings.bool_value("phase_switching"))

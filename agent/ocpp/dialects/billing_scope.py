@@ -76,11 +76,11 @@ def _allowed_data(data: Any, payload: JsonObject) -> Any:
     """Return the data of a DataTransfer. That of a settlement is the payload of NotifySettlement as JSON."""
     if payload.get("messageId") != "NotifySettlement":
         return data
-    return json.dumps(_filter_value(json.loads(data), SETTLEMENT, "", {}), separators=(",", ":"))
+    return json.dumps(_filter_value(json.loads(data), SETTLEMENT_FIELDS, "", {}), separators=(",", ":"))
 
 
 ALL_FIELDS = AllowedFields()
-SETTLEMENT = only_fields(
+SETTLEMENT_FIELDS = only_fields(
     "transactionId", "pspRef", "status", "settlementAmount", "settlementTime", "receiptId", "receiptUrl"
 )
 """Of NotifySettlement (OCPP 2.1), also where it travels as DataTransfer. What is known of a driver stays here."""

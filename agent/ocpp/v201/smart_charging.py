@@ -110,7 +110,7 @@ def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> SetChargi
         return LocalAnswer(_reject_profile(found))
     if found.session:
         found = replace(found, session=session_of(found.session, ctx))
-    return SetChargingProfileRequest(int(payload["evseId"]), found, replaces=False)
+    return SetChargingProfileRequest(int(payload["evseId"]), found, replaces=False, binding_phases=True)
 
 
 def _answer_set_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

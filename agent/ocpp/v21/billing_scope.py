@@ -4,7 +4,7 @@ known of a card is not for such a backend."""
 from __future__ import annotations
 
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.billing_scope import SETTLEMENT, AllowedFields
+from agent.ocpp.dialects.billing_scope import SETTLEMENT_FIELDS, AllowedFields
 from agent.ocpp.v201.billing_scope import SCOPE as SCOPE_201
 
 _TOKEN = frozenset({"idToken.idToken", "idToken.type"})
@@ -21,7 +21,7 @@ SCOPE = replace(
         **SCOPE_201.sent,
         "Authorize": AllowedFields(_TOKEN),
         "TransactionEvent": AllowedFields(_EVENT, _EVENT_201.replacements),
-        "NotifySettlement": SETTLEMENT,
+        "NotifySettlement": SETTLEMENT_FIELDS,
     },
     read_only=SCOPE_201.read_only | {"GetPeriodicEventStream"},
 )
